@@ -1,0 +1,47 @@
+"""What goes into and comes out of Kafka, as plain values; the rest imports no client."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+HEADER_VERSION = "1"
+"""Version of our headers on replies and dead letters."""
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRecord:
+    """One record as it was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """The broker's append time; where the topic has none, when it was read."""
+    value: bytes | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundRecord:
+    """One record to be written."""
+
+    topic: str
+    value: bytes | None
+    key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAt:
+    """Where an acknowledged record is."""
+
+    topic: str
+    partition: int
+    offset: int
