@@ -1,0 +1,28 @@
+local key, facts, payload, hash = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local source, offset, cls = ARGV[7], ARGV[8], ARGV[9]
+local arrival, deadline = ARGV[10], ARGV[11]
+
+local known = fields(key, 'st', 'hash', 'source', 'offset', 'reply_at')
+local state = known[1]
+if state then
+  local here = coordinates(source, offset)
+  if here == coordinates(known[3], known[4])
+    or redis.call('SISMEMBER', attached_key(key), here) == 1 then
+    return {'same', state}
+  end
+  if hash ~= known[2] then return {'conflict'} end
+  if state == 'answered' then return {'repeated', state, known[5]} end
+  redis.call('SADD', attached_key(key), here)
+  add_live(key, source, offset)
+  return {'attached', state}
+end
+
+-- READY and RUNG: the slots that no lease ends are those of RUNG.
+local used = redis.call('HLEN', READY) + redis.call('ZCOUNT', INFLIGHT, '+inf', '+inf')
+if used >= limit('ready_max_entries', 2000) then return {'full'} end
+redis.call('HSET', entry_key(key), 'facts', facts, 'payload', payload, 'hash', hash,
+  'source', source, 'offset', offset, 'cls', cls, 'arrival', arrival,
+  'deadline', deadline, 'ring', 0, 'starts', 0, 'crashes', 0)
+add_live(key, source, offset)
+to_ready(key, '0')
+return {'new', 'ready'}

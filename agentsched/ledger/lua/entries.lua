@@ -1,0 +1,128 @@
+-- What every step on entries starts with, after common.lua: the epoch check, the names
+-- of the keys, and what more than one step does. A step's arguments begin at ARGV[3].
+local EPOCH = ARGV[2]
+if redis.call('GET', P .. ':epoch') ~= EPOCH then
+  return redis.error_reply('EPOCHCHANGED the ledger has no epoch or another one')
+end
+
+-- Below the epoch: what an old epoch left behind is simply not seen.
+local ROOT = P .. ':' .. EPOCH .. ':'
+local READY = ROOT .. 'ready'          -- HASH key -> "ring not_before facts"
+local INFLIGHT = ROOT .. 'inflight'    -- ZSET key -> end of the slot (RUNG: +inf)
+local SLOTS = ROOT .. 'slots'          -- HASH key -> class \n lease_id \n pool
+local CHANGES = ROOT .. 'changes'      -- STREAM
+local LIMITS = ROOT .. 'limits'        -- HASH
+local function entry_key(key) return ROOT .. 'req:' .. key end
+local function attached_key(key) return ROOT .. 'attached:' .. key end
+local function pool_key(pool) return ROOT .. 'inflight:' .. pool end
+local function live_key(source) return ROOT .. 'live:' .. source end
+local function totals_key(model) return ROOT .. 'totals:' .. model end
+-- Not below the epoch: an answer in Kafka stays an answer.
+local BLOCK = 65536
+local function blocks_key(source) return P .. ':done:' .. source .. ':blocks' end
+local function block_key(source, block) return P .. ':done:' .. source .. ':' .. block end
+
+local function fields(key, ...) return redis.call('HMGET', entry_key(key), ...) end
+
+local function emit(kind, key, ...)
+  redis.call('XADD', CHANGES, 'MAXLEN', '~', 100000, '*', 'kind', kind, 'key', key, ...)
+end
+
+local function limit(name, missing)
+  return tonumber(redis.call('HGET', LIMITS, name) or missing)
+end
+
+local function model_of(pool) return string.match(pool, '^[^|]*') end
+
+-- Slots. One counts while its end is still to come; who holds it is its lease_id.
+
+local function slots_used(zset)
+  return redis.call('ZCOUNT', zset, '(' .. int(NOW), '+inf')
+end
+
+-- How far the slots in use are beyond the limits (0: exactly full; < 0: room).
+local function slots_over(pool)
+  local over = slots_used(pool_key(pool)) - limit('capacity:' .. pool, 0)
+  local all = limit('max_in_flight', 0)
+  if all > 0 then over = math.max(over, slots_used(INFLIGHT) - all) end
+  return over
+end
+
+local function hold_slot(key, pool, ends)
+  redis.call('ZADD', INFLIGHT, ends, key)
+  redis.call('ZADD', pool_key(pool), ends, key)
+end
+
+local function slot_of(key)
+  local slot = redis.call('HGET', SLOTS, key)
+  if not slot then return nil end
+  local cls, lease, pool = string.match(slot, '^([^\n]*)\n([^\n]*)\n(.*)$')
+  return {value = slot, cls = cls, lease = lease, pool = pool}
+end
+
+local function write_slot(key, cls, lease, pool)
+  local value = cls .. '\n' .. lease .. '\n' .. pool
+  redis.call('HSET', SLOTS, key, value)
+  return value
+end
+
+local function free_slot(key)
+  local slot = slot_of(key)
+  if not slot then return end
+  redis.call('ZREM', INFLIGHT, key)
+  redis.call('ZREM', pool_key(slot.pool), key)
+  redis.call('HDEL', SLOTS, key)
+  emit('freed', key, 'slot', slot.value)
+end
+
+-- A slot whose lease is over is free already; this drops what is left of it.
+local function sweep()
+  local over = redis.call('ZRANGEBYSCORE', INFLIGHT, '-inf', int(NOW))
+  for _, key in ipairs(over) do free_slot(key) end
+end
+
+-- States.
+
+local function to_ready(key, not_before)
+  free_slot(key)
+  redis.call('HSET', entry_key(key), 'st', 'ready', 'since', int(NOW), 'lease', '',
+    'pool', '')
+  local entry = fields(key, 'ring', 'facts')
+  local value = entry[1] .. ' ' .. not_before .. ' ' .. entry[2]
+  redis.call('HSET', READY, key, value)
+  emit('ready', key, 'ready', value)
+end
+
+local function not_before(key)
+  local value = redis.call('HGET', READY, key)
+  return tonumber(string.match(value, '^%d+ (%d+) '))
+end
+
+-- Offsets.
+
+local function coordinates(source, offset) return offset .. ' ' .. source end
+
+-- Every (source, offset) that the one reply answers.
+local function each_offset(key, act)
+  local entry = fields(key, 'source', 'offset')
+  act(entry[1], entry[2])
+  for _, member in ipairs(redis.call('SMEMBERS', attached_key(key))) do
+    local offset, source = string.match(member, '^(%d+) (.*)$')
+    act(source, offset)
+  end
+end
+
+local function add_live(key, source, offset)
+  redis.call('ZADD', live_key(source), offset, offset .. ' ' .. key)
+end
+
+local function drop_live(key, source, offset)
+  redis.call('ZREM', live_key(source), offset .. ' ' .. key)
+end
+
+local function mark_done(key, source, offset)
+  local block = int(math.floor(offset / BLOCK))
+  redis.call('SETBIT', block_key(source, block), int(offset % BLOCK), 1)
+  redis.call('ZADD', blocks_key(source), block, block)
+  emit('settled', key, 'source', source, 'offset', offset)
+end

@@ -1,0 +1,10 @@
+local key = ARGV[3]
+
+local state = fields(key, 'st')[1]
+if not state then return 1 end
+if state ~= 'ready' then return 0 end
+each_offset(key, function(source, offset) drop_live(key, source, offset) end)
+redis.call('HDEL', READY, key)
+redis.call('DEL', entry_key(key), attached_key(key))
+emit('left', key)
+return 1

@@ -1,0 +1,338 @@
+"""The ledger in one process's memory: for unit tests and for simulations.
+
+Given the same clock and the same calls it does the same; nothing in it is random.
+It passes the contract tests of the ledger on Redis.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from agentsched.codec import hash_value
+from agentsched.errors import EpochChanged
+from agentsched.kafka_records import RecordAt
+from agentsched.ledger import memory_steps as steps
+from agentsched.ledger.memory_book import Book, Sums
+from agentsched.ledger.memory_membership import MemoryMembership
+from agentsched.ledger.records import (
+    Admission,
+    Admitted,
+    Change,
+    ChangeKind,
+    Claimed,
+    ClaimOutcome,
+    EntryView,
+    Limits,
+    ModelTotals,
+    Outcome,
+    PartitionView,
+    ReserveOutcome,
+    Snapshot,
+    State,
+    StoredReply,
+)
+from agentsched.ledger.wire import BLOCK_OFFSETS
+
+
+class MemoryLedger(MemoryMembership):
+    """`Ledger` and `Membership` of `agentsched.ledger.protocol`, in memory.
+
+    Args:
+        clock_ms: the time in milliseconds; it never goes back.
+    """
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        super().__init__(clock_ms)
+        self._book = Book(clock_ms)
+        self._done: dict[str, set[int]] = {}
+
+    def lose(self) -> None:
+        """Forget everything, as an emptied Redis does."""
+        with self._lock:
+            self._forget_members()
+            self._book = Book(self._clock_ms)
+            self._done = {}
+
+    @contextmanager
+    def _step(self, epoch: str) -> Iterator[Book]:
+        with self._lock:
+            if epoch != self._epoch:
+                raise EpochChanged("the ledger has no epoch or another: open it again")
+            yield self._book
+            # For who waits in `changes`.
+            self._lock.notify_all()
+
+    def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
+        """See `Ledger.admit`."""
+        answers = []
+        for admission in admissions:
+            with self._step(epoch) as book:
+                answers.append(steps.admit(book, admission))
+        return answers
+
+    def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
+        """See `Ledger.withdraw`."""
+        gone = []
+        for key in keys:
+            with self._step(epoch) as book:
+                entry = book.find(key)
+                if entry and entry.state is State.READY:
+                    book.forget(entry)
+                    entry = None
+                gone.append(entry is None)
+        return gone
+
+    def reserve(  # noqa: PLR0913  (the protocol's)
+        self,
+        epoch: str,
+        dispatcher_id: str,
+        key: str,
+        ring: int,
+        model: str,
+        endpoint: str,
+    ) -> ReserveOutcome:
+        """See `Ledger.reserve`."""
+        with self._step(epoch) as book:
+            book.sweep()
+            if not self._leads(dispatcher_id):
+                return ReserveOutcome.NOT_DISPATCHER
+            return steps.reserve(book, key, ring, model, endpoint)
+
+    def ring_again(self, epoch: str, key: str, ring: int) -> bool:
+        """See `Ledger.ring_again`."""
+        with self._step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.state is not State.RUNG:
+                return False
+            if entry.rung_again == ring:
+                return True
+            if entry.ring != ring:
+                return False
+            entry.ring, entry.rung_again = ring + 1, ring
+            book.move(entry, State.RUNG)
+            return True
+
+    def unreserve(self, epoch: str, key: str, ring: int) -> bool:
+        """See `Ledger.unreserve`."""
+        with self._step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.ring != ring or ring == 0:
+                return False
+            if entry.state is State.RUNG:
+                book.to_ready(entry)
+            return entry.state is State.READY
+
+    def expire(self, epoch: str, key: str) -> bool:
+        """See `Ledger.expire`."""
+        with self._step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.state is not State.RUNNING:
+                return False
+            if entry.lease_end_ms > self._clock_ms():
+                return False
+            entry.crashes += 1
+            book.to_ready(entry)
+            return True
+
+    def claim(
+        self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
+    ) -> Claimed:
+        """See `Ledger.claim`."""
+        with self._step(epoch) as book:
+            entry = book.find(key)
+            now_ms = self._clock_ms()
+            if entry is None:
+                return Claimed(ClaimOutcome.STALE)
+            if entry.state is State.RUNNING and entry.lease_id == lease_id:
+                return steps.claimed(entry, ClaimOutcome.CLAIMED, now_ms)
+            if entry.state is not State.RUNG or entry.ring != ring:
+                return Claimed(ClaimOutcome.STALE)
+            if entry.facts.deadline_ms <= now_ms:
+                return steps.claimed(entry, ClaimOutcome.OVERDUE, now_ms)
+            if book.slots_over(entry.model, entry.endpoint) > 0:
+                book.to_ready(entry)
+                return Claimed(ClaimOutcome.PUT_BACK)
+            steps.start(book, entry, lease_id, now_ms + lease_ms)
+            return steps.claimed(entry, ClaimOutcome.CLAIMED, now_ms)
+
+    def renew(
+        self, epoch: str, leases: Mapping[str, str], lease_ms: int
+    ) -> dict[str, bool]:
+        """See `Ledger.renew`."""
+        with self._step(epoch) as book:
+            book.sweep()
+            now_ms = self._clock_ms()
+            renewed = {}
+            for key, lease_id in leases.items():
+                entry = steps.running_under(book, key, lease_id)
+                renewed[key] = entry is not None and entry.lease_end_ms > now_ms
+                if entry and renewed[key]:
+                    entry.lease_end_ms = now_ms + lease_ms
+                    book.held[key].ends_ms = entry.lease_end_ms
+            return renewed
+
+    def put_back(
+        self, epoch: str, key: str, lease_id: str, not_before_ms: int = 0
+    ) -> bool:
+        """See `Ledger.put_back`."""
+        with self._step(epoch) as book:
+            entry = steps.running_under(book, key, lease_id)
+            if entry:
+                entry.put_back_by = lease_id
+                book.to_ready(entry, not_before_ms)
+                return True
+            entry = book.find(key)
+            if entry and entry.put_back_by == lease_id:
+                return True
+            if book.slot_held_by(key, lease_id):
+                book.free_slot(key)
+            return False
+
+    def complete(
+        self,
+        epoch: str,
+        key: str,
+        lease_id: str | None,
+        reply: bytes,
+        outcome: Outcome,
+    ) -> bool:
+        """See `Ledger.complete`."""
+        by = ("reply", hash_value(reply)) if lease_id is None else ("lease", lease_id)
+        with self._step(epoch) as book:
+            entry = book.find(key)
+            ours = entry and entry.lease_id == lease_id
+            if entry and entry.state in steps.OPEN and (lease_id is None or ours):
+                steps.count(book, entry.model, outcome)
+                steps.store_reply(book, entry, lease_id, reply)
+                entry.winner = by
+                return True
+            if entry and entry.winner == by:
+                return True
+            slot = book.slot_held_by(key, lease_id)
+            if slot:
+                book.free_slot(key)
+                steps.count(book, slot.model, outcome)
+            return False
+
+    def reply(self, epoch: str, key: str) -> StoredReply | None:
+        """See `Ledger.reply`."""
+        with self._step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.state is not State.DONE:
+                return None
+            return StoredReply(entry.facts, entry.reply)
+
+    def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
+        """See `Ledger.published`."""
+        with self._step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.state in steps.OPEN:
+                return False
+            if entry.state is State.DONE:
+                for source, offset in entry.offsets:
+                    book.live.pop((source, offset), None)
+                    self._mark_done(book, key, source, offset)
+                book.move(entry, State.ANSWERED)
+                entry.payload, entry.reply, entry.reply_at = b"", b"", reply_at
+                entry.put_back_by = None
+            return True
+
+    def _mark_done(self, book: Book, key: str, source: str, offset: int) -> None:
+        self._done.setdefault(source, set()).add(offset)
+        change = Change(ChangeKind.SETTLED, key=key, source=source, offset=offset)
+        book.emit(change)
+
+    def settle(self, epoch: str, source: str, offset: int) -> None:
+        """See `Ledger.settle`."""
+        with self._step(epoch) as book:
+            self._mark_done(book, "", source, offset)
+
+    def partition(
+        self, epoch: str, source: str, watermark: int, end: int
+    ) -> PartitionView:
+        """See `Ledger.partition`."""
+        with self._step(epoch) as book:
+            done = self._done.get(source, set())
+            return PartitionView(
+                frozenset(offset for offset in done if watermark <= offset < end),
+                {
+                    offset: key
+                    for (where, offset), key in book.live.items()
+                    if where == source and watermark <= offset < end
+                },
+            )
+
+    def forget_done(self, epoch: str, source: str, watermark: int) -> None:
+        """See `Ledger.forget_done`."""
+        with self._step(epoch):
+            first = watermark // BLOCK_OFFSETS * BLOCK_OFFSETS
+            done = self._done.get(source, set())
+            self._done[source] = {offset for offset in done if offset >= first}
+
+    def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
+        """See `Ledger.inspect`."""
+        with self._step(epoch) as book:
+            now_ms = self._clock_ms()
+            found = (book.find(key) for key in keys)
+            return [steps.view(entry, now_ms) if entry else None for entry in found]
+
+    def snapshot(self, epoch: str) -> Snapshot:
+        """See `Ledger.snapshot`."""
+        with self._step(epoch) as book:
+            book.sweep()
+            cursor = "{}-{}".format(*book.last_change)
+            ready, slots = tuple(book.ready()), tuple(book.slots())
+            return Snapshot(cursor, self._clock_ms(), ready, slots)
+
+    def changes(
+        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+    ) -> tuple[str, list[Change]]:
+        """See `Ledger.changes`; it waits on the real clock, 0 waits not at all."""
+        with self._lock:
+            found = self._changes_after(epoch, cursor)
+            if not found and block_ms > 0:
+                self._lock.wait_for(
+                    lambda: self._changes_after(epoch, cursor), block_ms / 1000
+                )
+                found = self._changes_after(epoch, cursor)
+        page = found[:limit]
+        return (page[-1].at if page else cursor), page
+
+    def _changes_after(self, epoch: str, cursor: str) -> list[Change]:
+        if epoch != self._epoch:
+            return []
+        after = _place(cursor)
+        newer = []
+        for change in reversed(self._book.changes):
+            if _place(change.at) <= after:
+                break
+            newer.append(change)
+        return newer[::-1]
+
+    def set_limits(self, epoch: str, limits: Limits) -> None:
+        """See `Ledger.set_limits`."""
+        with self._step(epoch) as book:
+            book.limits = limits
+
+    def totals(self, epoch: str) -> dict[str, ModelTotals]:
+        """See `Ledger.totals`."""
+        with self._step(epoch) as book:
+            in_flight = [slot.model for slot in book.slots()]
+            rows = {}
+            for model, _endpoint in book.limits.capacity:
+                sums = book.sums.get(model, Sums())
+                rows[model] = ModelTotals(
+                    in_flight.count(model), sums.calls, sums.failed, sums.model_ms
+                )
+            return rows
+
+
+def _place(at: str) -> tuple[int, int]:
+    milliseconds, _, number = at.partition("-")
+    return int(milliseconds), int(number)
+
+
+if TYPE_CHECKING:
+    from agentsched.ledger.protocol import Ledger, Membership
+
+    _CONFORMS: tuple[type[Ledger], type[Membership]] = (MemoryLedger, MemoryLedger)

@@ -1,0 +1,126 @@
+"""What the steps of the ledger in memory do to one entry; nothing here locks."""
+
+from agentsched.ledger.memory_book import Book, Entry, Sums
+from agentsched.ledger.records import (
+    Admission,
+    AdmitOutcome,
+    Admitted,
+    Change,
+    ChangeKind,
+    Claimed,
+    ClaimOutcome,
+    EntryView,
+    Outcome,
+    ReserveOutcome,
+    State,
+)
+
+OPEN = (State.READY, State.RUNG, State.RUNNING)
+"""The states before a reply is stored."""
+
+
+def admit(book: Book, admission: Admission) -> Admitted:
+    """Admit one request."""
+    facts = admission.facts
+    entry = book.find(facts.key)
+    if entry is None:
+        if book.ready_or_rung() >= book.limits.ready_max_entries:
+            return Admitted(AdmitOutcome.FULL)
+        payload, payload_hash = admission.payload, admission.payload_hash
+        book.add(Entry(facts, payload, payload_hash, book.clock_ms()))
+        return Admitted(AdmitOutcome.NEW, State.READY)
+    if (facts.source, facts.offset) in entry.offsets:
+        return Admitted(AdmitOutcome.SAME, entry.state)
+    if admission.payload_hash != entry.payload_hash:
+        return Admitted(AdmitOutcome.CONFLICT)
+    if entry.state is State.ANSWERED:
+        return Admitted(AdmitOutcome.REPEATED, entry.state, entry.reply_at)
+    book.attach(entry, facts.source, facts.offset)
+    return Admitted(AdmitOutcome.ATTACHED, entry.state)
+
+
+def reserve(
+    book: Book, key: str, ring: int, model: str, endpoint: str
+) -> ReserveOutcome:
+    """Reserve one slot; the caller has checked the dispatcher and swept."""
+    entry = book.find(key)
+    if entry is None:
+        return ReserveOutcome.NOT_READY
+    here = (entry.ring, entry.model, entry.endpoint) == (ring, model, endpoint)
+    if entry.state is State.RUNG and here:
+        return ReserveOutcome.RESERVED
+    if entry.state is not State.READY or ring != entry.ring + 1:
+        return ReserveOutcome.NOT_READY
+    if entry.not_before_ms > book.clock_ms():
+        return ReserveOutcome.TOO_EARLY
+    if book.slots_over(model, endpoint) >= 0:
+        return ReserveOutcome.NO_CAPACITY
+    entry.ring, entry.rung_again = ring, None
+    entry.model, entry.endpoint = model, endpoint
+    book.move(entry, State.RUNG)
+    book.take_slot(entry)
+    return ReserveOutcome.RESERVED
+
+
+def start(book: Book, entry: Entry, lease_id: str, ends_ms: int) -> None:
+    """Begin a lease on a RUNG entry."""
+    entry.lease_id, entry.lease_end_ms = lease_id, ends_ms
+    entry.starts += 1
+    book.move(entry, State.RUNNING)
+    held = book.held[entry.facts.key]
+    held.lease_id, held.ends_ms = lease_id, ends_ms
+
+
+def store_reply(book: Book, entry: Entry, lease_id: str | None, reply: bytes) -> None:
+    """Move an open entry to DONE."""
+    key = entry.facts.key
+    if entry.state is State.READY:
+        book.emit(Change(ChangeKind.LEFT, key=key))
+    elif entry.state is State.RUNG or lease_id is not None:
+        book.free_slot(key)
+    book.move(entry, State.DONE)
+    entry.payload, entry.reply, entry.lease_id = b"", reply, None
+
+
+def count(book: Book, model: str, outcome: Outcome) -> None:
+    """Add one call to the totals of a model."""
+    if outcome.called and model:
+        sums = book.sums.setdefault(model, Sums())
+        sums.calls += 1
+        sums.failed += not outcome.ok
+        sums.model_ms += outcome.model_ms
+
+
+def running_under(book: Book, key: str, lease_id: str) -> Entry | None:
+    """Return the entry if it runs under this lease."""
+    entry = book.find(key)
+    ours = entry and entry.state is State.RUNNING and entry.lease_id == lease_id
+    return entry if ours else None
+
+
+def claimed(entry: Entry, outcome: ClaimOutcome, now_ms: int) -> Claimed:
+    """Say what a worker needs to know."""
+    return Claimed(
+        outcome,
+        entry.facts,
+        entry.payload,
+        entry.model,
+        entry.endpoint,
+        attempt=entry.starts,
+        time_left_ms=entry.facts.deadline_ms - now_ms,
+        queued_ms=now_ms - entry.facts.arrival_ms,
+    )
+
+
+def view(entry: Entry, now_ms: int) -> EntryView:
+    """Say what the reconciler sees."""
+    running = entry.state is State.RUNNING
+    answered = entry.state is State.ANSWERED
+    return EntryView(
+        entry.state,
+        entry.ring,
+        now_ms - entry.since_ms,
+        lease_left_ms=entry.lease_end_ms - now_ms if running else 0,
+        model=entry.model if running or entry.state is State.RUNG else "",
+        overdue_ms=0 if answered else now_ms - entry.facts.deadline_ms,
+    )

@@ -1,0 +1,209 @@
+"""The contract of the ledger: its steps, what each promises, who calls it.
+
+Every step is atomic. Every step takes the epoch and raises `EpochChanged`
+without any effect when Redis has none or another; it raises `LedgerUnavailable`
+when Redis did not answer, and may then have happened: repeat it with the same
+arguments, the answer is the same. What the table step x state (`docs/delivery.md`)
+does not allow is a no-op that says so in its answer.
+
+All methods block for one round trip, and are safe to call from several threads.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from agentsched.kafka_records import RecordAt
+from agentsched.ledger.records import (
+    Admission,
+    Admitted,
+    Change,
+    Claimed,
+    EntryView,
+    Limits,
+    ModelTotals,
+    Outcome,
+    PartitionView,
+    ReserveOutcome,
+    Snapshot,
+    StoredReply,
+)
+
+
+class Ledger(Protocol):
+    """The states of requests. READY -> RUNG -> RUNNING -> DONE -> ANSWERED."""
+
+    # -- bridge -----------------------------------------------------------------
+
+    def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
+        """Put requests into the ready set, each unless its identity is known.
+
+        The same coordinates (source and offset) again: SAME. Other coordinates with
+        the same payload hash: ATTACHED while unanswered, else REPEATED. Another
+        hash: CONFLICT. FULL when `Limits.ready_max_entries` are READY or RUNG.
+        The batch is not one transaction; each request is.
+        """
+
+    def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
+        """Forget READY entries (identity too), so that better ones find room.
+
+        Returns, for each key, whether it is gone from the ready set: False when it is in
+        another state. An unknown key counts as gone.
+        """
+
+    def reserve(  # noqa: PLR0913  (a step of the protocol; the values have no other home)
+        self,
+        epoch: str,
+        dispatcher_id: str,
+        key: str,
+        ring: int,
+        model: str,
+        endpoint: str,
+    ) -> ReserveOutcome:
+        """READY -> RUNG with ring number `ring` and one slot of (model, endpoint).
+
+        Args:
+            epoch: see the module.
+            key: the request.
+            dispatcher_id: the id that holds the dispatcher lease now.
+            ring: the entry's last ring number plus one; any other is NOT_READY.
+            model: one of the entry's models.
+            endpoint: the name of one of the model's endpoints.
+
+        Repeated with the same ring after success: RESERVED again.
+        """
+
+    def ring_again(self, epoch: str, key: str, ring: int) -> bool:
+        """RUNG with this ring number -> RUNG with `ring` + 1, its age starts anew.
+
+        The doorbell with the old number is refused from then on. Returns False when
+        the entry is not RUNG with `ring`; repeated after success (RUNG with ring + 1
+        reached by this very step): True.
+        """
+
+    def unreserve(self, epoch: str, key: str, ring: int) -> bool:
+        """RUNG with this ring number -> READY; its slot is free."""
+
+    def expire(self, epoch: str, key: str) -> bool:
+        """RUNNING with a lease that is over -> READY, one crash more; False otherwise."""
+
+    # -- worker -----------------------------------------------------------------
+
+    def claim(
+        self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
+    ) -> Claimed:
+        """RUNG -> RUNNING under `lease_id` (random, made by the caller).
+
+        Repeated with the same lease_id while RUNNING: the same answer.
+        """
+
+    def renew(
+        self, epoch: str, leases: Mapping[str, str], lease_ms: int
+    ) -> dict[str, bool]:
+        """Extend leases {key: lease_id}; False where the lease is over or another's.
+
+        Who gets False stops its call and hands nothing in.
+        """
+
+    def put_back(
+        self, epoch: str, key: str, lease_id: str, not_before_ms: int = 0
+    ) -> bool:
+        """RUNNING under `lease_id` -> READY (no crash counted); its slot is free."""
+
+    # -- both -------------------------------------------------------------------
+
+    def complete(
+        self,
+        epoch: str,
+        key: str,
+        lease_id: str | None,
+        reply: bytes,
+        outcome: Outcome,
+    ) -> bool:
+        """Store the reply: -> DONE. First wins; it never changes afterwards.
+
+        With a lease_id: from RUNNING while that lease_id is current, even past its
+        expiry; the slot is free then, and also when the lease was voided.
+        Without: from READY, RUNG and RUNNING; a lease is voided, and the slot of a
+        RUNNING request stays in use until its holder calls or its lease is over.
+        Returns whether this reply is the stored one: True again when the winner
+        repeats the step (same lease_id, or None again with the same bytes).
+        """
+
+    def reply(self, epoch: str, key: str) -> StoredReply | None:
+        """The reply of a DONE request; None in every other state."""
+
+    def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
+        """DONE -> ANSWERED: Kafka has acknowledged the reply.
+
+        Marks the offsets of the request (all that are attached) as done in the bitmap
+        of their sources. Repeated: True again. False: it was not DONE.
+        """
+
+    # -- partitions ---------------------------------------------------------------
+
+    def settle(self, epoch: str, source: str, offset: int) -> None:
+        """Mark an offset as done that has no entry: a dead letter, a refusal."""
+
+    def partition(
+        self, epoch: str, source: str, watermark: int, end: int
+    ) -> PartitionView:
+        """What is known of offsets `watermark` (inclusive) to `end` (exclusive)."""
+
+    def forget_done(self, epoch: str, source: str, watermark: int) -> None:
+        """Drop bitmap blocks that lie wholly below an acknowledged watermark."""
+
+    def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
+        """The entries as they are now; None where the ledger knows nothing."""
+
+    # -- dispatcher -------------------------------------------------------------
+
+    def snapshot(self, epoch: str) -> Snapshot:
+        """The ready set and the slots in use, with the cursor for `changes`."""
+
+    def changes(
+        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+    ) -> tuple[str, list[Change]]:
+        """What happened after `cursor`, waiting up to `block_ms` for the first.
+
+        Unlike the steps it does not check the epoch. Old changes are dropped: take a
+        new snapshot now and then.
+        """
+
+    def set_limits(self, epoch: str, limits: Limits) -> None:
+        """Replace the limits for every process at once."""
+
+    def totals(self, epoch: str) -> dict[str, ModelTotals]:
+        """What every model with limits has done, by model name."""
+
+
+class Membership(Protocol):
+    """Who is there: the epoch, the dispatcher lease, heartbeats of bridges and workers.
+
+    All times run on the ledger's clock. Raises `LedgerUnavailable`.
+    """
+
+    def open_epoch(self) -> str:
+        """The epoch (random hex); made once, atomically, when there is none."""
+
+    def lead(self, dispatcher_id: str, ttl_ms: int) -> bool:
+        """Take or renew the dispatcher lease; False while another id holds it."""
+
+    def resign(self, dispatcher_id: str) -> None:
+        """Give the dispatcher lease up, if it is this id's."""
+
+    def beat_bridge(self, bridge_id: str, ttl_ms: int) -> int:
+        """Say that a bridge lives; returns how many do."""
+
+    def leave_bridge(self, bridge_id: str) -> None:
+        """Say that a bridge has gone."""
+
+    def beat_worker(
+        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int
+    ) -> None:
+        """Say that a worker process lives, with its slots per model."""
+
+    def leave_worker(self, worker_id: str) -> None:
+        """Say that a worker process takes no more work."""
+
+    def live_slots(self) -> dict[str, int]:
+        """Slots per model over all live workers."""

@@ -1,0 +1,263 @@
+"""The ledger on Redis or Valkey: steps as Lua scripts, each atomic.
+
+It turns values into arguments and answers into values; what a step does is decided
+in `lua/` alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from agentsched.codec import hash_value
+from agentsched.kafka_records import RecordAt
+from agentsched.ledger import wire
+from agentsched.ledger.records import (
+    Admission,
+    AdmitOutcome,
+    Admitted,
+    Change,
+    Claimed,
+    ClaimOutcome,
+    EntryView,
+    Limits,
+    ModelTotals,
+    Outcome,
+    PartitionView,
+    ReserveOutcome,
+    Snapshot,
+    State,
+    StoredReply,
+)
+from agentsched.ledger.redis_membership import RedisMembership
+from agentsched.ledger.scripts import translated
+
+SOCKET_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 2.0
+HEALTH_CHECK_S = 15
+CONNECTIONS = 96
+"""For 64 threads, and some that block in `changes`."""
+BLOCK_MAX_MS = 4000
+"""A blocking read must end before the socket's time-out."""
+
+
+class RedisLedger(RedisMembership):
+    """`Ledger` and `Membership` of `agentsched.ledger.protocol` on Redis.
+
+    Args:
+        client: must return bytes (no `decode_responses`); it should not retry by
+            itself, since callers repeat steps.
+        namespace: prefix of all keys.
+    """
+
+    @classmethod
+    def from_url(cls, url: str, namespace: str = "agentsched") -> Self:
+        """Build the client too; nothing is opened until the first step."""
+        client = redis.Redis.from_url(
+            url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            health_check_interval=HEALTH_CHECK_S,
+            max_connections=CONNECTIONS,
+        )
+        return cls(client, namespace)
+
+    def close(self) -> None:
+        """Close all connections; a later step would open new ones."""
+        self._client.close()
+
+    def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
+        """See `Ledger.admit`."""
+        rows = [_admit_row(admission) for admission in admissions]
+        return [_admitted(row) for row in self._scripts.run_each("admit", epoch, rows)]
+
+    def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
+        """See `Ledger.withdraw`."""
+        answers = self._scripts.run_each("withdraw", epoch, [(key,) for key in keys])
+        return [bool(answer) for answer in answers]
+
+    def reserve(  # noqa: PLR0913  (the protocol's)
+        self,
+        epoch: str,
+        dispatcher_id: str,
+        key: str,
+        ring: int,
+        model: str,
+        endpoint: str,
+    ) -> ReserveOutcome:
+        """See `Ledger.reserve`."""
+        pool = wire.encode_pool(model, endpoint)
+        answer = self._scripts.run("reserve", epoch, dispatcher_id, key, ring, pool)
+        return ReserveOutcome(answer.decode())
+
+    def ring_again(self, epoch: str, key: str, ring: int) -> bool:
+        """See `Ledger.ring_again`."""
+        return bool(self._scripts.run("ring_again", epoch, key, ring))
+
+    def unreserve(self, epoch: str, key: str, ring: int) -> bool:
+        """See `Ledger.unreserve`."""
+        return bool(self._scripts.run("unreserve", epoch, key, ring))
+
+    def expire(self, epoch: str, key: str) -> bool:
+        """See `Ledger.expire`."""
+        return bool(self._scripts.run("expire", epoch, key))
+
+    def claim(
+        self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
+    ) -> Claimed:
+        """See `Ledger.claim`."""
+        return _claimed(
+            self._scripts.run("claim", epoch, key, ring, lease_id, lease_ms)
+        )
+
+    def renew(
+        self, epoch: str, leases: Mapping[str, str], lease_ms: int
+    ) -> dict[str, bool]:
+        """See `Ledger.renew`."""
+        pairs = [text for pair in leases.items() for text in pair]
+        answers = self._scripts.run("renew", epoch, lease_ms, *pairs)
+        return {key: bool(answer) for key, answer in zip(leases, answers, strict=True)}
+
+    def put_back(
+        self, epoch: str, key: str, lease_id: str, not_before_ms: int = 0
+    ) -> bool:
+        """See `Ledger.put_back`."""
+        return bool(self._scripts.run("put_back", epoch, key, lease_id, not_before_ms))
+
+    def complete(
+        self,
+        epoch: str,
+        key: str,
+        lease_id: str | None,
+        reply: bytes,
+        outcome: Outcome,
+    ) -> bool:
+        """See `Ledger.complete`."""
+        by = f"reply:{hash_value(reply)}" if lease_id is None else f"lease:{lease_id}"
+        facts = (int(outcome.called), int(not outcome.ok), outcome.model_ms)
+        return bool(self._scripts.run("complete", epoch, key, by, reply, *facts))
+
+    def reply(self, epoch: str, key: str) -> StoredReply | None:
+        """See `Ledger.reply`."""
+        answer = self._scripts.run("reply", epoch, key)
+        return StoredReply(wire.decode_facts(answer[0]), answer[1]) if answer else None
+
+    def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
+        """See `Ledger.published`."""
+        at = wire.encode_record_at(reply_at)
+        return bool(self._scripts.run("published", epoch, key, at))
+
+    def settle(self, epoch: str, source: str, offset: int) -> None:
+        """See `Ledger.settle`."""
+        self._scripts.run("settle", epoch, source, offset)
+
+    def partition(
+        self, epoch: str, source: str, watermark: int, end: int
+    ) -> PartitionView:
+        """See `Ledger.partition`."""
+        members, blocks = self._scripts.run("partition", epoch, source, watermark, end)
+        done = frozenset(
+            offset
+            for block, bitmap in zip(blocks[::2], blocks[1::2], strict=True)
+            for offset in wire.decode_bits(int(block), bitmap)
+            if watermark <= offset < end
+        )
+        pairs = (member.decode().split(" ", 1) for member in members)
+        return PartitionView(done, {int(offset): key for offset, key in pairs})
+
+    def forget_done(self, epoch: str, source: str, watermark: int) -> None:
+        """See `Ledger.forget_done`."""
+        self._scripts.run("forget_done", epoch, source, watermark)
+
+    def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
+        """See `Ledger.inspect`."""
+        rows = self._scripts.run("inspect", epoch, *keys)
+        return [wire.decode_view(row) for row in rows]
+
+    def snapshot(self, epoch: str) -> Snapshot:
+        """See `Ledger.snapshot`."""
+        cursor, now_ms, ready, slots = self._scripts.run("snapshot", epoch)
+        pairs = zip(slots[::2], slots[1::2], strict=True)
+        return Snapshot(
+            cursor.decode(),
+            int(now_ms),
+            tuple(wire.decode_ready(value) for value in ready),
+            tuple(wire.decode_slot(key.decode(), value) for key, value in pairs),
+        )
+
+    def changes(
+        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+    ) -> tuple[str, list[Change]]:
+        """See `Ledger.changes`; waits 4 s at most."""
+        stream = f"{self._namespace}:{epoch}:changes"
+        # To Redis, BLOCK 0 means to wait for ever.
+        block = min(block_ms, BLOCK_MAX_MS) if block_ms > 0 else None
+        with translated("changes"):
+            found: Any = self._client.xread({stream: cursor}, count=limit, block=block)
+        if not found:
+            return cursor, []
+        # RESP3 answers with a mapping of lists of pages, RESP2 with pairs.
+        rows = found[stream.encode()][0] if isinstance(found, dict) else found[0][1]
+        return rows[-1][0].decode(), [wire.decode_change(*row) for row in rows]
+
+    def set_limits(self, epoch: str, limits: Limits) -> None:
+        """See `Ledger.set_limits`."""
+        self._scripts.run("set_limits", epoch, *wire.encode_limits(limits))
+
+    def totals(self, epoch: str) -> dict[str, ModelTotals]:
+        """See `Ledger.totals`."""
+        return {
+            wire.decode_model(model.decode()): ModelTotals(*map(int, sums))
+            for model, *sums in self._scripts.run("totals", epoch)
+        }
+
+
+def _admit_row(admission: Admission) -> tuple[str | bytes | int, ...]:
+    facts = admission.facts
+    return (
+        facts.key,
+        wire.encode_facts(facts),
+        admission.payload,
+        admission.payload_hash,
+        facts.source,
+        facts.offset,
+        facts.cls,
+        facts.arrival_ms,
+        facts.deadline_ms,
+    )
+
+
+def _admitted(row: Sequence[bytes]) -> Admitted:
+    outcome, *more = row
+    return Admitted(
+        AdmitOutcome(outcome.decode()),
+        State(more[0].decode()) if more else None,
+        wire.decode_record_at(more[1]) if len(more) > 1 else None,
+    )
+
+
+def _claimed(row: Sequence[bytes]) -> Claimed:
+    outcome, *more = row
+    if not more:
+        return Claimed(ClaimOutcome(outcome.decode()))
+    facts, payload, pool, starts, left_ms, queued_ms = more
+    model, endpoint = wire.decode_pool(pool.decode())
+    return Claimed(
+        ClaimOutcome(outcome.decode()),
+        wire.decode_facts(facts),
+        payload,
+        model,
+        endpoint,
+        attempt=int(starts),
+        time_left_ms=int(left_ms),
+        queued_ms=int(queued_ms),
+    )
+
+
+if TYPE_CHECKING:
+    from agentsched.ledger.protocol import Ledger, Membership
+
+    _CONFORMS: tuple[type[Ledger], type[Membership]] = (RedisLedger, RedisLedger)

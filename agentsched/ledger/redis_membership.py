@@ -1,0 +1,70 @@
+"""Membership on Redis: epoch, dispatcher lease, heartbeats; it knows no request."""
+
+import json
+from collections.abc import Mapping
+from secrets import token_hex
+
+import redis
+
+from agentsched.ledger.scripts import Scripts, translated
+
+
+class RedisMembership:
+    """`agentsched.ledger.protocol.Membership` on Redis; opens nothing until used."""
+
+    def __init__(self, client: redis.Redis, namespace: str = "agentsched") -> None:
+        self._client = client
+        self._namespace = namespace
+        self._scripts = Scripts(client, namespace)
+
+    def open_epoch(self) -> str:
+        """See `Membership.open_epoch`."""
+        name = f"{self._namespace}:epoch"
+        with translated("open_epoch"):
+            while True:
+                self._client.set(name, token_hex(8), nx=True)
+                epoch = self._client.get(name)
+                # None: Redis was emptied between the two.
+                if isinstance(epoch, bytes):
+                    return epoch.decode()
+
+    def lead(self, dispatcher_id: str, ttl_ms: int) -> bool:
+        """See `Membership.lead`."""
+        return bool(
+            self._scripts.run("lead", dispatcher_id, ttl_ms, checks_epoch=False)
+        )
+
+    def resign(self, dispatcher_id: str) -> None:
+        """See `Membership.resign`."""
+        self._scripts.run("resign", dispatcher_id, checks_epoch=False)
+
+    def beat_bridge(self, bridge_id: str, ttl_ms: int) -> int:
+        """See `Membership.beat_bridge`."""
+        return int(
+            self._scripts.run("beat_bridge", bridge_id, ttl_ms, checks_epoch=False)
+        )
+
+    def leave_bridge(self, bridge_id: str) -> None:
+        """See `Membership.leave_bridge`."""
+        with translated("leave_bridge"):
+            self._client.zrem(f"{self._namespace}:bridges", bridge_id)
+
+    def beat_worker(
+        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int
+    ) -> None:
+        """See `Membership.beat_worker`."""
+        text = json.dumps(dict(slots))
+        self._scripts.run("beat_worker", worker_id, ttl_ms, text, checks_epoch=False)
+
+    def leave_worker(self, worker_id: str) -> None:
+        """See `Membership.leave_worker`."""
+        with translated("leave_worker"):
+            self._client.zrem(f"{self._namespace}:workers", worker_id)
+
+    def live_slots(self) -> dict[str, int]:
+        """See `Membership.live_slots`."""
+        total: dict[str, int] = {}
+        for text in self._scripts.run("live_slots", checks_epoch=False):
+            for model, slots in json.loads(text).items():
+                total[model] = total.get(model, 0) + slots
+        return total
