@@ -1,0 +1,1 @@
+"""The scheduling decisions: pure, without clock, socket or library."""
