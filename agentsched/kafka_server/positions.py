@@ -1,0 +1,85 @@
+"""Ask Kafka for committed offsets and for the bounds of partitions; decides nothing."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+import confluent_kafka
+from confluent_kafka import KafkaException, TopicPartition
+
+from agentsched.kafka_records import Partition
+from agentsched.kafka_server.errors import KafkaFailed, said_by
+
+ONE_ANSWER_S = 5.0
+PAUSE_S = 0.2
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Bounds(NamedTuple):
+    """What a partition holds: `low` (inclusive) to `end` (exclusive)."""
+
+    low: int
+    end: int
+
+
+def partition_of(where: TopicPartition) -> Partition:
+    """Return confluent-kafka's value as ours."""
+    return Partition(where.topic, where.partition)
+
+
+def committed_offsets(
+    client: confluent_kafka.Consumer, partitions: Sequence[Partition]
+) -> dict[Partition, int | None]:
+    """Return what the group has committed; None where it has nothing.
+
+    Blocks for one round trip.
+
+    Raises:
+        KafkaException: no answer, or an error for one of the partitions.
+    """
+    answers = client.committed(
+        [TopicPartition(*each) for each in partitions], timeout=ONE_ANSWER_S
+    )
+    for answer in answers:
+        if answer.error:
+            raise KafkaException(answer.error)
+    return {
+        partition_of(answer): answer.offset if answer.offset >= 0 else None
+        for answer in answers
+    }
+
+
+def bounds(
+    client: confluent_kafka.Consumer, partitions: Iterable[Partition]
+) -> dict[Partition, Bounds]:
+    """Return the bounds as they are now. Blocks for a round trip each.
+
+    Raises:
+        KafkaException: no answer, or an error for one of the partitions.
+    """
+    return {
+        each: Bounds(
+            *client.get_watermark_offsets(TopicPartition(*each), timeout=ONE_ANSWER_S)
+        )
+        for each in partitions
+    }
+
+
+def insist(ask: Callable[[], T], what: str, timeout_s: float) -> T:
+    """Ask again until Kafka answers.
+
+    Raises:
+        KafkaFailed: no answer within `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise KafkaFailed(f"{what}: {said_by(error)}") from error
+            log.warning("%s: %s; asking again", what, said_by(error))
+            time.sleep(PAUSE_S)

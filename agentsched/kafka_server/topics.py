@@ -1,0 +1,97 @@
+"""Create topics that are missing; nothing else of ours changes the cluster."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from agentsched.config.settings import KafkaSettings
+from agentsched.kafka_server.errors import KafkaFailed, code_of, said_by
+from agentsched.kafka_server.librdkafka import (
+    HEADERS_MAX_BYTES,
+    RECORD_MAX_BYTES,
+    admin_properties,
+    log,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+UNREACHABLE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicsReport:
+    """What `ensure_topics` did."""
+
+    created: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    """Not there, and this broker creates none on request (the embedded one)."""
+
+
+def ensure_topics(
+    settings: KafkaSettings,
+    topics: Iterable[str],
+    partitions: int = 1,
+    replication: int = 1,
+    *,
+    value_max_bytes: int = RECORD_MAX_BYTES,
+) -> TopicsReport:
+    """Create the topics that are missing; existing ones stay as they are.
+
+    Blocks for up to 10 s to reach Kafka and 10 s more to create. New topics stamp
+    records with the broker's time (deadlines count from it) and take values of
+    `value_max_bytes` beside their headers.
+
+    Raises:
+        KafkaFailed: Kafka cannot be reached, or refused a topic.
+    """
+    admin = AdminClient(admin_properties(settings), logger=log)
+    try:
+        there = admin.list_topics(timeout=UNREACHABLE_S).topics
+    except KafkaException as error:
+        raise unreachable(settings, error) from error
+    missing = [name for name in dict.fromkeys(topics) if name not in there]
+    if not missing:
+        return TopicsReport(())
+    config = {
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(value_max_bytes + HEADERS_MAX_BYTES),
+    }
+    wanted = [
+        NewTopic(name, partitions, replication, config=config) for name in missing
+    ]
+    return _outcome(admin.create_topics(wanted, request_timeout=UNREACHABLE_S))
+
+
+def unreachable(settings: KafkaSettings, error: KafkaException) -> KafkaFailed:
+    """Return the error that names the address and says what to do."""
+    return KafkaFailed(
+        f"no Kafka at {_listed(settings.bootstrap_servers)} ({said_by(error)}):"
+        " start it, or set kafka.bootstrap_servers (BOOTSTRAP_SERVERS) to where it is"
+    )
+
+
+def _outcome(futures: dict[str, "Future[None]"]) -> TopicsReport:
+    created, missing = [], []
+    for name, future in futures.items():
+        try:
+            future.result()
+        except KafkaException as error:
+            code = code_of(error)
+            if code == KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001  (its public name)
+                missing.append(name)
+            elif code != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
+                raise KafkaFailed(
+                    f"Kafka did not create topic {name!r}: {said_by(error)}"
+                ) from error
+        else:
+            created.append(name)
+    return TopicsReport(tuple(created), tuple(missing))
+
+
+def _listed(servers: Sequence[str]) -> str:
+    return ", ".join(servers)
