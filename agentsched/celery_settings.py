@@ -1,0 +1,89 @@
+"""Settings -> Celery's own keys; pure. Every key that is not Celery's default says why."""
+
+from typing import Any
+
+from agentsched.config.settings import Settings
+from agentsched.queues import DEFAULT_PRIORITY, PRIORITY_STEPS, queue_of
+
+VISIBILITY_TIMEOUT_S = 120
+"""A doorbell that is unacknowledged for so long comes again; the ledger knows it then."""
+DEFAULT_NAMESPACE = "agentsched"
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Return the configuration of workers, bridges, `celery inspect` and Flower."""
+    return {
+        "include": ("agentsched.tasks", "agentsched.worker.signals"),
+        **_broker(settings),
+        **_queues(settings),
+        **_tasks(),
+        **_worker(),
+    }
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.redis.url,
+        "broker_connection_retry_on_startup": True,
+        # None: for ever. The default gives up after 100 tries, and the worker is gone.
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            # -Q order; round_robin would let a lower class of one queue overtake.
+            "queue_order_strategy": "priority",
+            "priority_steps": list(PRIORITY_STEPS),
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            # A worker killed in its sweep would block the others' for 300 s.
+            "unacked_mutex_expire": 30,
+            # Half-open connections are found after seconds, and nothing hangs for ever;
+            # more than kombu's BRPOP waits, which is 1 s.
+            "health_check_interval": 10,
+            "socket_keepalive": True,
+            "socket_connect_timeout": 5,
+            "socket_timeout": 10,
+            **_key_prefix(settings),
+        },
+    }
+
+
+def _key_prefix(settings: Settings) -> dict[str, str]:
+    """Two installations on one Redis: the one with another namespace gets a prefix."""
+    if settings.namespace == DEFAULT_NAMESPACE:
+        return {}
+    return {"global_keyprefix": f"{settings.namespace}:"}
+
+
+def _queues(settings: Settings) -> dict[str, Any]:
+    queues = tuple(queue_of(model) for model in settings.models)
+    default = {"task_default_queue": queues[0].name} if queues else {}
+    return {
+        "task_queues": queues,
+        # A wrong -Q is an error, not a queue that nobody fills. The default queue must
+        # then be one that is there.
+        "task_create_missing_queues": False,
+        "task_default_priority": DEFAULT_PRIORITY,  # else 0: the most urgent on Redis
+        **default,
+    }
+
+
+def _tasks() -> dict[str, Any]:
+    return {
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,  # replies go to Kafka; there is no result backend
+        # Late acknowledgement and a prefetch of one: doorbells in flight are the
+        # capacity, and the rest stays where a higher class can overtake it.
+        "task_acks_late": True,
+        "task_acks_on_failure_or_timeout": True,
+        "worker_prefetch_multiplier": 1,
+    }
+
+
+def _worker() -> dict[str, Any]:
+    return {
+        "worker_pool": "agentsched.worker.pool:TaskPool",
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_disable_rate_limits": True,  # limits belong to the ledger
+        "worker_send_task_events": True,  # Flower
+        "worker_cancel_long_running_tasks_on_connection_loss": False,  # leases outlive it
+    }

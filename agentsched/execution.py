@@ -1,0 +1,207 @@
+"""Runs one request from its doorbell to its published reply; knows no Celery, no HTTP.
+
+The order is sacred: claim -> call -> complete -> publish -> published -> (Celery ack).
+Publishing before `complete` would let a worker that lost its lease past the fence.
+"""
+
+import logging
+from concurrent.futures import CancelledError
+from enum import StrEnum
+from time import monotonic
+from uuid import uuid4
+
+from agentsched.codec import reply_record
+from agentsched.config.settings import EndpointSettings, Settings
+from agentsched.doorbell import Doorbell
+from agentsched.errors import (
+    CallFailed,
+    DeliveryFailed,
+    EpochChanged,
+    LedgerUnavailable,
+)
+from agentsched.ledger.protocol import Ledger
+from agentsched.ledger.records import Claimed, ClaimOutcome
+from agentsched.ports import Completer, RecordSink
+from agentsched.worker.answers import (
+    Answer,
+    Job,
+    completed_answer,
+    failed_answer,
+    misplaced_answer,
+    overdue_answer,
+)
+from agentsched.worker.calls import CallLoop
+from agentsched.worker.leases import HeldLease, LeaseBook, Stop
+from agentsched.worker.patience import persist
+
+logger = logging.getLogger(__name__)
+
+
+class Ended(StrEnum):
+    """How the work on one doorbell ended."""
+
+    ANSWERED = "answered"
+    """The reply is in Kafka."""
+    STORED = "stored"
+    """The reply is in the ledger; a bridge sends it to Kafka."""
+    STALE = "stale"
+    """The doorbell was old, or the ledger is another one now."""
+    PUT_BACK = "put_back"
+    """The request waits again; no reply."""
+    LOST = "lost"
+    """Somebody else answered it, or runs it."""
+    UNAVAILABLE = "unavailable"
+    """Redis did not answer: the lease ends by itself, and the request runs again."""
+
+
+class Execution:
+    """Works on doorbells; `run` may be called by many threads at once."""
+
+    def __init__(  # noqa: PLR0913  (six collaborators, made and closed by the caller)
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        sink: RecordSink,
+        completer: Completer,
+        calls: CallLoop,
+        leases: LeaseBook,
+    ) -> None:
+        """Does nothing yet."""
+        self._settings = settings
+        self._ledger = ledger
+        self._sink = sink
+        self._completer = completer
+        self._calls = calls
+        self._leases = leases
+
+    def run(self, doorbell: Doorbell) -> Ended:
+        """Claim, call, hand in and publish; blocks until that is over.
+
+        Raises nothing that an outage can cause. A bug gets out, and leaves the request
+        to the end of its lease.
+        """
+        # In the book before the claim: a worker that stops must find it there.
+        lease = self._leases.hold(doorbell.epoch, doorbell.key, uuid4().hex)
+        try:
+            asked_at = monotonic()
+            claimed = self._claim(doorbell, lease)
+            return self._obey(claimed, lease, asked_at)
+        except EpochChanged:
+            return Ended.STALE
+        except LedgerUnavailable:
+            logger.warning(
+                "given up: Redis does not answer correlation_id=%r model=%s",
+                doorbell.correlation_id,
+                doorbell.model,
+            )
+            return Ended.UNAVAILABLE
+        finally:
+            self._leases.release(lease)
+
+    def _claim(self, doorbell: Doorbell, lease: HeldLease) -> Claimed:
+        lease_ms = round(self._settings.timing.lease_s * 1000)
+        # The same lease_id again: where the first answer was lost, it comes now.
+        return persist(
+            lambda: self._ledger.claim(
+                lease.epoch, lease.key, doorbell.ring, lease.lease_id, lease_ms
+            ),
+            lease,
+        )
+
+    def _obey(self, claimed: Claimed, lease: HeldLease, asked_at: float) -> Ended:
+        match claimed.outcome:
+            case ClaimOutcome.STALE:
+                return Ended.STALE
+            case ClaimOutcome.PUT_BACK:
+                return Ended.PUT_BACK
+            case ClaimOutcome.OVERDUE:
+                job = Job.from_claim(claimed, asked_at)
+                return self._hand_in(job, lease, overdue_answer(job), fenced=False)
+            case ClaimOutcome.CLAIMED:
+                lease.begin()
+                job = Job.from_claim(claimed, asked_at)
+                answer = self._call(job, lease)
+                if answer is None or lease.stopped is Stop.LOST:
+                    return self._hand_back(job, lease)
+                return self._hand_in(job, lease, answer, fenced=True)
+
+    def _call(self, job: Job, lease: HeldLease) -> Answer | None:
+        """Have the model answer; None when the call was stopped."""
+        endpoint = self._endpoint(job)
+        if endpoint is None:
+            return misplaced_answer(job)
+        started = monotonic()
+        call = self._calls.start(
+            self._completer.complete(endpoint, job.model, job.request, job.time_left_s)
+        )
+        lease.attach(call)
+        try:
+            completion = call.result()
+        except CancelledError:
+            return None
+        except CallFailed as error:
+            return failed_answer(job, error, model_s=monotonic() - started)
+        return completed_answer(job, completion, self._settings.limits.reply_max_bytes)
+
+    def _endpoint(self, job: Job) -> EndpointSettings | None:
+        model = self._settings.model(job.model)
+        endpoints = model.endpoints if model else ()
+        return next((e for e in endpoints if e.name == job.endpoint), None)
+
+    def _hand_back(self, job: Job, lease: HeldLease) -> Ended:
+        """Say that the call has ended without an answer, so that its slot is free.
+
+        A lease that was lost is told too: where it was voided (a bridge answered at
+        the deadline), this is what frees the slot; else it changes nothing.
+        """
+        back = persist(
+            lambda: self._ledger.put_back(lease.epoch, lease.key, lease.lease_id),
+            HeldLease("", "", ""),  # this lease is stopped, and must not end the tries
+        )
+        ended = Ended.PUT_BACK if back else Ended.LOST
+        logger.info("%s %s", ended, job)
+        return ended
+
+    def _hand_in(
+        self, job: Job, lease: HeldLease, answer: Answer, *, fenced: bool
+    ) -> Ended:
+        """Store the reply, then publish it; only the stored one may get to Kafka."""
+        won = persist(
+            lambda: self._ledger.complete(
+                lease.epoch,
+                lease.key,
+                lease.lease_id if fenced else None,
+                answer.value,
+                answer.outcome,
+            ),
+            lease,
+            until=job.deadline,
+        )
+        self._leases.release(lease)  # what is DONE needs no renewal
+        if not won:
+            logger.info("%s %s", Ended.LOST, job)
+            return Ended.LOST
+        return self._publish(job, lease, answer)
+
+    def _publish(self, job: Job, lease: HeldLease, answer: Answer) -> Ended:
+        """Wait for Kafka; what fails here is left to a bridge, which sends it again."""
+        delivery = self._sink.send(reply_record(job.facts, answer.value))
+        try:
+            reply_at = delivery.result(self._settings.timing.delivery_timeout_s)
+            persist(
+                lambda: self._ledger.published(lease.epoch, lease.key, reply_at), lease
+            )
+        except (DeliveryFailed, TimeoutError, EpochChanged, LedgerUnavailable) as error:
+            reason = type(error).__name__
+            logger.warning(
+                "%s, not known as published: %s %s", Ended.STORED, reason, job
+            )
+            return Ended.STORED
+        logger.info(
+            "%s %s model_s=%.3f code=%s",
+            "completed" if answer.outcome.ok else "failed",
+            job,
+            answer.outcome.model_ms / 1000,
+            answer.code or "-",
+        )
+        return Ended.ANSWERED

@@ -1,0 +1,135 @@
+"""The composition root of a worker process: makes its clients once, and closes them.
+
+Importing it makes nothing; `open_runtime` is called when the pool is up, so that no
+thread or connection is older than the process that uses it.
+"""
+
+from collections.abc import Callable, Mapping
+
+from agentsched.config.settings import Settings
+from agentsched.execution import Execution
+from agentsched.kafka_server.librdkafka import Properties, producer_properties
+from agentsched.kafka_server.producer import Producer
+from agentsched.ledger.redis import RedisLedger
+from agentsched.llm_backend.client import HttpCompleter
+from agentsched.worker.calls import CallLoop
+from agentsched.worker.keeper import Keeper
+from agentsched.worker.leases import LeaseBook, Stop
+
+CLOSE_S = 5.0
+"""For each of the parts that are closed."""
+
+
+class Runtime:
+    """What one worker process works with."""
+
+    def __init__(
+        self, settings: Settings, worker_id: str, slots: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Makes all clients and starts the keeper.
+
+        Args:
+            settings: the whole configuration.
+            worker_id: names this process; unlike any other that runs or ran.
+            slots: see `Keeper`.
+
+        Raises:
+            AgentSchedError: Kafka's client refused its settings.
+        """
+        self._settings = settings
+        self._ledger = RedisLedger.from_url(settings.redis.url, settings.namespace)
+        self._sink = Producer(
+            settings.kafka.bootstrap_servers, properties=_producer_keys(settings)
+        )
+        self._calls = CallLoop()
+        self._completer = HttpCompleter(settings)
+        self._leases = LeaseBook()
+        self.execution = Execution(
+            settings,
+            self._ledger,
+            self._sink,
+            self._completer,
+            self._calls,
+            self._leases,
+        )
+        self._keeper = Keeper(
+            self._ledger, self._leases, settings.timing, worker_id, slots
+        )
+        self._keeper.start()
+
+    def leave(self, *, at_once: bool) -> None:
+        """Take no more work; safe in a signal handler.
+
+        Args:
+            at_once: put back what runs now, instead of after `timing.drain_s`.
+        """
+        self._keeper.leave(0.0 if at_once else self._settings.timing.drain_s)
+
+    def cancel(self, thread_id: int) -> None:
+        """Put back what one pool thread runs; does not block."""
+        self._leases.stop_thread(thread_id, Stop.PUT_BACK)
+
+    def close(self) -> None:
+        """Close everything, after the last task has ended.
+
+        Replies first: a reply that is still in the producer is what an agent waits for.
+        """
+        self._keeper.stop(CLOSE_S)
+        self._sink.close(CLOSE_S)
+        self._calls.start(self._completer.close()).result()
+        self._calls.close(CLOSE_S)
+        self._ledger.close()
+
+
+def _producer_keys(settings: Settings) -> Properties:
+    return producer_properties(
+        settings.kafka,
+        # A bridge sends again what was not acknowledged in this time.
+        delivery_timeout_s=settings.timing.delivery_timeout_s,
+        value_max_bytes=settings.limits.reply_max_bytes,
+    )
+
+
+_opened: Runtime | None = None
+
+
+def open_runtime(
+    settings: Settings, worker_id: str, slots: Callable[[], Mapping[str, int]]
+) -> Runtime:
+    """Make this process's runtime; there is one.
+
+    Raises:
+        RuntimeError: there is one already.
+        AgentSchedError: see `Runtime`.
+    """
+    global _opened  # noqa: PLW0603  (Celery's tasks have no other way to it)
+    if _opened is not None:
+        raise RuntimeError("this process has a runtime already")
+    _opened = Runtime(settings, worker_id, slots)
+    return _opened
+
+
+def opened() -> Runtime | None:
+    """Return this process's runtime, if it is open."""
+    return _opened
+
+
+def current() -> Runtime:
+    """Return this process's runtime.
+
+    Raises:
+        RuntimeError: it is not open: the task runs outside of `celery worker`.
+    """
+    if _opened is None:
+        raise RuntimeError(
+            "no runtime: tasks run in `celery -A agentsched worker` only"
+        )
+    return _opened
+
+
+def close_runtime() -> None:
+    """Close this process's runtime; again is harmless."""
+    global _opened
+    closing, _opened = _opened, None
+    if closing is not None:
+        closing.close()

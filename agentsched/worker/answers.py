@@ -1,0 +1,179 @@
+"""What a worker hands in for one request: reply bytes and facts for the statistics.
+
+Pure. Only failed replies are made from errors, and they repeat no content.
+"""
+
+from dataclasses import dataclass
+from time import monotonic
+
+from agentsched.codec import (
+    Identity,
+    decode_message,
+    encode_message,
+    failed_reply,
+    reply_to,
+)
+from agentsched.errors import CallFailed, ErrorCode
+from agentsched.ledger.records import Claimed, Outcome, RequestFacts
+from agentsched.ports import Completion
+from agentsched.types import (
+    Message,
+    Priority,
+    Reply,
+    ReplyError,
+    ReplyTiming,
+    TaskStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One claimed request."""
+
+    facts: RequestFacts
+    request: Message
+    model: str
+    endpoint: str
+    attempt: int
+    queued_s: float
+    deadline: float
+    """On this process's monotonic clock, in seconds."""
+
+    @classmethod
+    def from_claim(cls, claimed: Claimed, asked_at: float) -> "Job":
+        """Read what `claim` gave.
+
+        Args:
+            claimed: with outcome CLAIMED or OVERDUE.
+            asked_at: monotonic time before `claim` was asked. Its answer was on the
+                way, so counting from then never ends after the deadline.
+
+        Raises:
+            CodecError: the payload is no request.
+        """
+        facts = claimed.facts
+        if facts is None:
+            raise ValueError("a claim without facts: the ledger broke its contract")
+        request = decode_message(claimed.payload)
+        if request.priority is None:
+            request = request.model_copy(update={"priority": Priority(facts.cls)})
+        return cls(
+            facts=facts,
+            request=request,
+            model=claimed.model,
+            endpoint=claimed.endpoint,
+            attempt=claimed.attempt,
+            queued_s=claimed.queued_ms / 1000,
+            deadline=asked_at + claimed.time_left_ms / 1000,
+        )
+
+    def __str__(self) -> str:
+        """Name it in the log: ids and routing facts, never content."""
+        facts = self.facts
+        return (
+            f"correlation_id={facts.correlation_id!r} agent_id={facts.agent_id!r}"
+            f" model={self.model} class={facts.cls} attempt={self.attempt}"
+            f" queued_s={self.queued_s:.3f}"
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """Who asked what."""
+        return Identity(self.facts.agent_id, self.facts.correlation_id)
+
+    @property
+    def time_left_s(self) -> float:
+        """Seconds until the deadline; 0 when it has passed."""
+        return max(0.0, self.deadline - monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `complete` takes, and what the log says of it."""
+
+    value: bytes
+    outcome: Outcome
+    code: str = ""
+    """The error code; empty for an answer of the model."""
+
+
+def completed_answer(job: Job, completion: Completion, max_bytes: int) -> Answer:
+    """Make the reply that carries the model's answer, or says that it is too large.
+
+    Args:
+        job: the request.
+        completion: what the model answered.
+        max_bytes: the largest reply value.
+    """
+    value = encode_message(_completed_reply(job, completion))
+    if len(value) > max_bytes:
+        error = CallFailed(
+            ErrorCode.REPLY_TOO_LARGE,
+            f"the reply has {len(value)} bytes, the limit is {max_bytes};"
+            " ask for fewer tokens (params.max_tokens)",
+            retryable=False,
+        )
+        return failed_answer(job, error, model_s=completion.model_s)
+    return Answer(value, Outcome(ok=True, model_ms=_ms(completion.model_s)))
+
+
+def failed_answer(job: Job, error: CallFailed, *, model_s: float | None) -> Answer:
+    """Make the reply that says why there is no answer.
+
+    Args:
+        job: the request.
+        error: the reason.
+        model_s: how long the call took; None when none was made.
+    """
+    value = failed_reply(
+        job.request,
+        job.identity,
+        ReplyError(code=error.code, message=error.detail, retryable=error.retryable),
+        attempts=job.attempt,
+        timing=ReplyTiming(queued_s=job.queued_s, model_s=model_s or 0.0),
+        model_id=job.model,
+    )
+    called = model_s is not None
+    outcome = Outcome(ok=False, model_ms=_ms(model_s or 0.0), called=called)
+    return Answer(value, outcome, error.code)
+
+
+def overdue_answer(job: Job) -> Answer:
+    """Make the reply of a request whose time was over before it could start."""
+    error = CallFailed(
+        ErrorCode.DEADLINE_EXCEEDED,
+        "the time to live was over before the request could start",
+        retryable=True,
+    )
+    return failed_answer(job, error, model_s=None)
+
+
+def misplaced_answer(job: Job) -> Answer:
+    """Make the reply of a request for an endpoint that this worker does not know."""
+    error = CallFailed(
+        ErrorCode.MODEL_MISCONFIGURED,
+        f"the worker's configuration has no such endpoint of {job.model!r}; give"
+        " bridges and workers the same file",
+        retryable=True,
+    )
+    return failed_answer(job, error, model_s=None)
+
+
+def _completed_reply(job: Job, completion: Completion) -> Reply:
+    return reply_to(
+        job.request,
+        job.identity,
+        content=completion.content,
+        token_count=completion.completion_tokens,
+        model_id=job.model,
+        status=TaskStatus.COMPLETED,
+        usage=completion.usage,
+        finish_reason=completion.finish_reason,
+        tool_calls=completion.tool_calls,
+        attempts=job.attempt,
+        timing=ReplyTiming(queued_s=job.queued_s, model_s=completion.model_s),
+    )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,125 @@
+"""What a worker does at the turns of its life, as Celery's signals tell them.
+
+`celery worker` imports this module (setting `include`), and nothing else does. The
+receivers only connect; what they call lives elsewhere.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from celery.concurrency import get_implementation
+from celery.signals import (
+    after_setup_logger,
+    celeryd_init,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
+from celery.utils.nodenames import default_nodename, nodesplit
+
+from agentsched import runtime
+from agentsched.config.loading import load_settings
+from agentsched.errors import AgentSchedError, ConfigurationError
+from agentsched.llm_backend.keys import read_api_key
+from agentsched.worker.pool import TaskPool
+from agentsched.worker.pools import capacity_of, models_served, node_name, slots_of
+
+logger = logging.getLogger(__name__)
+
+CHATTY_LOGGERS = ("aiohttp", "asyncio", "httpcore", "httpx", "kombu", "urllib3")
+"""What they log at debug level includes headers and bodies."""
+
+
+@celeryd_init.connect(weak=False)
+def choose_capacity(
+    instance: Any,  # noqa: ANN401  (celery.apps.worker.Worker, untyped)
+    conf: Any,  # noqa: ANN401
+    options: Mapping[str, Any],
+    **_: object,
+) -> None:
+    """Set concurrency and node name from `-Q`; an explicit -c or -n wins.
+
+    Raises:
+        SystemExit: with one line, when this worker could not work.
+    """
+    try:
+        settings = load_settings()
+        queues = _listed(options.get("queues"))
+        models = models_served(
+            settings.settings, queues, _listed(options.get("exclude_queues"))
+        )
+        for endpoint in (e for model in models for e in model.endpoints):
+            read_api_key(endpoint, os.environ)
+    except ConfigurationError as error:
+        raise SystemExit(f"agentsched worker: {error}") from None
+    for note in settings.notes:
+        logger.info("%s", note)
+    if not conf.worker_concurrency:
+        conf.worker_concurrency = capacity_of(models)
+    if queues and instance.hostname == default_nodename(""):
+        instance.hostname = node_name(models, nodesplit(instance.hostname)[1])
+
+
+def _listed(value: str | Sequence[str] | None) -> list[str]:
+    names = value.split(",") if isinstance(value, str) else value or ()
+    return [name for name in names if name]
+
+
+@worker_init.connect(weak=False)
+def insist_on_our_pool(sender: Any, **_: object) -> None:  # noqa: ANN401
+    """Refuse -P: processes and greenlets share no call loop and no leases.
+
+    Raises:
+        SystemExit: with one line.
+    """
+    if not issubclass(get_implementation(sender.pool_cls), TaskPool):
+        raise SystemExit(
+            "agentsched worker: leave -P out; calls run on AgentSched's own pool"
+        )
+
+
+@after_setup_logger.connect(weak=False)
+def quieten_libraries(**_: object) -> None:
+    """Keep prompts and keys out of the log, also with `-l debug`."""
+    for name in CHATTY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@worker_ready.connect(weak=False)
+def open_runtime(sender: Any, **_: object) -> None:  # noqa: ANN401
+    """Make the clients, before the first doorbell and after the pool.
+
+    Raises:
+        SystemExit: an exception would leave a worker that takes doorbells and fails.
+    """
+    settings = load_settings().settings
+    models = models_served(
+        settings, [queue.name for queue in sender.task_consumer.queues]
+    )
+    try:
+        opened = runtime.open_runtime(
+            settings,
+            worker_id=f"{sender.hostname}/{uuid4().hex[:8]}",
+            slots=lambda: slots_of(models, sender.pool.limit),
+        )
+    except AgentSchedError as error:
+        logger.critical("the worker cannot start: %s", error)
+        raise SystemExit(1) from None
+    sender.pool.on_cancel = opened.cancel
+
+
+@worker_shutting_down.connect(weak=False)
+def leave(how: str, **_: object) -> None:
+    """Say at once that no more work is taken; runs inside the signal handler."""
+    if opened := runtime.opened():
+        opened.leave(at_once=how == "Cold")
+
+
+@worker_shutdown.connect(weak=False)
+def close_runtime(**_: object) -> None:
+    """Close the clients, after the last task."""
+    runtime.close_runtime()
