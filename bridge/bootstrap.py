@@ -1,0 +1,96 @@
+"""The bridge's composition root: the only place that builds its adapters."""
+
+import time
+import uuid
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from agentsched.celery import app
+from agentsched.config.settings import Settings
+from agentsched.errors import ConfigurationError
+from agentsched.kafka_server.librdkafka import producer_properties
+from agentsched.kafka_server.producer import Producer
+from agentsched.kafka_server.reader import read_record
+from agentsched.kafka_server.source import RequestSource
+from agentsched.kafka_server.topics import ensure_topics
+from agentsched.ledger.redis import RedisLedger
+from agentsched.queues import CeleryDoorbells
+from bridge.change_reader import ChangeReader
+from bridge.core.rules import Rules
+from bridge.daemon import Daemon
+from bridge.effects import Effects, Later, Outside
+
+READ_BACK_TIMEOUT_S = 5.0
+
+
+def steady_clock() -> Callable[[], int]:
+    """Return a clock in milliseconds since the Unix epoch that never goes back.
+
+    It starts with the wall clock and goes on with the monotonic one: duties are timed
+    with it, and a wall clock that is set back would put them off.
+    """
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: (time.monotonic_ns() + offset_ns) // 1_000_000
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings that a bridge cannot work with.
+
+    Raises:
+        ConfigurationError: says which key to set.
+    """
+    if not settings.models:
+        raise ConfigurationError(
+            "no model is configured: list at least one under `models:` (name, endpoints)"
+            " or name one in `agents:`"
+        )
+
+
+def prepare_topics(settings: Settings) -> list[str]:
+    """Create the dead-letter topics that are missing.
+
+    Returns:
+        Those that are missing and could not be created.
+
+    Raises:
+        KafkaFailed: no broker answers.
+    """
+    wanted = [f"{topic}.dead_letter" for topic in settings.kafka.input_topics]
+    return list(ensure_topics(settings.kafka, wanted).missing)
+
+
+def build_daemon(settings: Settings) -> Daemon:
+    """Build a bridge from settings; nothing is connected before `run`."""
+    rules, now_ms = Rules(settings), steady_clock()
+    inbox: SimpleQueue[Later] = SimpleQueue()
+    ledger = RedisLedger.from_url(settings.redis.url, settings.namespace)
+    outside = Outside(
+        ledger=ledger,
+        membership=ledger,
+        doorbells=CeleryDoorbells(app),
+        sink=Producer(
+            settings.kafka.bootstrap_servers,
+            properties=producer_properties(
+                settings.kafka,
+                delivery_timeout_s=settings.timing.delivery_timeout_s,
+                value_max_bytes=settings.limits.reply_max_bytes,
+            ),
+        ),
+        read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
+        now_ms=now_ms,
+    )
+    effects = Effects(outside, rules, bridge_id=uuid.uuid4().hex, inbox=inbox.put)
+    return Daemon(
+        rules=rules,
+        effects=effects,
+        make_source=lambda daemon: RequestSource(
+            settings.kafka,
+            on_assigned=daemon.on_assigned,
+            on_revoked=daemon.on_revoked,
+            on_lost=daemon.on_lost,
+            on_committed=daemon.on_committed,
+        ),
+        make_reader=lambda deliver: ChangeReader(ledger, deliver),
+        now_ms=now_ms,
+        inbox=inbox,
+    )

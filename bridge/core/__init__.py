@@ -1,0 +1,1 @@
+"""The bridge's decisions: `step(state, event) -> (state, commands)`, and its parts."""

@@ -1,0 +1,193 @@
+"""What the core asks for; `bridge/effects.py` does it and answers with events."""
+
+from dataclasses import dataclass
+
+from agentsched.doorbell import Doorbell
+from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
+from agentsched.ledger.records import Admission, RequestFacts
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPartition:
+    """Read the bitmap and the live entries of a partition -> PartitionLoaded."""
+
+    source: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Put requests into the ready set -> AdmitAnswered."""
+
+    admissions: tuple[Admission, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take entries out of the ready set -> WithdrawAnswered."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Reserve a slot for a request -> ReserveAnswered."""
+
+    facts: RequestFacts
+    ring: int
+    model: str
+    endpoint: str
+
+    @property
+    def key(self) -> str:
+        """The request."""
+        return self.facts.key
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Send a doorbell; it may be lost, the reconciler sees to that."""
+
+    doorbell: Doorbell
+
+
+@dataclass(frozen=True, slots=True)
+class RingAgain:
+    """Give the reservation a new ring number and send its doorbell."""
+
+    facts: RequestFacts
+    ring: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreserve:
+    """Give a reservation up that no worker will claim."""
+
+    key: str
+    ring: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Return a request to READY whose lease is over."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Look at entries -> Inspected."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendStored:
+    """Publish the stored reply of a DONE request, then mark it published."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Complete a request without a lease, and publish that reply."""
+
+    facts: RequestFacts
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Publish a dead letter or refusal, settle the offset -> OffsetSettled."""
+
+    record: OutboundRecord
+    source: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendRepeat:
+    """Read a published reply back and send it again -> OffsetSettled."""
+
+    reply_at: RecordAt
+    facts: RequestFacts
+    expired: OutboundRecord
+    """What is sent when Kafka no longer has the reply."""
+
+    @property
+    def source(self) -> str:
+        """The ledger's name of the partition."""
+        return self.facts.source
+
+    @property
+    def offset(self) -> int:
+        """The offset that it settles."""
+        return self.facts.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit a watermark -> Committed."""
+
+    partition: Partition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetDone:
+    """Drop bitmap blocks below an acknowledged watermark."""
+
+    source: str
+    watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Read no more from these partitions for now."""
+
+    partitions: tuple[Partition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Read on."""
+
+    partitions: tuple[Partition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeetPeers:
+    """Beat, take or renew the dispatcher lease, count live slots -> PeersSeen."""
+
+    lead: bool
+    """False: give the lease up."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Read the ready set and the slots -> Synced."""
+
+
+Command = (
+    LoadPartition
+    | Admit
+    | Withdraw
+    | Reserve
+    | Ring
+    | RingAgain
+    | Unreserve
+    | Expire
+    | Inspect
+    | SendStored
+    | Answer
+    | Deliver
+    | SendRepeat
+    | Commit
+    | ForgetDone
+    | Pause
+    | Resume
+    | MeetPeers
+    | TakeSnapshot
+)

@@ -1,0 +1,190 @@
+"""What the core is told: everything that happened outside, with the time of it.
+
+`now_ms` is milliseconds since the Unix epoch by the bridge's clock; it orders
+nothing between processes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agentsched.kafka_records import InboundRecord, Partition
+from agentsched.ledger.records import (
+    Admitted,
+    Change,
+    EntryView,
+    PartitionView,
+    ReserveOutcome,
+    Snapshot,
+)
+from bridge.core.commands import Deliver, Reserve, SendRepeat
+from bridge.core.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """This bridge reads a partition from now on."""
+
+    partition: Partition
+    source: str
+    start: int
+    """The first offset that will be read: the committed watermark."""
+    end: int
+    """The offset after the last record that is there now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """This bridge no longer owns a partition."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLoaded:
+    """What the ledger knows of a partition that was assigned."""
+
+    source: str
+    view: PartitionView
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Records of partitions that this bridge owns, in the order of their offsets."""
+
+    records: tuple[InboundRecord, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitAnswered:
+    """The ledger answered `Admit`: one answer for each request, in its order."""
+
+    places: tuple[tuple[str, int], ...]
+    """(source, offset): a key alone may stand at several offsets."""
+    answers: tuple[Admitted, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawAnswered:
+    """The ledger answered `Withdraw`: True where the entry is gone."""
+
+    keys: tuple[str, ...]
+    gone: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveAnswered:
+    """The ledger answered `Reserve`."""
+
+    command: Reserve
+    outcome: ReserveOutcome
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The ledger's view of some entries of ours."""
+
+    keys: tuple[str, ...]
+    views: tuple[EntryView | None, ...]
+    doorbells: Mapping[str, int]
+    """model -> doorbells that lie in its queue, for the models that were asked about."""
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A piece of the ledger's change log."""
+
+    changes: tuple[Change, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """A fresh snapshot for the dispatcher."""
+
+    snapshot: Snapshot
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeersSeen:
+    """Who else is there, and whether this bridge is the dispatcher."""
+
+    bridges: int
+    leading: bool
+    live_slots: Mapping[str, int]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetSettled:
+    """A dead letter, refusal or repeated reply of ours is in Kafka and in the bitmap."""
+
+    source: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettleFailed:
+    """It could not be delivered; it has to be tried again."""
+
+    command: Deliver | SendRepeat
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Kafka acknowledged a commit."""
+
+    partition: Partition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOpened:
+    """The ledger is empty or another one: what was in it has to be admitted again."""
+
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """The configuration was read again."""
+
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted:
+    """The bridge is about to stop: nothing new is admitted or reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed."""
+
+    now_ms: int
+
+
+Event = (
+    Assigned
+    | Revoked
+    | PartitionLoaded
+    | Read
+    | AdmitAnswered
+    | WithdrawAnswered
+    | ReserveAnswered
+    | Inspected
+    | Changed
+    | Synced
+    | PeersSeen
+    | OffsetSettled
+    | SettleFailed
+    | Committed
+    | EpochOpened
+    | RulesChanged
+    | DrainStarted
+    | Tick
+)

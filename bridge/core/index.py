@@ -1,0 +1,90 @@
+"""The index: which unanswered records there are, and what stage each is in.
+
+Every change of a stage goes through `move`, so that queues and counts cannot
+disagree.
+"""
+
+from agentsched.scheduling.order import RankedQueue, rank
+from bridge.core.state import BridgeState, Indexed, Models, PartitionIndex, Stage
+
+
+def add(state: BridgeState, partition: PartitionIndex, entry: Indexed) -> None:
+    """Index a request of a partition, waiting."""
+    partition.entries[entry.record.offset] = entry
+    partition.size_bytes += entry.size_bytes
+    state.by_key.setdefault(entry.key, []).append(entry)
+    _file(state, entry)
+
+
+def find(state: BridgeState, source: str, offset: int) -> Indexed | None:
+    """Return the request at these coordinates, if it is indexed here."""
+    partition = state.partitions.get(source)
+    return partition.entries.get(offset) if partition else None
+
+
+def move(state: BridgeState, entry: Indexed, stage: Stage) -> None:
+    """Bring a request into another stage."""
+    entry.checked_ms = state.now_ms
+    if entry.stage is stage:
+        return
+    _unfile(state, entry)
+    entry.stage = stage
+    _file(state, entry)
+
+
+def settle(state: BridgeState, source: str, offset: int) -> None:
+    """Note an offset as answered and forget its request."""
+    partition = state.partitions.get(source)
+    if partition is None or not partition.tracker.done(offset):
+        return
+    entry = partition.entries.pop(offset, None)
+    if entry is not None:
+        partition.size_bytes -= entry.size_bytes
+        _forget(state, entry)
+
+
+def drop_partition(state: BridgeState, source: str) -> None:
+    """Forget a partition that this bridge no longer owns."""
+    partition = state.partitions.pop(source, None)
+    if partition is None:
+        return
+    for entry in partition.entries.values():
+        _forget(state, entry)
+
+
+def _forget(state: BridgeState, entry: Indexed) -> None:
+    _unfile(state, entry)
+    same_key = state.by_key[entry.key]
+    same_key.remove(entry)
+    if not same_key:
+        del state.by_key[entry.key]
+
+
+def _file(state: BridgeState, entry: Indexed) -> None:
+    facts = entry.admission.facts
+    if entry.stage is Stage.WAITING:
+        queues = state.waiting.setdefault(facts.models, {})
+        queues.setdefault(facts.cls, RankedQueue()).add(entry, rank(facts))
+    for filed in _sets(state, entry):
+        filed.setdefault(facts.models, {}).setdefault(facts.cls, set()).add(entry)
+        state.admitted_bytes += entry.size_bytes if filed is state.admitted else 0
+
+
+def _unfile(state: BridgeState, entry: Indexed) -> None:
+    facts = entry.admission.facts
+    if entry.stage is Stage.WAITING:
+        state.waiting[facts.models][facts.cls].discard(entry)
+    for filed in _sets(state, entry):
+        filed[facts.models][facts.cls].discard(entry)
+        state.admitted_bytes -= entry.size_bytes if filed is state.admitted else 0
+
+
+def _sets(
+    state: BridgeState, entry: Indexed
+) -> list[dict[Models, dict[str, set[Indexed]]]]:
+    """Return the sets that an entry of this stage belongs to."""
+    if entry.stage in (Stage.WAITING, Stage.REPEATING):
+        return []
+    if entry.stage is Stage.LEAVING:
+        return [state.admitted, state.leaving]
+    return [state.admitted]

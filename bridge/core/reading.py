@@ -1,0 +1,158 @@
+"""Partitions come and go, records are read, watermarks are committed."""
+
+from agentsched.kafka_records import InboundRecord, Partition
+from agentsched.ledger.records import Admission
+from bridge.core import index
+from bridge.core.commands import Command, Commit, Deliver, ForgetDone, LoadPartition
+from bridge.core.events import (
+    Assigned,
+    Committed,
+    PartitionLoaded,
+    Read,
+    SettleFailed,
+)
+from bridge.core.intake import Refused, classify
+from bridge.core.state import BridgeState, Indexed, PartitionIndex, Stage, due
+from bridge.core.tracker import OffsetTracker
+
+COMMIT_MS = 500
+LOAD_RETRY_MS = 1_000
+DELIVER_RETRY_MS = 1_000
+BITMAP_BLOCK_OFFSETS = 65_536
+"""Offsets in one block of the done bitmap (design, 3.1)."""
+
+
+def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
+    """Begin with a partition: ask the ledger what it knows of it."""
+    index.drop_partition(state, event.source)
+    state.partitions[event.source] = PartitionIndex(
+        partition=event.partition,
+        source=event.source,
+        end=max(event.start, event.end),
+        tracker=OffsetTracker(event.start),
+        committed=event.start,
+    )
+    return [LoadPartition(event.source, event.start, max(event.start, event.end))]
+
+
+def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
+    """Apply what was answered before, and what is admitted already."""
+    partition = state.partitions.get(event.source)
+    if partition is None or partition.view is not None:
+        return []
+    partition.view = event.view
+    for offset in event.view.done:
+        index.settle(state, event.source, offset)
+    for entry in list(partition.entries.values()):
+        _adopt(state, partition, entry)
+    held, partition.held = partition.held, []
+    return [
+        command
+        for record, refused in held
+        if record.offset not in event.view.done
+        for command in _refuse(state, partition, refused, record)
+    ]
+
+
+def on_read(state: BridgeState, event: Read) -> list[Command]:
+    """Index records; refuse those that are no requests."""
+    by_partition = {p.partition: p for p in state.partitions.values()}
+    commands: list[Command] = []
+    for record in event.records:
+        partition = by_partition.get(Partition(record.topic, record.partition))
+        if partition is None or not partition.tracker.read(record.offset):
+            continue
+        if partition.view is not None and record.offset in partition.view.done:
+            partition.tracker.done(record.offset)
+            continue
+        verdict = classify(record, partition.source, state.rules)
+        if isinstance(verdict, Admission):
+            _index(state, partition, record, verdict)
+        else:
+            commands += _refuse(state, partition, verdict, record)
+    return commands
+
+
+def on_settle_failed(state: BridgeState, event: SettleFailed) -> list[Command]:
+    """Keep what Kafka did not acknowledge, to send it again in a while.
+
+    A draining bridge does not: the offset is not committed, so it is read again.
+    """
+    state.undelivered.append(event.command)
+    return []
+
+
+def duties(state: BridgeState) -> list[Command]:
+    """Ask again for partitions that are not loaded; commit watermarks that moved."""
+    commands: list[Command] = []
+    if due(state, "load", LOAD_RETRY_MS):
+        commands += [
+            LoadPartition(p.source, p.tracker.watermark, p.end)
+            for p in state.partitions.values()
+            if p.view is None
+        ]
+    if due(state, "deliver", DELIVER_RETRY_MS) and not state.draining:
+        again, state.undelivered = state.undelivered, []
+        commands += [one for one in again if one.source in state.partitions]
+    if due(state, "commit", COMMIT_MS):
+        commands += commits(state)
+    return commands
+
+
+def commits(state: BridgeState) -> list[Command]:
+    """Return a commit for every watermark that moved."""
+    commands: list[Command] = []
+    for partition in state.partitions.values():
+        watermark = partition.tracker.watermark
+        if watermark > partition.committed:
+            partition.committed = watermark
+            commands.append(Commit(partition.partition, watermark))
+    return commands
+
+
+def on_committed(state: BridgeState, event: Committed) -> list[Command]:
+    """Drop bitmap blocks that the acknowledged watermark has passed."""
+    for partition in state.partitions.values():
+        if partition.partition != event.partition:
+            continue
+        block = event.offset // BITMAP_BLOCK_OFFSETS
+        if block > partition.forgotten_block:
+            partition.forgotten_block = block
+            return [ForgetDone(partition.source, event.offset)]
+    return []
+
+
+def _index(
+    state: BridgeState,
+    partition: PartitionIndex,
+    record: InboundRecord,
+    admission: Admission,
+) -> None:
+    entry = Indexed(record, admission, checked_ms=state.now_ms)
+    index.add(state, partition, entry)
+    _adopt(state, partition, entry)
+
+
+def _refuse(
+    state: BridgeState,
+    partition: PartitionIndex,
+    refused: Refused,
+    record: InboundRecord,
+) -> list[Command]:
+    """Answer a record that cannot run, unless it is answered or runs already."""
+    if partition.view is None:
+        partition.held.append((record, refused))
+        return []
+    known = refused.admission
+    if known and partition.view.live.get(record.offset) == known.facts.key:
+        # Admitted while its model was configured: the ledger has the last word.
+        _index(state, partition, record, known)
+        return []
+    return [Deliver(refused.record, partition.source, record.offset)]
+
+
+def _adopt(state: BridgeState, partition: PartitionIndex, entry: Indexed) -> None:
+    """A request that an earlier owner admitted is in the ledger: look, do not admit."""
+    view = partition.view
+    if view is not None and view.live.get(entry.record.offset) == entry.key:
+        index.move(state, entry, Stage.IN_FLIGHT)

@@ -1,0 +1,60 @@
+"""What the core needs of the configuration, in the units that it uses; pure data."""
+
+from dataclasses import dataclass
+
+from agentsched.config.settings import AgentSettings, ModelSettings, Settings
+from agentsched.ledger.records import Limits
+from agentsched.types import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One revision of the configuration, ready for use."""
+
+    settings: Settings
+
+    def limits(self) -> Limits:
+        """Return the limits that the ledger's steps enforce."""
+        limits = self.settings.limits
+        return Limits(
+            capacity=self.capacity(),
+            max_in_flight=limits.max_in_flight,
+            ready_max_entries=self.settings.ready_max_entries,
+            horizon_s=limits.horizon_s,
+        )
+
+    def capacity(self) -> dict[tuple[str, str], int]:
+        """Return (model, endpoint) -> requests in flight."""
+        return {
+            (model.name, endpoint.name): endpoint.capacity
+            for model in self.settings.models
+            for endpoint in model.endpoints
+        }
+
+    def models_for(self, task_type: str) -> tuple[ModelSettings, ...]:
+        """Return the models that support a task type, in the configured order."""
+        return tuple(
+            model for model in self.settings.models if task_type in model.task_types
+        )
+
+    def agent(self, agent_id: str) -> AgentSettings | None:
+        """Return what is configured for an agent, if anything."""
+        for agent in self.settings.agents:
+            if agent.id == agent_id:
+                return agent
+        return None
+
+    def class_of_topic(self, topic: str) -> str:
+        """Return the class of requests on `topic` that state none.
+
+        By its name (`high_priority`), else by its place where there are exactly
+        three input topics, else medium.
+        """
+        classes = [priority.value for priority in Priority]
+        for cls in classes:
+            if topic == cls or topic.endswith(f"{cls}_priority"):
+                return cls
+        topics = self.settings.kafka.input_topics
+        if len(topics) == len(classes) and topic in topics:
+            return classes[topics.index(topic)]
+        return Priority.MEDIUM.value

@@ -1,0 +1,148 @@
+"""All that the bridge knows: the index of its partitions and the dispatcher's board.
+
+`step` owns the state that it is given and changes it in place: an index of a
+million records is not copied for every event.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agentsched.kafka_records import InboundRecord, Partition
+from agentsched.ledger.records import Admission, PartitionView
+from agentsched.scheduling.board import Board
+from agentsched.scheduling.floors import ClassFloors
+from agentsched.scheduling.order import RankedQueue
+from bridge.core.commands import Deliver, SendRepeat
+from bridge.core.intake import Refused
+from bridge.core.rules import Rules
+from bridge.core.tracker import OffsetTracker
+
+Models = tuple[str, ...]
+"""The models that may answer a request: requests with the same ones form a group."""
+
+
+class Stage(StrEnum):
+    """Where an indexed request is, as far as its bridge knows."""
+
+    WAITING = "waiting"
+    """In Kafka only."""
+    ADMITTING = "admitting"
+    READY = "ready"
+    LEAVING = "leaving"
+    """Being withdrawn."""
+    IN_FLIGHT = "in_flight"
+    """RUNG or later; a reply is on its way."""
+    REPEATING = "repeating"
+    """Answered before: its reply is being sent again."""
+
+
+@dataclass(slots=True, eq=False)
+class Indexed:
+    """One unanswered record of a partition of ours."""
+
+    record: InboundRecord
+    admission: Admission
+    stage: Stage = Stage.WAITING
+    checked_ms: int = 0
+    """When the reconciler looked last, or the stage changed."""
+    rings: int = 0
+    """Doorbells that nobody claimed, for the back-off."""
+    retry_ms: int = 0
+    """Not admitted before this time (the ready set was full)."""
+
+    @property
+    def key(self) -> str:
+        """The request's key in the ledger."""
+        return self.admission.facts.key
+
+    @property
+    def size_bytes(self) -> int:
+        """What the record takes of the index's byte limit."""
+        return len(self.record.value or b"")
+
+
+@dataclass(slots=True, eq=False)
+class PartitionIndex:
+    """One partition that this bridge owns."""
+
+    partition: Partition
+    source: str
+    end: int
+    tracker: OffsetTracker
+    entries: dict[int, Indexed] = field(default_factory=dict)
+    """offset -> request; refused records are only in the tracker."""
+    view: PartitionView | None = None
+    """None until the ledger has answered: nothing is admitted before."""
+    held: list[tuple[InboundRecord, Refused]] = field(default_factory=list)
+    """Refusals, until it is known whether they were sent before."""
+    size_bytes: int = 0
+    paused: bool = False
+    committed: int = -1
+    """The last watermark that was sent to Kafka."""
+    forgotten_block: int = 0
+    """Bitmap blocks below this one are dropped."""
+
+
+@dataclass(slots=True, eq=False)
+class Lead:
+    """What only the dispatcher uses."""
+
+    board: Board = field(default_factory=Board)
+    floors: dict[str, ClassFloors] = field(default_factory=dict)
+    synced_ms: int = -1
+    """When the last snapshot was taken; -1: none since the lease was taken."""
+    cursor: str = ""
+    """Changes up to here are in the snapshot."""
+    earned_ms: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class BridgeState:
+    """The whole state of one bridge."""
+
+    rules: Rules
+    epoch: str
+    now_ms: int = 0
+    partitions: dict[str, PartitionIndex] = field(default_factory=dict)
+    """By source."""
+    by_key: dict[str, list[Indexed]] = field(default_factory=dict)
+    waiting: dict[Models, dict[str, RankedQueue[Indexed]]] = field(default_factory=dict)
+    """Indexed requests that wait, by group and class."""
+    admitted: dict[Models, dict[str, set[Indexed]]] = field(default_factory=dict)
+    """ADMITTING, READY, LEAVING and IN_FLIGHT, by group and class."""
+    leaving: dict[Models, dict[str, set[Indexed]]] = field(default_factory=dict)
+    """Of those admitted: LEAVING."""
+    admitted_bytes: int = 0
+    """Payloads of all that is admitted."""
+    bridges: int = 1
+    leading: bool = False
+    live_slots: dict[str, int] = field(default_factory=dict)
+    lead: Lead = field(default_factory=Lead)
+    undelivered: list[Deliver | SendRepeat] = field(default_factory=list)
+    """What Kafka did not take; it is sent again in a while."""
+    draining: bool = False
+    last_ms: dict[str, int] = field(default_factory=dict)
+    """When each periodic duty was done last."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of this bridge that are RUNG or later and not answered."""
+        return sum(entry.stage is Stage.IN_FLIGHT for entry in self.all_admitted())
+
+    def all_admitted(self) -> Iterator[Indexed]:
+        """Yield every request that is admitted, of all groups and classes."""
+        return (
+            entry
+            for classes in self.admitted.values()
+            for entries in classes.values()
+            for entry in entries
+        )
+
+
+def due(state: BridgeState, duty: str, every_ms: int) -> bool:
+    """Return whether a periodic duty is due, and note it as done now."""
+    if state.now_ms - state.last_ms.get(duty, -every_ms) < every_ms:
+        return False
+    state.last_ms[duty] = state.now_ms
+    return True

@@ -1,0 +1,141 @@
+"""The core: one event in, the next state and the commands that follow out.
+
+Pure in what matters: no clock, socket, randomness or library; the same events give
+the same commands. The state is changed in place and returned.
+"""
+
+from agentsched.ledger.records import ChangeKind
+from bridge.core import (
+    admitting,
+    backpressure,
+    dispatching,
+    index,
+    reading,
+    reconciling,
+)
+from bridge.core.commands import Command, MeetPeers
+from bridge.core.events import (
+    AdmitAnswered,
+    Assigned,
+    Changed,
+    Committed,
+    DrainStarted,
+    EpochOpened,
+    Event,
+    Inspected,
+    OffsetSettled,
+    PartitionLoaded,
+    PeersSeen,
+    Read,
+    ReserveAnswered,
+    Revoked,
+    RulesChanged,
+    SettleFailed,
+    Synced,
+    Tick,
+    WithdrawAnswered,
+)
+from bridge.core.state import BridgeState, Lead, Stage, due
+
+PEERS_MS = 1_000
+"""Heartbeat, dispatcher lease and live slots: a third of the lease (3 s)."""
+
+
+def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
+    """Take one event.
+
+    Args:
+        state: owned by this call; use the returned one afterwards.
+        event: what happened.
+
+    Returns:
+        The next state, and what has to be done now, in this order.
+    """
+    state.now_ms = max(state.now_ms, getattr(event, "now_ms", 0))
+    commands = _handle(state, event)
+    return state, [*commands, *admitting.plan(state), *dispatching.place(state)]
+
+
+def watermark(state: BridgeState, source: str) -> int | None:
+    """Return what may be committed for a partition now; None when it is not ours."""
+    partition = state.partitions.get(source)
+    return partition.tracker.watermark if partition else None
+
+
+def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, PLR0911, PLR0912
+    match event:
+        case Tick():
+            return _duties(state)
+        case Read():
+            return reading.on_read(state, event)
+        case Changed():
+            return _on_changed(state, event)
+        case AdmitAnswered():
+            return admitting.on_admitted(state, event)
+        case WithdrawAnswered():
+            return admitting.on_withdrawn(state, event)
+        case ReserveAnswered():
+            return dispatching.on_reserved(state, event)
+        case Inspected():
+            return reconciling.on_inspected(state, event)
+        case Synced():
+            return dispatching.on_synced(state, event)
+        case PeersSeen():
+            return dispatching.on_peers(state, event)
+        case Assigned():
+            return reading.on_assigned(state, event)
+        case PartitionLoaded():
+            return reading.on_loaded(state, event)
+        case Revoked():
+            index.drop_partition(state, event.source)
+        case OffsetSettled():
+            index.settle(state, event.source, event.offset)
+        case SettleFailed():
+            return reading.on_settle_failed(state, event)
+        case Committed():
+            return reading.on_committed(state, event)
+        case EpochOpened():
+            _start_over(state, event)
+        case RulesChanged():
+            state.rules = event.rules
+        case DrainStarted():
+            state.draining = True
+            return [MeetPeers(lead=False), *reading.commits(state)]
+    return []
+
+
+def _duties(state: BridgeState) -> list[Command]:
+    commands: list[Command] = []
+    if due(state, "peers", PEERS_MS):
+        commands.append(MeetPeers(lead=not state.draining))
+    return [
+        *commands,
+        *reading.duties(state),
+        *dispatching.duties(state),
+        *reconciling.duties(state),
+        *backpressure.duties(state),
+    ]
+
+
+def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
+    for change in event.changes:
+        if change.kind is ChangeKind.SETTLED:
+            index.settle(state, change.source, change.offset)
+            continue
+        stage = _STAGE_AFTER.get(change.kind)
+        for entry in state.by_key.get(change.key, ()) if stage else ():
+            if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):
+                index.move(state, entry, stage)
+        dispatching.on_change(state, change)
+    return []
+
+
+_STAGE_AFTER = {ChangeKind.READY: Stage.READY, ChangeKind.TAKEN: Stage.IN_FLIGHT}
+
+
+def _start_over(state: BridgeState, event: EpochOpened) -> None:
+    """Everything in the ledger is void: what was in it waits to be admitted again."""
+    state.epoch = event.epoch
+    state.lead = Lead(earned_ms=state.now_ms)
+    for entry in list(state.all_admitted()):
+        index.move(state, entry, Stage.WAITING)

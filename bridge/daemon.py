@@ -1,0 +1,233 @@
+"""The one loop: read Kafka, take what came back, ask the core, do what it says."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, SimpleQueue
+
+from agentsched.errors import ConfigurationError, LedgerError, LedgerUnavailable
+from agentsched.kafka_records import Partition
+from agentsched.kafka_server.source import AssignedPartition, RequestSource
+from agentsched.ledger.records import Change
+from bridge.change_reader import ChangeReader
+from bridge.core import events as ev
+from bridge.core.rules import Rules
+from bridge.core.state import BridgeState
+from bridge.core.step import step, watermark
+from bridge.effects import Effects, Later
+
+log = logging.getLogger("agentsched.bridge")
+
+POLL_S = 0.005
+"""How long the loop waits for records; what comes back waits so long at the most."""
+POLL_RECORDS = 500
+TICK_MS = 50
+TURN_MS = 50
+"""How long the loop works on one event and what follows from it, before it reads on."""
+START_RETRY_S = 1.0
+REVOKE_FLUSH_S = 2.0
+
+
+class Daemon:
+    """One bridge.
+
+    Args:
+        rules: the configuration in force.
+        effects: does the commands.
+        make_source: builds the Kafka side from this daemon's callbacks.
+        make_reader: builds the change reader from this daemon's callback.
+        now_ms: the clock.
+        inbox: what `effects` and the change reader put its later work into.
+    """
+
+    def __init__(  # noqa: PLR0913  (the seams of the one loop)
+        self,
+        rules: Rules,
+        effects: Effects,
+        make_source: Callable[["Daemon"], RequestSource],
+        make_reader: Callable[[Callable[[list[Change]], None]], ChangeReader],
+        now_ms: Callable[[], int],
+        inbox: SimpleQueue[Later],
+    ) -> None:
+        self._rules = rules
+        self._effects = effects
+        self._source = make_source(self)
+        self._reader = make_reader(self._take_changes)
+        self._now_ms = now_ms
+        self._inbox = inbox
+        self._stop = threading.Event()
+        self._reload: Callable[[], Rules] | None = None
+        self._state = BridgeState(rules, epoch="")
+        self._sources: dict[Partition, str] = {}
+        self._events: deque[ev.Event] = deque()
+        self._ticked_ms = 0
+
+    def stop(self) -> None:
+        """Ask the loop to drain and end; may be called from a signal handler."""
+        self._stop.set()
+
+    def reload(self, load: Callable[[], Rules]) -> None:
+        """Ask the loop to use another configuration; safe in a signal handler."""
+        self._reload = load
+
+    def run(self) -> None:
+        """Run until `stop`, then drain; blocks."""
+        if not self._open():
+            return
+        self._effects.attach(self._source)
+        self._source.subscribe(self._rules.settings.kafka.input_topics)
+        log.info("bridge started: topics %s", ", ".join(self._topics()))
+        try:
+            while not self._stop.is_set():
+                self._turn(POLL_RECORDS)
+            self._drain()
+        finally:
+            self._close()
+
+    # -- called by RequestSource, inside poll, in the loop's thread ---------------
+
+    def on_assigned(self, assigned: Sequence[AssignedPartition]) -> None:
+        """Begin with partitions."""
+        for one in assigned:
+            source = f"{one.partition.topic}:{one.topic_id}:{one.partition.partition}"
+            self._sources[one.partition] = source
+            self._feed(ev.Assigned(one.partition, source, one.start, one.end))
+            log.info("partition %s %d: from offset %d", *one.partition, one.start)
+
+    def on_revoked(self, revoked: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Give partitions up; returns the watermarks to commit.
+
+        Dead letters that are under way are waited for, else the next owner would send
+        them once more.
+        """
+        self._effects.flush(REVOKE_FLUSH_S)
+        self._take_inbox()
+        marks: dict[Partition, int] = {}
+        for partition in revoked:
+            mark = watermark(self._state, self._sources.get(partition, ""))
+            if mark is not None:
+                marks[partition] = mark
+        self.on_lost(revoked)
+        return marks
+
+    def on_lost(self, lost: Sequence[Partition]) -> None:
+        """Forget partitions that another bridge has already."""
+        for partition in lost:
+            source = self._sources.pop(partition, None)
+            if source is not None:
+                self._feed(ev.Revoked(source))
+
+    def on_committed(self, offsets: Mapping[Partition, int]) -> None:
+        """Note acknowledged commits."""
+        for partition, offset in offsets.items():
+            self._feed(ev.Committed(partition, offset))
+
+    # -- the loop -----------------------------------------------------------------
+
+    def _open(self) -> bool:
+        """Wait for Redis; False when asked to stop meanwhile."""
+        while not self._stop.is_set():
+            try:
+                epoch = self._effects.open()
+                cursor = self._effects.log_position()
+            except LedgerUnavailable as error:
+                log.warning("waiting for redis: %s", error)
+                self._stop.wait(START_RETRY_S)
+                continue
+            self._state.epoch = epoch
+            self._reader.start(epoch, cursor)
+            return True
+        return False
+
+    def _turn(self, records: int) -> None:
+        """Read a little, work a little: never so long that a heartbeat is late."""
+        busy = bool(self._events)
+        read = self._source.poll(records, 0.0 if busy else POLL_S)
+        if read:
+            self._feed(ev.Read(tuple(read), self._now_ms()))
+        if self._reload is not None:
+            load, self._reload = self._reload, None
+            self._adopt(load)
+        self._tick()
+        self._take_inbox()
+
+    def _tick(self) -> None:
+        now_ms = self._now_ms()
+        if now_ms - self._ticked_ms >= TICK_MS:
+            self._ticked_ms = now_ms
+            self._handle(ev.Tick(now_ms))  # before all that waits
+
+    def _feed(self, event: ev.Event) -> None:
+        """Give the core an event, do what it says, give it the answers.
+
+        What takes longer than a turn goes on in the next one.
+        """
+        self._events.append(event)
+        self._work()
+
+    def _work(self) -> None:
+        until_ms = self._now_ms() + TURN_MS
+        while self._events and self._now_ms() <= until_ms:
+            self._handle(self._events.popleft())
+            self._tick()
+
+    def _handle(self, event: ev.Event) -> None:
+        if isinstance(event, ev.EpochOpened):
+            self._reader.switch(event.epoch)
+        self._state, commands = step(self._state, event)
+        for command in commands:
+            self._events.extend(self._effects.run(command))
+
+    def _take_inbox(self) -> None:
+        """Take what has come back until now; what comes meanwhile waits."""
+        for _ in range(self._inbox.qsize()):
+            try:
+                later = self._inbox.get_nowait()
+            except Empty:
+                break
+            self._events.extend(later())
+        self._work()
+
+    def _take_changes(self, changes: list[Change]) -> None:
+        self._inbox.put(lambda: [ev.Changed(tuple(changes), self._now_ms())])
+
+    def _adopt(self, load: Callable[[], Rules]) -> None:
+        try:
+            rules = load()
+        except ConfigurationError as error:
+            log.error("the old configuration stays in force: %s", error)  # noqa: TRY400
+            return
+        try:
+            self._effects.adopt(rules)
+        except LedgerError as error:
+            log.warning("configuration not adopted yet: %s", error)
+            self._reload = load
+            return
+        self._rules = rules
+        self._feed(ev.RulesChanged(rules))
+        log.info("configuration read again: models %s", ", ".join(self._models()))
+
+    def _drain(self) -> None:
+        """Admit and reserve nothing more; wait for what is in flight, within drain_s."""
+        self._feed(ev.DrainStarted())
+        until_ms = self._now_ms() + int(self._rules.settings.timing.drain_s * 1000)
+        log.info("draining: %d requests in flight", self._state.in_flight)
+        self._source.pause(tuple(self._sources))
+        while self._state.in_flight and self._now_ms() < until_ms:
+            self._turn(1)
+
+    def _close(self) -> None:
+        """Leave: stop following, flush, commit and leave the group, give up the lease."""
+        self._reader.stop()
+        self._effects.flush(self._rules.settings.timing.delivery_timeout_s)
+        self._take_inbox()
+        self._source.close()  # revokes: commits the last watermarks
+        self._effects.close()
+        log.info("bridge stopped")
+
+    def _topics(self) -> tuple[str, ...]:
+        return self._rules.settings.kafka.input_topics
+
+    def _models(self) -> list[str]:
+        return [model.name for model in self._rules.settings.models]

@@ -1,0 +1,350 @@
+"""Does what the core asks for, and answers with events; it decides nothing.
+
+A step that Redis did not answer counts as not done: the core tries again, and the
+ledger's steps may be repeated. Work that takes long (Kafka's acknowledgements)
+comes back through `inbox`, so that the loop never waits for it.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentsched.codec import reply_record
+from agentsched.doorbell import Doorbell
+from agentsched.errors import DoorbellFailed, EpochChanged, LedgerUnavailable
+from agentsched.kafka_records import InboundRecord, OutboundRecord, Partition, RecordAt
+from agentsched.ledger.protocol import Ledger, Membership
+from agentsched.ledger.records import (
+    AdmitOutcome,
+    Admitted,
+    Outcome,
+    ReserveOutcome,
+    State,
+)
+from agentsched.ports import DoorbellSender, RecordSink
+from bridge.core import commands as do
+from bridge.core import events as ev
+from bridge.core.rules import Rules
+
+log = logging.getLogger("agentsched.bridge")
+
+DOWN_MS = 1_000
+"""How long no step is tried after Redis did not answer one."""
+CLOSE_S = 5.0
+NO_CALL = Outcome(ok=False, called=False)
+IN_KAFKA = (do.Deliver, do.SendRepeat, do.Commit, do.Pause, do.Resume)
+"""Commands that need no Redis."""
+
+Later = Callable[[], list[ev.Event]]
+"""What remains to be done in the loop's own thread when something has ended."""
+
+
+class PartitionReader(Protocol):
+    """What the bridge needs of Kafka beside polling."""
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit watermarks of partitions that are owned now; does not block."""
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Read no more from these."""
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """Read on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everything that a bridge talks to."""
+
+    ledger: Ledger
+    membership: Membership
+    doorbells: DoorbellSender
+    sink: RecordSink
+    read_back: Callable[[RecordAt], InboundRecord | None]
+    """Read one record at its coordinates; blocks for a bounded time."""
+    now_ms: Callable[[], int]
+
+
+class Effects:
+    """Carries out commands for one bridge.
+
+    Args:
+        outside: the adapters.
+        rules: the configuration in force.
+        bridge_id: random; also the id under which it takes the dispatcher lease.
+        inbox: takes what has to go on in the loop's thread; called from any thread.
+    """
+
+    def __init__(
+        self,
+        outside: Outside,
+        rules: Rules,
+        bridge_id: str,
+        inbox: Callable[[Later], None],
+    ) -> None:
+        self._out = outside
+        self._rules = rules
+        self._id = bridge_id
+        self._inbox = inbox
+        self._reader: PartitionReader | None = None
+        self._sending: set[str] = set()
+        self._down_until_ms = 0
+        self._slow = ThreadPoolExecutor(1, thread_name_prefix="read-back")
+        self.epoch = ""
+
+    def attach(self, reader: PartitionReader) -> None:
+        """Give the Kafka side, which itself needs this bridge's callbacks."""
+        self._reader = reader
+
+    def open(self) -> str:
+        """Open the epoch and write the limits; raises LedgerUnavailable."""
+        epoch = self._out.membership.open_epoch()
+        # Ours only with its limits: else nothing could ever be reserved in it.
+        self._out.ledger.set_limits(epoch, self._rules.limits())
+        self.epoch = epoch
+        return epoch
+
+    def adopt(self, rules: Rules) -> None:
+        """Use another revision of the configuration; raises LedgerError."""
+        self._out.ledger.set_limits(self.epoch, rules.limits())
+        self._out.doorbells.know(rules.settings.models)
+        self._rules = rules
+
+    def log_position(self) -> str:
+        """Return where the change log is now; raises LedgerError."""
+        return self._out.ledger.snapshot(self.epoch).cursor
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait for what Kafka has not acknowledged yet."""
+        self._out.sink.flush(timeout_s)
+
+    def close(self) -> None:
+        """Give up the lease and the heartbeat; Redis may be gone."""
+        self._slow.shutdown(wait=True, cancel_futures=True)
+        self._out.sink.close(CLOSE_S)
+        try:
+            self._out.membership.resign(self._id)
+            self._out.membership.leave_bridge(self._id)
+        except LedgerUnavailable:
+            log.warning(
+                "redis is unreachable: lease and heartbeat run out by themselves"
+            )
+
+    def run(self, command: do.Command) -> list[ev.Event]:
+        """Carry out one command.
+
+        Returns:
+            The events that answer it now; others come through the inbox.
+        """
+        if isinstance(command, IN_KAFKA):
+            return self._do_in_kafka(command)
+        if self._out.now_ms() < self._down_until_ms:
+            return self._undone(command)
+        try:
+            return self._do(command)
+        except EpochChanged:
+            return [*self._reopen(), *self._undone(command)]
+        except LedgerUnavailable as error:
+            log.warning("%s: not done now: %s", type(command).__name__, error)
+            # Each try may block for the socket's time-out: one is enough for now.
+            self._down_until_ms = self._out.now_ms() + DOWN_MS
+            return self._undone(command)
+
+    def _reopen(self) -> list[ev.Event]:
+        try:
+            epoch = self.open()
+        except LedgerUnavailable:
+            return []
+        log.warning("the ledger is empty or another one: epoch %s begins", epoch)
+        return [ev.EpochOpened(epoch)]
+
+    def _undone(self, command: do.Command) -> list[ev.Event]:
+        """Answer for a step that did not happen, or may not have happened."""
+        now_ms = self._out.now_ms()
+        match command:
+            case do.Admit(admissions):
+                full = (Admitted(AdmitOutcome.FULL),) * len(admissions)
+                return [ev.AdmitAnswered(_places(command), full, now_ms)]
+            case do.Withdraw(keys):
+                return [ev.WithdrawAnswered(keys, (False,) * len(keys))]
+            case do.Reserve():
+                refused = ReserveOutcome.NOT_READY
+                return [ev.ReserveAnswered(command, refused, now_ms)]
+            case do.MeetPeers():
+                return [ev.PeersSeen(1, leading=False, live_slots={}, now_ms=now_ms)]
+        return []
+
+    def _do(self, command: do.Command) -> list[ev.Event]:  # noqa: C901, PLR0911, PLR0912
+        out, epoch, now_ms = self._out, self.epoch, self._out.now_ms()
+        match command:
+            case do.LoadPartition(source, start, end):
+                view = out.ledger.partition(epoch, source, start, end)
+                return [ev.PartitionLoaded(source, view)]
+            case do.Admit(admissions):
+                answers = tuple(out.ledger.admit(epoch, admissions))
+                return [ev.AdmitAnswered(_places(command), answers, now_ms)]
+            case do.Withdraw(keys):
+                gone = tuple(out.ledger.withdraw(epoch, keys))
+                return [ev.WithdrawAnswered(keys, gone)]
+            case do.Reserve(_, ring, model, endpoint):
+                outcome = out.ledger.reserve(
+                    epoch, self._id, command.key, ring, model, endpoint
+                )
+                return [ev.ReserveAnswered(command, outcome, now_ms)]
+            case do.Ring(doorbell):
+                self._ring(doorbell)
+            case do.RingAgain(facts, ring, model):
+                if out.ledger.ring_again(epoch, facts.key, ring):
+                    self._ring(_doorbell(command, epoch))
+            case do.Unreserve(key, ring):
+                out.ledger.unreserve(epoch, key, ring)
+            case do.Expire(key):
+                out.ledger.expire(epoch, key)
+            case do.Inspect(keys):
+                return [self._inspect(keys, now_ms)]
+            case do.SendStored(key):
+                self._send_stored(key)
+            case do.MeetPeers(lead):
+                return [self._meet(lead=lead, now_ms=now_ms)]
+            case do.TakeSnapshot():
+                return [ev.Synced(out.ledger.snapshot(epoch), now_ms)]
+            case do.ForgetDone(source, watermark):
+                out.ledger.forget_done(epoch, source, watermark)
+            case do.Answer(facts, value):
+                if out.ledger.complete(epoch, facts.key, None, value, NO_CALL):
+                    self._send_stored(facts.key)
+        return []
+
+    def _do_in_kafka(self, command: do.Command) -> list[ev.Event]:
+        match command:
+            case do.Deliver(record):
+                return self._deliver(command, record)
+            case do.SendRepeat():
+                self._repeat(command)
+            case do.Commit(partition, offset) if self._reader:
+                self._reader.commit({partition: offset})
+            case do.Pause(partitions) if self._reader:
+                self._reader.pause(partitions)
+            case do.Resume(partitions) if self._reader:
+                self._reader.resume(partitions)
+        return []
+
+    def _ring(self, doorbell: Doorbell) -> None:
+        try:
+            self._out.doorbells.ring([doorbell])
+        except DoorbellFailed as error:
+            log.warning("doorbell not sent, it is rung again later: %s", error)
+
+    def _inspect(self, keys: tuple[str, ...], now_ms: int) -> ev.Inspected:
+        views = tuple(self._out.ledger.inspect(self.epoch, keys))
+        rung = {view.model for view in views if view and view.state is State.RUNG}
+        return ev.Inspected(keys, views, self._doorbells(rung), now_ms)
+
+    def _doorbells(self, models: set[str]) -> dict[str, int]:
+        settings = self._rules.settings
+        queues = {
+            name: model.queue for name in models if (model := settings.model(name))
+        }
+        try:
+            return {
+                name: self._out.doorbells.waiting(queue)
+                for name, queue in queues.items()
+            }
+        except DoorbellFailed:
+            return dict.fromkeys(models, 1)  # unknown: do not ring into it
+
+    def _meet(self, *, lead: bool, now_ms: int) -> ev.PeersSeen:
+        membership, timing = self._out.membership, self._rules.settings.timing
+        bridges = membership.beat_bridge(self._id, int(timing.heartbeat_ttl_s * 1000))
+        if not lead:
+            membership.resign(self._id)
+        leading = lead and membership.lead(
+            self._id, int(timing.dispatcher_lease_s * 1000)
+        )
+        return ev.PeersSeen(bridges, leading, membership.live_slots(), now_ms)
+
+    def _send_stored(self, key: str) -> None:
+        if key in self._sending:
+            return
+        stored = self._out.ledger.reply(self.epoch, key)
+        if stored is None:
+            return
+        self._sending.add(key)
+        log.info("reply sent again: correlation_id=%s", stored.facts.correlation_id)
+        epoch = self.epoch
+
+        def finish(at: RecordAt | None) -> list[ev.Event]:
+            self._sending.discard(key)
+            if at is not None and epoch == self.epoch:
+                self._quietly(lambda: self._out.ledger.published(epoch, key, at))
+            return []
+
+        self._send(reply_record(stored.facts, stored.value), finish)
+
+    def _deliver(
+        self, command: do.Deliver | do.SendRepeat, record: OutboundRecord
+    ) -> list[ev.Event]:
+        """Send what settles an offset by itself; the answer comes through the inbox."""
+
+        def finish(at: RecordAt | None) -> list[ev.Event]:
+            if at is None:
+                return [ev.SettleFailed(command)]
+            # Without its bit in the bitmap the offset is still committed by us; only
+            # a bridge that takes over before that would send the record again.
+            self._quietly(
+                lambda: self._out.ledger.settle(
+                    self.epoch, command.source, command.offset
+                )
+            )
+            return [ev.OffsetSettled(command.source, command.offset)]
+
+        self._send(record, finish)
+        return []
+
+    def _repeat(self, command: do.SendRepeat) -> None:
+        def found(reading: "Future[InboundRecord | None]") -> None:
+            if reading.cancelled():
+                return
+            if reading.exception():  # unreachable is not gone: tried again later
+                self._inbox(lambda: [ev.SettleFailed(command)])
+                return
+            record = reading.result()
+            again = command.expired if record is None else _again(record, command)
+            self._inbox(lambda: self._deliver(command, again))
+
+        self._slow.submit(self._out.read_back, command.reply_at).add_done_callback(
+            found
+        )
+
+    def _send(
+        self,
+        record: OutboundRecord,
+        finish: Callable[[RecordAt | None], list[ev.Event]],
+    ) -> None:
+        def delivered(sending: "Future[RecordAt]") -> None:
+            at = None if sending.exception() else sending.result()
+            self._inbox(lambda: finish(at))
+
+        self._out.sink.send(record).add_done_callback(delivered)
+
+    def _quietly(self, ledger_step: Callable[[], object]) -> None:
+        """Do a step that something else repeats when it does not happen now."""
+        try:
+            ledger_step()
+        except (EpochChanged, LedgerUnavailable) as error:
+            log.warning("not noted in the ledger: %s", error)
+
+
+def _places(command: do.Admit) -> tuple[tuple[str, int], ...]:
+    return tuple((a.facts.source, a.facts.offset) for a in command.admissions)
+
+
+def _doorbell(command: do.RingAgain, epoch: str) -> Doorbell:
+    return Doorbell.of(command.facts, command.ring + 1, epoch, command.model)
+
+
+def _again(record: InboundRecord, command: do.SendRepeat) -> OutboundRecord:
+    """The same bytes once more, for the same caller."""
+    return reply_record(command.facts, record.value or b"")
