@@ -1,0 +1,1 @@
+"""The command `agentsched`: a thin layer over `agentsched.embedded`."""

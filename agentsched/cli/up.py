@@ -1,0 +1,71 @@
+"""Owns `agentsched up`: keeps the local stack running until Ctrl-C or SIGTERM."""
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from agentsched.cli.steps import steps
+from agentsched.embedded.demo_models import DEMO_MODELS
+from agentsched.embedded.stack import EmbeddedStack
+
+WATCH_S = 0.5
+FIRST_REQUEST = """\
+{python} - <<'END'
+from uuid import uuid4
+from agentsched.kafka_server.consumer import Consumer
+from agentsched.kafka_server.producer import Producer
+me = str(uuid4())
+request = {{"correlation_id": me, "content": "How does the internet work?"}}
+producer = Producer(bootstrap_servers="{bootstrap}")
+producer.produce(request, "high_priority").result()
+replies = Consumer(bootstrap_servers="{bootstrap}", group_id=me, auto_offset_reset="earliest")
+replies.subscribe(["results"])
+while (reply := replies.consume(timeout=1.0)) is None or reply.correlation_id != me: pass
+print(reply.model_id, "says:", reply.content)
+END
+"""
+
+
+def run_up(console: Console, root: Path) -> None:
+    """Start the stack in `root` and watch it; returns after KeyboardInterrupt.
+
+    Raises:
+        EmbeddedError: a part did not start, or died; everything is stopped then.
+    """
+    stack = EmbeddedStack(root)
+    try:
+        with steps(console, "Starting") as report:
+            stack.start(report)
+        _show(console, stack)
+        while (failure := stack.failure()) is None:
+            time.sleep(WATCH_S)
+        raise failure
+    except KeyboardInterrupt:
+        console.print()
+    finally:
+        with steps(console, "Stopping") as report:
+            stack.stop(report)
+
+
+def _show(console: Console, stack: EmbeddedStack) -> None:
+    table = Table(show_header=False, box=None)
+    models = ", ".join(f"{m.name} ({m.capacity} at once)" for m in DEMO_MODELS)
+    rows = {
+        "Kafka": stack.bootstrap,
+        "Redis": stack.redis_url,
+        "model server": stack.base_url,
+        "models": models,
+        "configuration": str(stack.config_path),
+        "logs": str(stack.log_dir),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+    console.print("\nA first request, in another terminal:\n")
+    text = FIRST_REQUEST.format(python=sys.executable, bootstrap=stack.bootstrap)
+    # As it is: a wrapped line could not be pasted.
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    console.print("Kafka is a mock in memory: all ends with Ctrl-C, nothing is kept.")

@@ -1,0 +1,1 @@
+"""The published in-process facade: `agentsched.load_balancing.scheduler`."""
