@@ -1,0 +1,96 @@
+"""Fixtures that every test may use: a clean environment, Redis, Kafka brokers."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from agentsched.embedded.services import OUR_ENVIRONMENT
+from tests.support.kafka_cluster import KafkaCluster, KafkaNotAvailable
+
+# For the tests' own tools: where jars lie is no setting of the product.
+KEPT = frozenset({"AGENTSCHED_KAFKA_JARS"})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """No setting of the machine reaches a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            ours = name.startswith("AGENTSCHED_") or name in OUR_ENVIRONMENT
+            if ours and name not in KEPT:
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An embedded Redis of the test session; one test may see another's keys."""
+    # Imported late: collecting a unit test must not need the local stack.
+    from agentsched.embedded.valkey import EmbeddedValkey  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("valkey")
+    server = EmbeddedValkey(data_dir=folder / "data", log_path=folder / "valkey.log")
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
+    """One node of real Apache Kafka for the test session (mark: `kafka`)."""
+    try:
+        cluster = KafkaCluster().start()
+    except KafkaNotAvailable as error:
+        text = f"NOT TESTED against real Apache Kafka: {error}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(text)
+        pytest.skip(text)
+    try:
+        yield cluster
+    finally:
+        cluster.stop(keep_logs=request.session.testsfailed > 0)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Keeps the topics and groups of one test apart from all others."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker of either kind."""
+
+    kind: str
+    bootstrap: str
+    create_topics: Callable[[dict[str, int]], None]
+    properties: dict[str, object]
+    """What clients should set on this broker."""
+
+
+@pytest.fixture(
+    scope="session",
+    params=["embedded", pytest.param("real", marks=pytest.mark.kafka)],
+)
+def broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Broker]:
+    """The embedded Kafka, then the real one."""
+    if request.param == "real":
+        cluster = request.getfixturevalue("kafka")
+        yield Broker("real", cluster.bootstrap, cluster.create_topics, {})
+        return
+    from agentsched.embedded.kafka import EmbeddedKafka  # noqa: PLC0415
+
+    with EmbeddedKafka({}, tmp_path_factory.mktemp("kafka") / "kafka.log") as mock:
+
+        def create_topics(topics: dict[str, int]) -> None:
+            for name, partitions in topics.items():
+                mock.create_topic(name, partitions)
+
+        quick = {"group.protocol": "consumer", "fetch.wait.max.ms": 10}
+        yield Broker("embedded", mock.bootstrap, create_topics, quick)

@@ -1,0 +1,63 @@
+"""After a loss of Redis no step with the old epoch has any effect, on every adapter."""
+
+import pytest
+
+from agentsched.errors import EpochChanged
+from tests.support.ledgers import LIMITS, LONG_MS, OK, REPLY_AT, SOURCE, World
+
+STEPS = {
+    "admit": lambda w, e, k: w.ledger.admit(e, [w.admission(key=k)]),
+    "withdraw": lambda w, e, k: w.ledger.withdraw(e, [k]),
+    "reserve": lambda w, e, k: w.ledger.reserve(e, "d", k, 1, "m", "e"),
+    "ring_again": lambda w, e, k: w.ledger.ring_again(e, k, 1),
+    "unreserve": lambda w, e, k: w.ledger.unreserve(e, k, 1),
+    "expire": lambda w, e, k: w.ledger.expire(e, k),
+    "claim": lambda w, e, k: w.ledger.claim(e, k, 1, "L1", LONG_MS),
+    "renew": lambda w, e, k: w.ledger.renew(e, {k: "L1"}, LONG_MS),
+    "put_back": lambda w, e, k: w.ledger.put_back(e, k, "L1"),
+    "complete": lambda w, e, k: w.ledger.complete(e, k, "L1", b"r", OK),
+    "reply": lambda w, e, k: w.ledger.reply(e, k),
+    "published": lambda w, e, k: w.ledger.published(e, k, REPLY_AT),
+    "settle": lambda w, e, _: w.ledger.settle(e, SOURCE, 1),
+    "partition": lambda w, e, _: w.ledger.partition(e, SOURCE, 0, 10),
+    "forget_done": lambda w, e, _: w.ledger.forget_done(e, SOURCE, 10**6),
+    "inspect": lambda w, e, k: w.ledger.inspect(e, [k]),
+    "snapshot": lambda w, e, _: w.ledger.snapshot(e),
+    "set_limits": lambda w, e, _: w.ledger.set_limits(e, LIMITS),
+    "totals": lambda w, e, _: w.ledger.totals(e),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_no_step_works_without_an_epoch(world: World, step: str):
+    key = world.running()
+    world.backend.lose()
+    with pytest.raises(EpochChanged):
+        STEPS[step](world, world.epoch, key)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_with_an_old_epoch_has_no_effect(world: World, step: str):
+    key = world.running(offset=900)
+    old = world.epoch
+    world.backend.lose()
+    world.epoch = world.ledger.open_epoch()
+    world.ledger.set_limits(world.epoch, LIMITS)
+    with pytest.raises(EpochChanged):
+        STEPS[step](world, old, key)
+    assert world.ledger.snapshot(world.epoch).cursor == "0-0"
+    assert world.ledger.partition(world.epoch, SOURCE, 0, 1000).done == frozenset()
+    assert world.state(key) is None
+
+
+def test_a_new_epoch_differs_from_the_old(world: World):
+    world.backend.lose()
+    assert world.ledger.open_epoch() != world.epoch
+
+
+def test_entries_of_an_old_epoch_are_not_seen(world: World):
+    world.running()
+    world.backend.lose()
+    world.epoch = world.ledger.open_epoch()
+    snapshot = world.ledger.snapshot(world.epoch)
+    assert (snapshot.ready, snapshot.slots) == ((), ())

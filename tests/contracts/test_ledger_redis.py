@@ -1,0 +1,130 @@
+"""What only the ledger on Redis can show: loss of server and scripts, its keys."""
+
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from agentsched.embedded.valkey import EmbeddedValkey
+from agentsched.errors import LedgerError, LedgerUnavailable
+from agentsched.ledger.records import AdmitOutcome, ClaimOutcome
+from agentsched.ledger.redis import RedisLedger
+from tests.support.ledgers import OnRedis, World
+
+SECRET = b"the-prompt-of-a-person"
+
+
+@pytest.fixture
+def on_redis(redis_url: str) -> Iterator[World]:
+    backend = OnRedis(redis_url)
+    yield World(backend)
+    backend.lose()
+    backend.ledger.close()
+
+
+def test_building_a_ledger_opens_nothing():
+    RedisLedger.from_url("redis://127.0.0.1:1/0").close()
+
+
+def test_a_server_that_is_gone_is_ledger_unavailable(tmp_path: Path):
+    server = EmbeddedValkey(tmp_path / "data", tmp_path / "log")
+    backend = OnRedis(server.url)
+    world = World(backend)
+    key, admission = world.running(), world.admission()
+    server.stop()
+    for call in (
+        lambda: world.admit(admission),
+        lambda: world.complete(key, "L1"),
+        lambda: world.changes_since("0-0"),
+        world.ledger.open_epoch,
+        lambda: world.ledger.leave_worker("w1"),
+        lambda: world.ledger.leave_bridge("b1"),
+        lambda: world.ledger.lead("d", 10),
+    ):
+        with pytest.raises(LedgerUnavailable):
+            call()
+    backend.ledger.close()
+
+
+def test_connections_that_the_server_closed_are_replaced(
+    on_redis: World, redis_url: str
+):
+    key = on_redis.rung()
+    ours = on_redis.backend.client.client_id()
+    with redis.Redis.from_url(redis_url) as other:
+        assert other.client_kill_filter(_id=ours) == 1
+    assert on_redis.claim(key).outcome is ClaimOutcome.CLAIMED
+
+
+def test_scripts_that_the_server_forgot_are_loaded_again(on_redis: World):
+    key = on_redis.rung()
+    on_redis.backend.client.script_flush()
+    assert on_redis.claim(key).payload
+    on_redis.backend.client.script_flush()
+    answers = on_redis.admit(*(on_redis.admission() for _ in range(3)))
+    assert [answer.outcome for answer in answers] == [AdmitOutcome.NEW] * 3
+
+
+def test_a_full_server_is_unavailable_and_names_no_payload(on_redis: World):
+    client = on_redis.backend.client
+    admission = on_redis.admission(payload=SECRET)
+    before = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(LedgerUnavailable) as caught:
+            on_redis.admit(admission)
+    finally:
+        client.config_set("maxmemory", before)
+    text = "".join(traceback.format_exception(caught.value))
+    assert "OOM" in str(caught.value) or "OutOfMemory" in str(caught.value)
+    assert SECRET.decode() not in text
+
+
+def test_what_the_server_refuses_is_an_error_without_values(on_redis: World):
+    client = on_redis.backend.client
+    admission = on_redis.admission(payload=SECRET)
+    prefix = f"{on_redis.backend.namespace}:{on_redis.epoch}"
+    client.set(f"{prefix}:ready", "not a hash")
+    with pytest.raises(LedgerError) as caught:
+        on_redis.admit(admission)
+    assert SECRET.decode() not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_namespace_keeps_two_installations_apart(on_redis: World, redis_url: str):
+    other = World(OnRedis(redis_url))
+    key = other.ready()
+    assert on_redis.state(key) is None
+    other.backend.lose()
+    other.ledger.close()
+
+
+def test_a_request_that_ran_through_leaves_a_tombstone_that_expires(on_redis: World):
+    key = on_redis.answered()
+    client = on_redis.backend.client
+    prefix = f"{on_redis.backend.namespace}:{on_redis.epoch}"
+    assert 0 < client.ttl(f"{prefix}:req:{key}") <= 3600
+    assert client.hget(f"{prefix}:req:{key}", "payload") is None
+    assert client.hget(f"{prefix}:req:{key}", "reply") is None
+
+
+def test_the_bitmap_does_not_expire(on_redis: World):
+    on_redis.answered()
+    client = on_redis.backend.client
+    names = [name for name in on_redis.backend.names() if b":done:" in name]
+    assert len(names) == 2
+    assert {client.ttl(name) for name in names} == {-1}
+
+
+def test_a_finished_request_leaves_nothing_behind_but_its_tombstone(on_redis: World):
+    before = set(on_redis.backend.names())
+    key = on_redis.answered()
+    new = {name.decode() for name in set(on_redis.backend.names()) - before}
+    prefix = on_redis.backend.namespace
+    left = {name.removeprefix(f"{prefix}:{on_redis.epoch}:") for name in new}
+    assert {name for name in left if f"{prefix}:done:" not in name} == {
+        f"req:{key}",
+        "changes",
+        "totals:gpt-4",
+    }

@@ -1,0 +1,130 @@
+"""Every step in every state leads exactly where the table says."""
+
+import pytest
+
+from agentsched.ledger.records import State
+from agentsched.ledger.table import STATES, STEP_TABLE, STEPS
+from tests.support.ledgers import GPT, GPT_AT, REPLY_AT, World
+
+
+def _entries(world: World, state: State | None) -> list[str]:
+    """Entries in one state that differ in what a step may ask for."""
+    if state is State.RUNNING:
+        # The crashed one first: its slot must not be swept by making the other.
+        return [world.crashed(), world.running()]
+    make = {
+        None: world.unknown,
+        State.READY: world.ready,
+        State.RUNG: world.rung,
+        State.DONE: world.done,
+        State.ANSWERED: world.answered,
+    }[state]
+    return [make()]
+
+
+def _admit(world: World, key: str) -> None:
+    world.admit(world.admission(key=key))
+
+
+def _admit_when_full(world: World, key: str) -> None:
+    world.limit(ready_max_entries=0)
+    _admit(world, key)
+
+
+def _admit_other_payload(world: World, key: str) -> None:
+    world.admit(world.admission(key=key, payload=b"{}"))
+
+
+def _reserve(world: World, key: str) -> None:
+    view = world.view(key)
+    world.reserve(key, view.ring + 1 if view else 1)
+
+
+def _claim_without_capacity(world: World, key: str) -> None:
+    world.limit(capacity={(GPT, GPT_AT): 0})
+    world.claim(key, lease="other")
+
+
+CALLS = {
+    "admit": [_admit, _admit_when_full, _admit_other_payload],
+    "withdraw": [lambda w, key: w.ledger.withdraw(w.epoch, [key])],
+    "reserve": [
+        _reserve,
+        lambda w, key: w.reserve(key, 9),
+        lambda w, key: w.reserve(key, by="another"),
+    ],
+    "ring_again": [
+        lambda w, key: w.ledger.ring_again(w.epoch, key, 1),
+        lambda w, key: w.ledger.ring_again(w.epoch, key, 9),
+    ],
+    "unreserve": [
+        lambda w, key: w.ledger.unreserve(w.epoch, key, 1),
+        lambda w, key: w.ledger.unreserve(w.epoch, key, 9),
+    ],
+    "expire": [lambda w, key: w.ledger.expire(w.epoch, key)],
+    "claim": [
+        lambda w, key: w.claim(key, lease="other"),
+        lambda w, key: w.claim(key, ring=9, lease="other"),
+        _claim_without_capacity,
+    ],
+    "renew": [
+        lambda w, key: w.ledger.renew(w.epoch, {key: "L1"}, 60_000),
+        lambda w, key: w.ledger.renew(w.epoch, {key: "other"}, 60_000),
+    ],
+    "put_back": [
+        lambda w, key: w.ledger.put_back(w.epoch, key, "L1"),
+        lambda w, key: w.ledger.put_back(w.epoch, key, "other"),
+    ],
+    "complete": [
+        lambda w, key: w.complete(key),
+        lambda w, key: w.complete(key, "L1"),
+        lambda w, key: w.complete(key, "other"),
+    ],
+    "published": [lambda w, key: w.publish(key, REPLY_AT)],
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_leads_where_the_table_says_and_nowhere_else(
+    world: World, step: str, state: State | None
+):
+    reached = set()
+    for call in CALLS[step]:
+        for key in _entries(world, state):
+            assert world.state(key) == state
+            call(world, key)
+            reached.add(world.state(key))
+        world.limit()
+    assert STEP_TABLE[step, state] == reached
+
+
+# These two keep the state and move its ring or its lease: they have tests of their own.
+NO_OPS = [
+    (step, state)
+    for (step, state), reached in STEP_TABLE.items()
+    if reached == {state} and step not in {"ring_again", "renew"}
+]
+
+
+def _traces(world: World, key: str) -> list[object]:
+    """All that a step could have changed, but for ages."""
+    view = world.view(key)
+    return [
+        world.cursor(),
+        world.ledger.reply(world.epoch, key),
+        world.ledger.totals(world.epoch),
+        view and (view.state, view.ring, view.model),
+    ]
+
+
+@pytest.mark.parametrize(("step", "state"), NO_OPS)
+def test_what_the_table_does_not_allow_changes_nothing(
+    world: World, step: str, state: State | None
+):
+    for key in _entries(world, state):
+        before = _traces(world, key)
+        for call in CALLS[step]:
+            call(world, key)
+            world.limit()
+        assert _traces(world, key) == before

@@ -1,0 +1,351 @@
+"""RequestSource on both brokers: who owns what, where reading starts, what is committed."""
+
+import confluent_kafka
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from agentsched.config.settings import KafkaSettings
+from agentsched.kafka_server.positions import Partition
+from agentsched.kafka_server.producer import Producer
+from agentsched.kafka_server.source import RequestSource
+from tests.support.waiting import eventually
+
+
+class Member:
+    """A source, and what it told."""
+
+    def __init__(self, settings):
+        self.assigned, self.revoked, self.lost = [], [], []
+        self.committed = {}
+        self.records = []
+        self.commit_at_revoke = {}
+        self.source = RequestSource(
+            settings,
+            on_assigned=self.assigned.extend,
+            on_revoked=self._on_revoked,
+            on_lost=self.lost.extend,
+            on_committed=self.committed.update,
+        )
+
+    def _on_revoked(self, partitions):
+        self.revoked.extend(partitions)
+        return self.commit_at_revoke
+
+    def poll(self, seconds=0.1):
+        self.records.extend(self.source.poll(100, seconds))
+        return self.records
+
+    def offsets(self, partition=0):
+        return [each.offset for each in self.records if each.partition == partition]
+
+
+@pytest.fixture
+def topic(topic_prefix):
+    return f"{topic_prefix}high_priority"
+
+
+@pytest.fixture
+def settings(broker, topic_prefix):
+    protocol = "consumer" if broker.kind == "embedded" else "classic"
+    return KafkaSettings(
+        bootstrap_servers=(broker.bootstrap,),
+        group_id=f"{topic_prefix}bridge",
+        group_protocol=protocol,
+        fetch_wait_ms=10,
+        session_timeout_s=6,
+    )
+
+
+@pytest.fixture
+def join(settings, topic):
+    members = []
+
+    def join_one():
+        member = Member(settings)
+        member.source.subscribe([topic])
+        members.append(member)
+        return member
+
+    yield join_one
+    for member in members:
+        member.source.close()
+
+
+@pytest.fixture
+def produce(broker):
+    """Put n records on one partition with a plain client."""
+    client = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap})
+
+    def put(topic, count, partition=0, headers=None):
+        for number in range(count):
+            client.produce(topic, f"{number}", partition=partition, headers=headers)
+        assert client.flush(10) == 0
+
+    return put
+
+
+def until_assigned(*members, count=1):
+    def owned():
+        for member in members:
+            member.poll()
+        return all(len(member.source.owned) == count for member in members)
+
+    eventually(owned, timeout_s=30, message="the partitions were not handed out")
+
+
+def until_read(member, count):
+    eventually(
+        lambda: len(member.poll()) >= count,
+        timeout_s=20,
+        message=f"{count} records expected",
+    )
+
+
+def committed(settings, topic, partition=0):
+    reader = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": ",".join(settings.bootstrap_servers),
+            "group.id": settings.group_id,
+        }
+    )
+    try:
+        (answer,) = reader.committed(
+            [confluent_kafka.TopicPartition(topic, partition)], timeout=10
+        )
+        return answer.offset
+    finally:
+        reader.close()
+
+
+def test_a_new_group_reads_all_that_kafka_keeps(broker, join, produce, topic):
+    broker.create_topics({topic: 1})
+    produce(topic, 3)
+    member = join()
+    until_read(member, 3)
+    assert member.offsets() == [0, 1, 2]
+
+
+def test_an_assignment_says_what_is_committed_and_what_is_kept(
+    broker, join, produce, topic
+):
+    broker.create_topics({topic: 1})
+    produce(topic, 3)
+    member = join()
+    until_assigned(member)
+    (first,) = member.assigned
+    assert (first.partition, first.committed, first.low, first.end) == (
+        Partition(topic, 0),
+        None,
+        0,
+        3,
+    )
+
+
+def test_a_topic_has_an_id_that_every_member_sees_alike(broker, join, topic):
+    broker.create_topics({topic: 2})
+    one, other = join(), join()
+    until_assigned(one, other)
+    ids = {each.topic_id for each in [*one.assigned, *other.assigned]}
+    assert len(ids) == 1
+    assert ids != {""}
+
+
+def test_headers_are_text_and_the_time_is_the_brokers(broker, join, produce, topic):
+    broker.create_topics({topic: 1})
+    produce(topic, 1, headers={"correlation_id": "c", "odd": b"\xff", "none": None})
+    member = join()
+    until_read(member, 1)
+    (record,) = member.records
+    assert record.headers == {"correlation_id": "c", "odd": "�"}
+    assert record.timestamp_ms > 1_700_000_000_000
+
+
+def test_nothing_is_committed_unless_it_is_asked_for(
+    broker, settings, join, produce, topic
+):
+    broker.create_topics({topic: 1})
+    produce(topic, 3)
+    member = join()
+    until_read(member, 3)
+    member.source.close()
+    assert committed(settings, topic) < 0
+
+
+def test_a_commit_is_reported_when_kafka_has_it(broker, settings, join, topic, produce):
+    broker.create_topics({topic: 1})
+    produce(topic, 3)
+    member = join()
+    until_read(member, 3)
+    where = Partition(topic, 0)
+    member.source.commit({where: 2})
+    eventually(lambda: member.poll() and member.committed == {where: 2})
+    assert committed(settings, topic) == 2
+
+
+def test_an_offset_of_a_partition_that_is_not_owned_is_not_committed(
+    broker, settings, join, produce, topic
+):
+    broker.create_topics({topic: 2})
+    produce(topic, 3, 0)
+    produce(topic, 3, 1)
+    one, other = join(), join()
+    until_assigned(one, other)
+    (mine,), (theirs,) = one.source.owned, other.source.owned
+    one.source.commit({mine: 1, theirs: 3})
+    eventually(lambda: one.poll() is not None and one.committed)
+    assert one.committed == {mine: 1}
+    assert committed(settings, topic, theirs.partition) < 0
+
+
+def test_two_members_share_the_partitions_and_read_each_record_once(
+    broker, join, produce, topic
+):
+    broker.create_topics({topic: 4})
+    one, other = join(), join()
+    until_assigned(one, other, count=2)
+    for partition in range(4):
+        produce(topic, 5, partition)
+    eventually(lambda: len(one.poll()) + len(other.poll()) >= 20, timeout_s=20)
+    places = [(each.partition, each.offset) for each in one.records + other.records]
+    assert sorted(places) == [(part, off) for part in range(4) for off in range(5)]
+
+
+def test_who_stays_takes_over_where_the_one_that_left_committed(
+    broker, join, produce, topic
+):
+    broker.create_topics({topic: 2})
+    one, other = join(), join()
+    until_assigned(one, other)
+    (gone,) = one.source.owned
+    produce(topic, 5, gone.partition)
+    until_read(one, 5)
+    one.commit_at_revoke = {gone: 3}
+    one.source.close()
+    until_assigned(other, count=2)
+    until_read(other, 2)
+    assert other.offsets(gone.partition) == [3, 4]
+
+
+def test_the_offsets_of_a_revocation_are_committed_before_the_partition_goes(
+    broker, settings, join, produce, topic
+):
+    broker.create_topics({topic: 2})
+    one = join()
+    until_assigned(one, count=2)
+    for partition in range(2):
+        produce(topic, 5, partition)
+    until_read(one, 10)
+    one.commit_at_revoke = {Partition(topic, number): 4 for number in range(2)}
+    other = join()
+    until_assigned(one, other)
+    (moved,) = other.source.owned
+    assert [each.committed for each in other.assigned] == [4]
+    until_read(other, 1)
+    assert other.offsets(moved.partition) == [4]
+
+
+def test_only_the_partitions_that_move_are_revoked(broker, join, topic):
+    broker.create_topics({topic: 4})
+    one = join()
+    until_assigned(one, count=4)
+    other = join()
+    until_assigned(one, other, count=2)
+    assert set(one.revoked) == other.source.owned
+
+
+def test_a_paused_partition_gives_nothing_until_it_is_resumed(
+    broker, join, produce, topic
+):
+    broker.create_topics({topic: 2})
+    member = join()
+    until_assigned(member, count=2)
+    member.source.pause([Partition(topic, 0), Partition("not ours", 0)])
+    produce(topic, 2, 0)
+    produce(topic, 2, 1)
+    until_read(member, 2)
+    assert (member.offsets(0), member.offsets(1)) == ([], [0, 1])
+    member.source.resume([Partition(topic, 0)])
+    until_read(member, 4)
+    assert member.offsets(0) == [0, 1]
+
+
+def test_closing_revokes_everything_once(broker, join, topic):
+    broker.create_topics({topic: 2})
+    member = join()
+    until_assigned(member, count=2)
+    member.source.close()
+    member.source.close()
+    assert sorted(member.revoked) == [Partition(topic, 0), Partition(topic, 1)]
+    assert (member.lost, member.source.owned) == ([], frozenset())
+
+
+def test_a_poll_returns_no_more_than_was_asked_for(broker, join, produce, topic):
+    broker.create_topics({topic: 1})
+    produce(topic, 10)
+    member = join()
+    batches = []
+
+    def all_read():
+        batches.append(len(member.source.poll(4, 1.0)))
+        return sum(batches) == 10
+
+    eventually(all_read, timeout_s=20)
+    assert max(batches) == 4
+
+
+@pytest.mark.kafka
+def test_gaps_of_aborted_transactions_are_jumped_over(kafka, topic_prefix):
+    topic = f"{topic_prefix}high_priority"
+    kafka.create_topics({topic: 1})
+    client = confluent_kafka.Producer(
+        {"bootstrap.servers": kafka.bootstrap, "transactional.id": topic_prefix}
+    )
+    client.init_transactions(30)
+    for end in (client.commit_transaction, client.abort_transaction):
+        client.begin_transaction()
+        client.produce(topic, "x")
+        client.flush(10)
+        end(30)
+    with Producer(kafka.bootstrap) as plain:
+        last = plain.produce("{}", topic).result(10)
+    member = Member(
+        KafkaSettings(bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix)
+    )
+    member.source.subscribe([topic])
+    until_read(member, 2)
+    member.source.close()
+    # 0 and its commit marker, the aborted 2 and its marker, then the last one.
+    assert member.offsets() == [0, last.offset] == [0, 4]
+
+
+@pytest.mark.kafka
+def test_records_that_kafka_deleted_show_as_a_low_above_the_committed_offset(
+    kafka, topic_prefix
+):
+    topic = f"{topic_prefix}high_priority"
+    kafka.create_topics({topic: 1})
+    settings = KafkaSettings(
+        bootstrap_servers=(kafka.bootstrap,), group_id=f"{topic_prefix}bridge"
+    )
+    with Producer(kafka.bootstrap) as producer:
+        for _ in range(4):
+            producer.produce("{}", topic).result(10)
+    first = Member(settings)
+    first.source.subscribe([topic])
+    until_read(first, 4)
+    first.commit_at_revoke = {Partition(topic, 0): 1}
+    first.source.close()
+    _delete_before(kafka, topic, 3)
+    second = Member(settings)
+    second.source.subscribe([topic])
+    until_read(second, 1)
+    second.source.close()
+    (assigned,) = second.assigned
+    assert (assigned.committed, assigned.low, second.offsets()) == (1, 3, [3])
+
+
+def _delete_before(kafka, topic, offset):
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    where = confluent_kafka.TopicPartition(topic, 0, offset)
+    for future in admin.delete_records([where]).values():
+        future.result(10)

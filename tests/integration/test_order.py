@@ -1,0 +1,66 @@
+"""The order of starts, measured at the model server, on the real stack."""
+
+import random
+import time
+from functools import partial
+from math import inf
+
+import pytest
+
+from tests.support.model_server import ModelServer
+from tests.support.system import System
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+
+CAPACITY = 3
+LATEST_S = 0.25
+
+
+def uneven(asked):
+    """Calls of 0.3 to 0.7 s, so that slots become free one by one."""
+    return random.Random(asked["messages"][0]["content"]).uniform(0.3, 0.7)
+
+
+def owns(system, bridge):
+    return "partition" in system.log(bridge)
+
+
+@pytest.mark.parametrize("bridges", [1, 2])
+def test_a_high_request_is_the_next_to_start(tmp_path, kafka, bridges):
+    with (
+        ModelServer(delay_s=uneven) as server,
+        System(
+            tmp_path, kafka, server, {"m": CAPACITY}, classes=("high", "low")
+        ) as system,
+    ):
+        system.start(bridges=bridges)
+        # Two topics of one partition: of two bridges each owns one of them.
+        names = [f"bridge{number}" for number in range(bridges)]
+        eventually(lambda: all(owns(system, name) for name in names), timeout_s=30)
+        low = system.send("low", 60)
+        eventually(lambda: len(server.calls) >= 2 * CAPACITY, timeout_s=20)
+        high = []
+        for _ in range(5):
+            (one,) = system.send("high", 1)
+            appended_s = time.monotonic()
+            high.append(one)
+            calls, its_own = eventually(partial(calls_until, server, one), timeout_s=20)
+            ahead = [call.started_s for call in calls if call.started_s > appended_s]
+            assert len(ahead) <= CAPACITY
+            assert all(start_s <= appended_s + LATEST_S for start_s in ahead)
+            # Low ones ran when it started, whenever this is looked at.
+            assert any((call.ended_s or inf) > its_own.started_s for call in calls)
+
+        system.replies.wait_for({*low, *high}, 60)
+        assert server.peak_in_flight("m") == CAPACITY
+        assert len(server.calls) == len(low) + len(high)
+
+
+def calls_until(server, prompt):
+    """The calls that began before the one with this prompt, and it; None before that."""
+    calls = server.calls
+    for number, call in enumerate(calls):
+        if call.prompt == prompt:
+            return calls[:number], call
+    return None

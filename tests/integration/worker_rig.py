@@ -1,0 +1,231 @@
+"""A real worker with everything around it but the bridge, whose part the test plays."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from celery import Celery
+
+from agentsched.celery_settings import celery_settings
+from agentsched.codec import encode_message, hash_value
+from agentsched.config.settings import Settings
+from agentsched.doorbell import Doorbell
+from agentsched.embedded.kafka import EmbeddedKafka
+from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
+from agentsched.ledger.redis import RedisLedger
+from agentsched.queues import CeleryDoorbells
+from tests.support.model_server import ModelServer
+from tests.support.replies import RawReplies
+from tests.support.requests import facts
+from tests.support.waiting import eventually
+
+DISPATCHER = "the-test"
+ROOT = Path(__file__).parents[2]
+SETTINGS_FILE = "worker.json"
+
+
+class WorkerRig:
+    """Kafka, a ledger, a model server and workers; a context manager.
+
+    Args:
+        root: folder for configuration and logs.
+        redis_url: any Redis; the rig has a namespace of its own there.
+        models: name -> capacity.
+        timing: changes to `timing:`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        redis_url: str,
+        models: Mapping[str, int],
+        **timing: float,
+    ) -> None:
+        self.root = root
+        self.server = ModelServer()
+        self._redis_url = redis_url
+        self._models = models
+        self._timing = timing
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._offset = 0
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            kafka = EmbeddedKafka({"results": 1}, self.root / "kafka.log")
+            stack.callback(kafka.stop)
+            stack.enter_context(self.server)
+            self.settings = self._make_settings(kafka.bootstrap)
+            (self.root / SETTINGS_FILE).write_text(
+                json.dumps(self.settings.model_dump(mode="json"))
+            )
+            self.ledger = RedisLedger.from_url(
+                self.settings.redis.url, self.settings.namespace
+            )
+            stack.callback(self.ledger.close)
+            self.app = Celery("rig", set_as_current=False)
+            self.app.conf.update(celery_settings(self.settings))
+            stack.callback(self.app.close)
+            self.doorbells = CeleryDoorbells(self.app)
+            stack.callback(self.doorbells.close)
+            self.replies = stack.enter_context(RawReplies(kafka.bootstrap, "results"))
+            stack.callback(self._kill_workers)
+            self.epoch = self.ledger.open_epoch()
+            self.ledger.set_limits(self.epoch, self._limits())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def worker(self, *options: str) -> "subprocess.Popen[bytes]":
+        """Start `celery -A agentsched worker` with more options; does not wait."""
+        number = len(self._workers)
+        environ = os.environ | {
+            "AGENTSCHED_CONFIG": str(self.root / SETTINGS_FILE),
+            "PYTHONPATH": str(ROOT),
+        }
+        with (self.root / f"worker{number}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "celery",
+                    "-A",
+                    "agentsched",
+                    "worker",
+                    *options,
+                ],
+                cwd=self.root,
+                env=environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._workers.append(process)
+        return process
+
+    def ready_worker(self, *options: str) -> "subprocess.Popen[bytes]":
+        """Start a worker, and wait until it offers slots."""
+        process = self.worker(*options)
+        eventually(
+            lambda: self.ledger.live_slots() or process.poll() is not None,
+            timeout_s=30,
+            message=f"a worker takes work; its log is in {self.root}",
+        )
+        assert process.poll() is None, self.log()
+        return process
+
+    def reserved(self, model: str = "gpt-4", cls: str = "high", **fields: Any) -> str:
+        """Admit and reserve one request; returns its key. No doorbell yet."""
+        self._offset += 1
+        ttl_s = fields.pop("ttl_s", 60)
+        key = uuid4().hex
+        seconds, micros = self.ledger._client.time()
+        now_ms = seconds * 1000 + micros // 1000
+        request = facts(
+            key,
+            cls=cls,
+            models=(model,),
+            offset=self._offset,
+            arrival_ms=now_ms,
+            deadline_ms=now_ms + round(ttl_s * 1000),
+        )
+        payload = encode_message({"id": key, "content": f"prompt of {key}"} | fields)
+        self.ledger.admit(
+            self.epoch, [Admission(request, payload, hash_value(payload))]
+        )
+        self._reserve(key, model)
+        return key
+
+    def ring(self, *keys: str, model: str = "gpt-4", cls: str = "high") -> None:
+        """Send the doorbells of reserved requests."""
+        self.doorbells.ring([self.doorbell(key, model, cls) for key in keys])
+
+    def doorbell(self, key: str, model: str = "gpt-4", cls: str = "high") -> Doorbell:
+        request = facts(key, cls=cls)
+        return Doorbell.of(request, 1, self.epoch, model)
+
+    def request(self, model: str = "gpt-4", cls: str = "high", **fields: Any) -> str:
+        """Admit, reserve and ring."""
+        key = self.reserved(model, cls, **fields)
+        self.ring(key, model=model, cls=cls)
+        return key
+
+    def reply_to(self, key: str, timeout_s: float = 15) -> dict[str, Any]:
+        """The reply on Kafka, once it is there."""
+        return self.replies.wait_for({f"c-{key}"}, timeout_s)[f"c-{key}"]
+
+    def state(self, key: str) -> State | None:
+        view = self.ledger.inspect(self.epoch, [key])[0]
+        return view.state if view else None
+
+    def wait_for_state(self, key: str, state: State) -> None:
+        eventually(
+            lambda: self.state(key) is state,
+            timeout_s=15,
+            message=f"{key} is {state}, not {self.state(key)}",
+        )
+
+    def wait_for_calls(self, count: int) -> None:
+        eventually(
+            lambda: len(self.server.calls) >= count, message=f"{count} calls begin"
+        )
+
+    def stop(self, process: "subprocess.Popen[bytes]", timeout_s: float = 30) -> int:
+        """SIGTERM, and wait for the end; returns the exit code."""
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout_s)
+
+    def inspect(self) -> dict[str, Any]:
+        """What `celery inspect stats` shows, by node name."""
+        return self.app.control.inspect(timeout=3).stats() or {}
+
+    def log(self, number: int = 0) -> str:
+        return (self.root / f"worker{number}.log").read_text("utf-8", "replace")
+
+    def _reserve(self, key: str, model: str) -> None:
+        assert self.ledger.lead(DISPATCHER, 60_000)
+        outcome = self.ledger.reserve(
+            self.epoch, DISPATCHER, key, 1, model, self.server.base_url
+        )
+        assert outcome is ReserveOutcome.RESERVED
+
+    def _limits(self) -> Limits:
+        # More than the workers have: what is reserved waits in the queue.
+        return replace(
+            Limits(capacity={}),
+            capacity={(name, self.server.base_url): 100 for name in self._models},
+        )
+
+    def _make_settings(self, bootstrap: str) -> Settings:
+        return Settings.model_validate(
+            {
+                "namespace": f"rig-{uuid4().hex[:8]}",
+                "kafka": {"bootstrap_servers": [bootstrap]},
+                "redis": {"url": self._redis_url},
+                "timing": self._timing,
+                "models": [
+                    {
+                        "name": name,
+                        "endpoints": [
+                            {"base_url": self.server.base_url, "capacity": capacity}
+                        ],
+                    }
+                    for name, capacity in self._models.items()
+                ],
+            }
+        )
+
+    def _kill_workers(self) -> None:
+        for process in self._workers:
+            if process.poll() is None:
+                process.kill()
+            process.wait()

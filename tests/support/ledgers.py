@@ -1,0 +1,194 @@
+"""Two ledgers behind one handle, so that one suite of contract tests runs on both."""
+
+from dataclasses import replace
+from typing import Any, Protocol
+from uuid import uuid4
+
+from agentsched.codec import hash_value
+from agentsched.kafka_records import RecordAt
+from agentsched.ledger.memory import MemoryLedger
+from agentsched.ledger.records import (
+    Admission,
+    Admitted,
+    EntryView,
+    Limits,
+    Outcome,
+    RequestFacts,
+    ReserveOutcome,
+    State,
+)
+from agentsched.ledger.redis import RedisLedger
+from tests.support.waiting import eventually
+
+GPT, GPT_AT = "gpt-4", "https://gpt.example/v1"
+LLAMA, LLAMA_AT = "llama3", "https://llama.example/v1"
+LIMITS = Limits(capacity={(GPT, GPT_AT): 7, (LLAMA, LLAMA_AT): 2})
+LEADER = "dispatcher-1"
+LONG_MS = 60_000
+SOURCE = "high_priority:T1:0"
+REPLY_AT = RecordAt("results", 3, 77)
+OK = Outcome(ok=True, model_ms=40)
+
+
+class Backend(Protocol):
+    """What differs between the two: the clock, and how everything is lost."""
+
+    ledger: Any
+
+    def now_ms(self) -> int: ...
+    def advance(self, ms: int) -> None: ...
+    def lose(self) -> None: ...
+
+
+class InMemory:
+    """The ledger in memory, with a clock that a test sets."""
+
+    def __init__(self) -> None:
+        self._now_ms = 1_763_940_000_000
+        self.ledger = MemoryLedger(self.now_ms)
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def advance(self, ms: int) -> None:
+        self._now_ms += ms
+
+    def lose(self) -> None:
+        self.ledger.lose()
+
+
+class OnRedis:
+    """The ledger on Redis, in a namespace of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.namespace = f"test-{uuid4().hex}"
+        self.ledger = RedisLedger.from_url(url, self.namespace)
+        self.client = self.ledger._client
+
+    def now_ms(self) -> int:
+        seconds, micros = self.client.time()
+        return seconds * 1000 + micros // 1000
+
+    def advance(self, ms: int) -> None:
+        target = self.now_ms() + ms
+        eventually(lambda: self.now_ms() >= target, message="Redis's clock stands")
+
+    def names(self) -> list[bytes]:
+        return list(self.client.scan_iter(f"{self.namespace}:*", count=1000))
+
+    def lose(self) -> None:
+        for name in self.names():
+            self.client.delete(name)
+
+
+class World:
+    """A ledger with an epoch, limits and a dispatcher, and short ways to each state."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.ledger = backend.ledger
+        self.epoch = self.ledger.open_epoch()
+        self.ledger.set_limits(self.epoch, LIMITS)
+        assert self.ledger.lead(LEADER, LONG_MS)
+        self._offset = 0
+
+    def facts(self, **changed: Any) -> RequestFacts:
+        self._offset += 1
+        now_ms = self.backend.now_ms()
+        facts = RequestFacts(
+            key=uuid4().hex,
+            agent_id="planner",
+            correlation_id=f"c-{self._offset}",
+            group="planning",
+            cls="high",
+            models=(GPT, LLAMA),
+            task_type="text_generation",
+            tokens=120,
+            arrival_ms=now_ms - 5,
+            deadline_ms=now_ms + 600_000,
+            topic="high_priority",
+            partition=0,
+            offset=self._offset,
+            source=SOURCE,
+            reply_topic="results",
+        )
+        return replace(facts, **changed)
+
+    def admission(self, payload: bytes = b'{"content":"hello"}', **changed: Any):
+        return Admission(self.facts(**changed), payload, hash_value(payload))
+
+    def admit(self, *admissions: Admission) -> list[Admitted]:
+        return self.ledger.admit(self.epoch, list(admissions))
+
+    def view(self, key: str) -> EntryView | None:
+        return self.ledger.inspect(self.epoch, [key])[0]
+
+    def state(self, key: str) -> State | None:
+        view = self.view(key)
+        return view.state if view else None
+
+    def ready(self, **changed: Any) -> str:
+        admission = self.admission(**changed)
+        self.admit(admission)
+        return admission.facts.key
+
+    def reserve(
+        self, key: str, ring: int = 1, *, by: str = LEADER, model: str = GPT
+    ) -> ReserveOutcome:
+        endpoint = {GPT: GPT_AT, LLAMA: LLAMA_AT}[model]
+        return self.ledger.reserve(self.epoch, by, key, ring, model, endpoint)
+
+    def rung(self, **changed: Any) -> str:
+        key = self.ready(**changed)
+        assert self.reserve(key) is ReserveOutcome.RESERVED
+        return key
+
+    def claim(self, key: str, ring: int = 1, lease: str = "L1", ms: int = LONG_MS):
+        return self.ledger.claim(self.epoch, key, ring, lease, ms)
+
+    def running(self, lease: str = "L1", ms: int = LONG_MS, **changed: Any) -> str:
+        key = self.rung(**changed)
+        self.claim(key, lease=lease, ms=ms)
+        return key
+
+    def crashed(self, lease: str = "L1", **changed: Any) -> str:
+        """RUNNING under a lease that is over."""
+        key = self.running(lease, ms=1, **changed)
+        self.backend.advance(2)
+        return key
+
+    def complete(
+        self, key: str, lease: str | None = None, reply: bytes = b"r", outcome=OK
+    ) -> bool:
+        return self.ledger.complete(self.epoch, key, lease, reply, outcome)
+
+    def done(self, **changed: Any) -> str:
+        key = self.running(**changed)
+        assert self.complete(key, "L1")
+        return key
+
+    def publish(self, key: str, at: RecordAt = REPLY_AT) -> bool:
+        return self.ledger.published(self.epoch, key, at)
+
+    def answered(self, **changed: Any) -> str:
+        key = self.done(**changed)
+        assert self.publish(key)
+        return key
+
+    def unknown(self) -> str:
+        return uuid4().hex
+
+    def in_flight(self, model: str = GPT) -> int:
+        return self.ledger.totals(self.epoch)[model].in_flight
+
+    def limit(self, **changed: Any) -> None:
+        self.ledger.set_limits(self.epoch, replace(LIMITS, **changed))
+
+    def kinds_since(self, cursor: str) -> list[str]:
+        return [change.kind.value for change in self.changes_since(cursor)]
+
+    def changes_since(self, cursor: str):
+        return self.ledger.changes(self.epoch, cursor, 0)[1]
+
+    def cursor(self) -> str:
+        return self.ledger.snapshot(self.epoch).cursor

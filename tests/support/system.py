@@ -1,0 +1,197 @@
+"""The whole system for tests: real Kafka, Valkey, bridges and workers as processes."""
+
+import contextlib
+import json
+import os
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from agentsched.config.loading import parse_settings
+from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.services import environment
+from agentsched.embedded.valkey import EmbeddedValkey
+from agentsched.kafka_server.producer import Producer
+from agentsched.ledger.redis import RedisLedger
+from tests.support.kafka_cluster import KafkaCluster
+from tests.support.model_server import ModelServer
+from tests.support.replies import RawReplies
+from tests.support.waiting import eventually
+
+CLASSES = ("high", "medium", "low")
+
+
+class System:
+    """Topics, a ledger and processes of one test; a context manager.
+
+    Args:
+        root: folder for configuration, logs and Redis's data.
+        kafka: the broker; the topics get a prefix of their own.
+        server: answers for all models.
+        models: name -> capacity.
+        classes: one input topic each.
+        partitions: of every input topic.
+        config: more sections of agentsched.yaml.
+        secrets: variable -> value, in the environment of workers.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        kafka: KafkaCluster,
+        server: ModelServer,
+        models: Mapping[str, int],
+        *,
+        classes: tuple[str, ...] = CLASSES,
+        partitions: int = 1,
+        config: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        self.root = root
+        self.kafka = kafka
+        self.server = server
+        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.topics = {cls: f"{self.prefix}{cls}_priority" for cls in classes}
+        self.output_topic = f"{self.prefix}results"
+        self.children: dict[str, GuardedChild] = {}
+        self._stack = contextlib.ExitStack()
+        self._models = models
+        self._config = dict(config or {})
+        self._secrets = dict(secrets or {})
+        self._partitions = partitions
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            names = [*self.topics.values(), self.output_topic]
+            self.kafka.create_topics(dict.fromkeys(names, self._partitions))
+            self.valkey = stack.enter_context(
+                EmbeddedValkey(self.root / "valkey", self.root / "valkey.log")
+            )
+            self._write_config()
+            self.producer = Producer(self.kafka.bootstrap)
+            stack.callback(self.producer.close)
+            self.ledger = RedisLedger.from_url(self.valkey.url)
+            stack.callback(self.ledger.close)
+            self.replies = stack.enter_context(
+                RawReplies(self.kafka.bootstrap, self.output_topic)
+            )
+            stack.callback(self._stop_children)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self, *, bridges: int = 1, workers: int = 1) -> Self:
+        """Start bridges and workers (each model), and wait until all take work."""
+        for number in range(bridges):
+            self.bridge(f"bridge{number}")
+        for model in self._models:
+            for number in range(workers):
+                self.worker(model, f"worker-{model}-{number}")
+        wanted = {model: n * workers for model, n in self._models.items()}
+        self.wait_for_slots(wanted)
+        return self
+
+    def wait_for_slots(self, wanted: Mapping[str, int], timeout_s: float = 40) -> None:
+        """Wait until the live workers have so many slots per model."""
+        eventually(
+            lambda: self.ledger.live_slots() == dict(wanted),
+            timeout_s=timeout_s,
+            message=f"workers with {wanted}; logs in {self.root}",
+        )
+
+    def bridge(self, name: str) -> GuardedChild:
+        """Start one bridge."""
+        return self._start(name, ["-m", "bridge"])
+
+    def worker(self, model: str, name: str) -> GuardedChild:
+        """Start one worker of a model."""
+        command = ["-m", "celery", "-A", "agentsched", "worker", "-Q", model]
+        options = ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
+        return self._start(name, [*command, *options, "--loglevel", "INFO"])
+
+    def kill(self, name: str) -> None:
+        """End a process without a chance to say goodbye."""
+        child = self.children.pop(name)
+        child.signal(9)
+        child.stop()
+
+    def stop(self, name: str) -> int:
+        """End a process in order; returns its exit code."""
+        return self.children.pop(name).stop(40)
+
+    def send(
+        self, cls: str, count: int, *, label: str = "", **fields: Any
+    ) -> list[str]:
+        """Put requests on the topic of a class; returns their ids once Kafka has them."""
+        label = label or cls
+        ids = [f"{label}-{uuid.uuid4().hex[:6]}-{number}" for number in range(count)]
+        sent = [
+            self.producer.produce(
+                {"id": id_, "correlation_id": id_, "content": id_} | fields,
+                self.topics[cls],
+                {"correlation_id": id_},
+            )
+            for id_ in ids
+        ]
+        for future in sent:
+            future.result(20)
+        return ids
+
+    def log(self, name: str) -> str:
+        return (self.root / f"{name}.log").read_text("utf-8", "replace")
+
+    def logs(self) -> dict[str, str]:
+        """Every log of every process."""
+        return {
+            p.name: p.read_text("utf-8", "replace") for p in self.root.glob("*.log")
+        }
+
+    @property
+    def settings(self):
+        return parse_settings((self.root / "agentsched.yaml").read_text()).settings
+
+    def _start(self, name: str, command: list[str]) -> GuardedChild:
+        child = GuardedChild(
+            [sys.executable, *command],
+            log_path=self.root / f"{name}.log",
+            env=environment(
+                os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                self.root / "agentsched.yaml",
+                self._secrets,
+            ),
+            cwd=self.root,
+        )
+        self.children[name] = child
+        return child
+
+    def _stop_children(self) -> None:
+        for child in self.children.values():
+            child.ask_to_stop()
+        for child in self.children.values():
+            child.stop(30)
+
+    def _write_config(self) -> None:
+        endpoint = {"base_url": self.server.base_url}
+        if self._secrets:
+            endpoint["api_key_env"] = next(iter(self._secrets))
+        data = {
+            "kafka": {
+                "bootstrap_servers": self.kafka.bootstrap.split(","),
+                "input_topics": list(self.topics.values()),
+                "output_topic": self.output_topic,
+                "group_id": f"{self.prefix}bridge",
+            },
+            "redis": {"url": self.valkey.url},
+            "models": [
+                {"name": name, "endpoints": [endpoint | {"capacity": capacity}]}
+                for name, capacity in self._models.items()
+            ],
+        }
+        text = json.dumps(data | self._config)
+        (self.root / "agentsched.yaml").write_text(yaml.safe_dump(json.loads(text)))

@@ -1,0 +1,63 @@
+"""Drives the core with events, for tests; plays the ledger where a test says so."""
+
+from agentsched.kafka_records import Partition
+from agentsched.ledger.records import AdmitOutcome, Admitted, PartitionView, State
+from bridge.core import commands as do
+from bridge.core import events as ev
+from bridge.core.rules import Rules
+from bridge.core.state import BridgeState
+from bridge.core.step import step
+from tests.support.requests import record, settings
+
+SOURCE = "medium_priority:t1:0"
+PARTITION = Partition("medium_priority", 0)
+
+
+class Driver:
+    """One bridge core; `said` has the commands of the last event."""
+
+    def __init__(self, **changes):
+        self.state = BridgeState(Rules(settings(**changes)), epoch="e1")
+        self.said = []
+        self.now_ms = 1_000_000
+
+    def feed(self, event):
+        self.state, self.said = step(self.state, event)
+        return self.said
+
+    def of(self, kind):
+        return [command for command in self.said if isinstance(command, kind)]
+
+    def tick(self, after_ms=0):
+        self.now_ms += after_ms
+        return self.feed(ev.Tick(self.now_ms))
+
+    def own(
+        self, start=0, end=0, done=(), live=None, source=SOURCE, partition=PARTITION
+    ):
+        self.feed(ev.Assigned(partition, source, start, end))
+        view = PartitionView(frozenset(done), live or {})
+        return self.feed(ev.PartitionLoaded(source, view))
+
+    def read(self, *offsets, **body):
+        records = tuple(
+            record(offset, {"correlation_id": f"c{offset}"} | body)
+            for offset in offsets
+        )
+        return self.feed(ev.Read(records, self.now_ms))
+
+    def admitted(self, outcome=AdmitOutcome.NEW, state=State.READY, reply_at=None):
+        """Answer the Admit command of the last event."""
+        (admit,) = self.of(do.Admit)
+        places = tuple((a.facts.source, a.facts.offset) for a in admit.admissions)
+        answers = (Admitted(outcome, state, reply_at),) * len(places)
+        self.feed(ev.AdmitAnswered(places, answers, self.now_ms))
+        return admit.admissions
+
+    def lead(self, **live_slots):
+        return self.feed(
+            ev.PeersSeen(1, leading=True, live_slots=live_slots, now_ms=self.now_ms)
+        )
+
+    def watermark(self, source=SOURCE):
+        return self.state.partitions[source].tracker.watermark

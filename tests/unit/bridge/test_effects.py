@@ -1,0 +1,375 @@
+"""Effects: commands become steps of the ledger, doorbells and records."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+import pytest
+
+from agentsched.doorbell import Doorbell
+from agentsched.errors import DeliveryFailed, DoorbellFailed, LedgerUnavailable
+from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
+from agentsched.ledger.memory import MemoryLedger
+from agentsched.ledger.records import (
+    Admission,
+    AdmitOutcome,
+    Outcome,
+    ReserveOutcome,
+    State,
+)
+from bridge.core import commands as do
+from bridge.core import events as ev
+from bridge.core.rules import Rules
+from bridge.effects import Effects, Outside
+from tests.support.requests import ARRIVAL_MS, facts, record, settings
+
+ENDPOINT = "http://127.0.0.1:1/v1"
+AT = RecordAt("results", 0, 3)
+
+
+class Unreachable:
+    """Stands for a ledger that does not answer."""
+
+    def __getattr__(self, name):
+        def step(*_, **__):
+            raise LedgerUnavailable("no answer")
+
+        return step
+
+
+class Doorbells:
+    def __init__(self):
+        self.rung, self.fails, self.lying, self.known = [], False, {}, []
+
+    def ring(self, doorbells):
+        if self.fails:
+            raise DoorbellFailed("no broker")
+        self.rung += doorbells
+
+    def waiting(self, queue):
+        if self.fails:
+            raise DoorbellFailed("no broker")
+        return self.lying.get(queue, 0)
+
+    def know(self, models):
+        self.known += [model.name for model in models]
+
+
+class Sink:
+    """Keeps records; a test answers for Kafka."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, record):
+        self.sent.append((record, Future()))
+        return self.sent[-1][1]
+
+    def flush(self, timeout_s):
+        del timeout_s
+        return 0
+
+    def close(self, timeout_s):
+        del timeout_s
+        return 0
+
+
+@dataclass
+class Rig:
+    ledger: object = field(
+        default_factory=lambda: MemoryLedger(lambda: ARRIVAL_MS + 1_000)
+    )
+    kept: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.now_ms = 7
+        self.doorbells, self.sink, self.inbox = Doorbells(), Sink(), SimpleQueue()
+        outside = Outside(
+            ledger=self.ledger,
+            membership=self.ledger,
+            doorbells=self.doorbells,
+            sink=self.sink,
+            read_back=self.kept.get,
+            now_ms=lambda: self.now_ms,
+        )
+        self.effects = Effects(outside, Rules(settings()), "b1", self.inbox.put)
+
+    def open(self):
+        self.epoch = self.effects.open()
+        self.effects.run(do.MeetPeers(lead=True))
+        return self
+
+    def admit(self, *keys):
+        admissions = tuple(Admission(facts(key), b"{}", key) for key in keys)
+        return self.effects.run(do.Admit(admissions))
+
+    def reserve(self, key):
+        command = do.Reserve(facts(key), 1, "m", ENDPOINT)
+        (answer,) = self.effects.run(command)
+        return answer.outcome
+
+    def inboxed(self, timeout_s=5):
+        events = list(self.inbox.get(timeout=timeout_s)())
+        while True:
+            try:
+                events += self.inbox.get_nowait()()
+            except Empty:
+                return events
+
+
+@pytest.fixture
+def rig():
+    return Rig().open()
+
+
+def done(rig, key="k"):
+    """A request whose reply is stored and not published."""
+    rig.admit(key)
+    rig.reserve(key)
+    claimed = rig.ledger.claim(rig.epoch, key, 1, "lease", 15_000)
+    assert claimed.outcome == "claimed"
+    rig.ledger.complete(rig.epoch, key, "lease", b'{"x": 1}', Outcome(ok=True))
+
+
+def state_of(rig, key="k"):
+    (view,) = rig.ledger.inspect(rig.epoch, [key])
+    return view and view.state
+
+
+def test_admissions_come_back_with_their_places(rig):
+    (answer,) = rig.admit("a", "b")
+    assert answer.places == (("medium_priority:t1:0", 0),) * 2
+    assert [one.outcome for one in answer.answers] == [AdmitOutcome.NEW] * 2
+
+
+def test_a_reservation_takes_the_lease_of_this_bridge(rig):
+    rig.admit("k")
+    assert rig.reserve("k") is ReserveOutcome.RESERVED
+    assert state_of(rig) is State.RUNG
+
+
+def test_a_doorbell_that_cannot_be_sent_does_not_stop_the_loop(rig):
+    rig.doorbells.fails = True
+    bell = Doorbell.of(facts("k"), 1, "e", "m")
+    assert rig.effects.run(do.Ring(bell)) == []
+
+
+def test_ringing_again_raises_the_ring_number_of_ledger_and_doorbell(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.effects.run(do.RingAgain(facts("k"), 1, "m"))
+    assert [bell.ring for bell in rig.doorbells.rung] == [2]
+    assert rig.ledger.inspect(rig.epoch, ["k"])[0].ring == 2
+
+
+def test_a_doorbell_is_not_rung_again_when_the_ledger_says_no(rig):
+    rig.effects.run(do.RingAgain(facts("gone"), 1, "m"))
+    assert rig.doorbells.rung == []
+
+
+def test_a_look_tells_how_many_doorbells_lie_in_the_queues(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.doorbells.lying["m"] = 4
+    (seen,) = rig.effects.run(do.Inspect(("k",)))
+    assert (seen.views[0].state, seen.doorbells) == (State.RUNG, {"m": 4})
+
+
+def test_a_queue_that_cannot_be_asked_counts_as_one_with_doorbells(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.doorbells.fails = True
+    (seen,) = rig.effects.run(do.Inspect(("k",)))
+    assert seen.doorbells == {"m": 1}
+
+
+def test_a_stored_reply_is_published_and_then_marked(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    ((sent, delivery),) = rig.sink.sent
+    assert (sent.value, sent.key) == (b'{"x": 1}', "c-k")
+    assert state_of(rig) is State.DONE
+    delivery.set_result(AT)
+    assert rig.inboxed() == []
+    assert state_of(rig) is State.ANSWERED
+
+
+def test_a_stored_reply_is_sent_once_at_a_time(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    rig.effects.run(do.SendStored("k"))
+    assert len(rig.sink.sent) == 1
+
+
+def test_a_stored_reply_that_kafka_did_not_take_is_sent_again(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    rig.sink.sent[0][1].set_exception(DeliveryFailed("no"))
+    rig.inboxed()
+    assert state_of(rig) is State.DONE
+    rig.effects.run(do.SendStored("k"))
+    assert len(rig.sink.sent) == 2
+
+
+def letter(offset=5):
+    return do.Deliver(OutboundRecord("x.dead_letter", b""), "s", offset)
+
+
+def test_a_dead_letter_settles_its_offset_after_the_acknowledgement(rig):
+    assert rig.effects.run(letter()) == []
+    rig.sink.sent[0][1].set_result(AT)
+    assert rig.inboxed() == [ev.OffsetSettled("s", 5)]
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == {5}
+
+
+def test_a_dead_letter_that_kafka_did_not_take_is_told(rig):
+    command = letter()
+    rig.effects.run(command)
+    rig.sink.sent[0][1].set_exception(DeliveryFailed("no"))
+    assert rig.inboxed() == [ev.SettleFailed(command)]
+
+
+def repeat():
+    expired = OutboundRecord("results", b"expired", "c-k")
+    return do.SendRepeat(AT, facts("k", offset=9), expired)
+
+
+def test_a_repeated_request_gets_the_bytes_of_its_reply_again(rig):
+    rig.kept[AT] = record(3, b"the very bytes", topic="results")
+    rig.effects.run(repeat())
+    rig.inboxed()
+    ((sent, delivery),) = rig.sink.sent
+    assert (sent.value, sent.headers["source_offset"]) == (b"the very bytes", "9")
+    delivery.set_result(AT)
+    assert rig.inboxed() == [ev.OffsetSettled("medium_priority:t1:0", 9)]
+
+
+def test_a_repeated_request_whose_reply_has_gone_is_told_so(rig):
+    rig.effects.run(repeat())
+    rig.inboxed()
+    assert rig.sink.sent[0][0].value == b"expired"
+
+
+def test_while_redis_does_not_answer_steps_count_as_not_done():
+    rig = Rig(ledger=Unreachable())
+    (admitted,) = rig.admit("k")
+    assert [one.outcome for one in admitted.answers] == [AdmitOutcome.FULL]
+    assert rig.reserve("k") is ReserveOutcome.NOT_READY
+    (withdrawn,) = rig.effects.run(do.Withdraw(("k",)))
+    assert withdrawn.gone == (False,)
+    (peers,) = rig.effects.run(do.MeetPeers(lead=True))
+    assert peers.leading is False
+    for command in (do.Inspect(("k",)), do.TakeSnapshot(), do.Expire("k")):
+        assert rig.effects.run(command) == []
+
+
+def test_a_lost_ledger_begins_a_new_epoch_with_its_limits(rig):
+    rig.admit("k")
+    rig.ledger.lose()
+    events = rig.admit("k")
+    (opened,) = (event for event in events if isinstance(event, ev.EpochOpened))
+    assert opened.epoch == rig.effects.epoch != rig.epoch
+    rig.epoch = opened.epoch
+    rig.effects.run(do.MeetPeers(lead=True))
+    rig.admit("k")
+    assert rig.reserve("k") is ReserveOutcome.RESERVED
+
+
+def test_a_bridge_that_leaves_gives_the_lease_to_the_next(rig):
+    assert rig.ledger.lead("b2", 3_000) is False
+    rig.effects.close()
+    assert rig.ledger.lead("b2", 3_000) is True
+
+
+def test_commits_and_pauses_go_to_kafka(rig):
+    class Reader:
+        def __init__(self):
+            self.said = []
+
+        def commit(self, offsets):
+            self.said.append(offsets)
+
+        def pause(self, partitions):
+            self.said.append(("pause", partitions))
+
+        def resume(self, partitions):
+            self.said.append(("resume", partitions))
+
+    reader, partition = Reader(), Partition("t", 0)
+    rig.effects.attach(reader)
+    for command in (
+        do.Commit(partition, 4),
+        do.Pause((partition,)),
+        do.Resume((partition,)),
+    ):
+        rig.effects.run(command)
+    assert reader.said == [
+        {partition: 4},
+        ("pause", (partition,)),
+        ("resume", (partition,)),
+    ]
+
+
+def test_a_new_configuration_reaches_ledger_and_queues(rig):
+    rig.effects.adopt(Rules(settings(capacity=1)))
+    rig.admit("a")
+    rig.effects.run(do.Admit((Admission(facts("b", offset=1), b"{}", "b"),)))
+    assert [rig.reserve("a"), rig.reserve("b")] == [
+        ReserveOutcome.RESERVED,
+        ReserveOutcome.NO_CAPACITY,
+    ]
+    assert rig.doorbells.known == ["m"]
+
+
+def test_while_redis_does_not_answer_only_one_step_in_a_while_is_tried():
+    rig = Rig()
+    tried = []
+
+    def hang(*_):
+        tried.append(1)
+        raise LedgerUnavailable("time-out")
+
+    rig.open()
+    rig.ledger.reserve = hang
+    for _ in range(5):
+        rig.reserve("k")
+    assert len(tried) == 1
+    rig.now_ms += 1_000
+    rig.reserve("k")
+    assert len(tried) == 2
+
+
+def test_a_new_epoch_is_ours_only_together_with_its_limits(rig):
+    rig.ledger.lose()
+    write, failures = rig.ledger.set_limits, [LedgerUnavailable("time-out")]
+
+    def flaky(*arguments):
+        if failures:
+            raise failures.pop()
+        write(*arguments)
+
+    rig.ledger.set_limits = flaky
+    assert not any(isinstance(e, ev.EpochOpened) for e in rig.admit("k"))
+    rig.now_ms += 1_000
+    assert any(isinstance(e, ev.EpochOpened) for e in rig.admit("k"))
+
+
+def test_an_answer_without_a_lease_is_stored_and_published(rig):
+    rig.admit("k")
+    rig.effects.run(do.Answer(facts("k"), b"removed"))
+    ((sent, delivery),) = rig.sink.sent
+    assert sent.value == b"removed"
+    delivery.set_result(AT)
+    rig.inboxed()
+    assert state_of(rig) is State.ANSWERED
+
+
+def test_a_reply_that_could_not_be_read_back_is_not_said_to_be_gone(rig):
+    def unreachable(at):
+        raise DeliveryFailed(f"no Kafka for {at}")
+
+    object.__setattr__(rig.effects._out, "read_back", unreachable)
+    command = repeat()
+    rig.effects.run(command)
+    assert rig.inboxed() == [ev.SettleFailed(command)]
+    assert rig.sink.sent == []

@@ -1,0 +1,178 @@
+"""What becomes of one record."""
+
+import json
+
+import pytest
+
+from agentsched.config.settings import Settings
+from agentsched.ledger.records import Admission
+from bridge.core.intake import Refused, classify
+from bridge.core.rules import Rules
+from tests.support.requests import ARRIVAL_MS, record, settings
+
+TWO_MODELS = [
+    {
+        "name": "text",
+        "task_types": ["text_generation"],
+        "endpoints": [{"base_url": "http://127.0.0.1:1/v1"}],
+    },
+    {"name": "all", "endpoints": [{"base_url": "http://127.0.0.1:1/v1"}]},
+]
+
+
+def facts_of(body, topic="medium_priority", **changes):
+    rules = Rules(Settings.model_validate({"models": TWO_MODELS} | changes))
+    verdict = classify(record(body=body, topic=topic), "s", rules)
+    assert isinstance(verdict, Admission)
+    return verdict.facts
+
+
+def refusal_of(body, **changes):
+    rules = Rules(Settings.model_validate({"models": TWO_MODELS} | changes))
+    verdict = classify(record(body=body), "s", rules)
+    assert isinstance(verdict, Refused)
+    return verdict.record
+
+
+def test_the_class_that_the_message_states_wins_over_the_topic():
+    assert facts_of({"priority": "low"}, topic="high_priority").cls == "low"
+
+
+def test_a_topic_named_for_a_class_gives_it():
+    assert facts_of({}, topic="high_priority").cls == "high"
+
+
+def test_of_exactly_three_topics_the_place_gives_the_class():
+    kafka = {"input_topics": ["a", "b", "c"]}
+    assert facts_of({}, topic="c", kafka=kafka).cls == "low"
+
+
+def test_any_other_topic_is_medium():
+    assert facts_of({}, topic="x", kafka={"input_topics": ["x"]}).cls == "medium"
+
+
+def test_a_request_without_model_may_go_to_all_that_serve_its_task():
+    assert facts_of({}).models == ("text", "all")
+    assert facts_of({"task_type": "image_analysis"}).models == ("all",)
+
+
+def test_a_named_model_is_the_only_one():
+    assert facts_of({"model_id": "all"}).models == ("all",)
+
+
+def test_the_model_of_the_agent_answers_where_the_request_names_none():
+    agents = [{"id": "a", "model": "all"}]
+    assert facts_of({"agent_id": "a"}, agents=agents).models == ("all",)
+
+
+def test_the_group_of_the_configuration_wins_over_the_message():
+    agents = [{"id": "a", "group": "g"}]
+    body = {"agent_id": "a", "agent_group": "mine"}
+    assert facts_of(body, agents=agents).group == "g"
+    assert facts_of(body).group == "mine"
+
+
+def test_an_agent_without_a_group_is_its_own():
+    assert facts_of({"agent_id": "a"}).group == "a"
+
+
+def test_without_a_correlation_id_the_id_is_the_identity():
+    assert facts_of({"id": "x"}).correlation_id == "x"
+
+
+def test_the_body_wins_over_the_headers():
+    rules = Rules(settings())
+    headers = {"correlation_id": "header", "agent_id": "header"}
+    verdict = classify(
+        record(body={"correlation_id": "body"}, headers=headers), "s", rules
+    )
+    assert verdict.facts.correlation_id == "body"
+    assert verdict.facts.agent_id == "header"
+
+
+def test_the_deadline_counts_from_the_append_time_and_is_bounded():
+    assert facts_of({"ttl_s": 2}).deadline_ms == ARRIVAL_MS + 2_000
+    limited = facts_of({"ttl_s": 999}, limits={"ttl_max_s": 5})
+    assert limited.deadline_ms == ARRIVAL_MS + 5_000
+
+
+def test_two_agents_with_one_correlation_id_are_two_requests():
+    first = facts_of({"agent_id": "a", "correlation_id": "c"})
+    second = facts_of({"agent_id": "b", "correlation_id": "c"})
+    assert first.key != second.key
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"model_id": "nope"}, "UNKNOWN_MODEL"),
+        ({"model_id": "text", "task_type": "image_analysis"}, "NO_MODEL_FOR_TASK"),
+        ({"reply_topic": "__consumer_offsets"}, "REPLY_TOPIC_NOT_ALLOWED"),
+    ],
+)
+def test_a_request_that_cannot_run_gets_a_failed_reply(body, code):
+    refused = refusal_of(body)
+    assert refused.topic == "results"
+    assert json.loads(refused.value)["error"]["code"] == code
+    assert refused.headers["correlation_id"] == "id-0"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"not json", "MALFORMED"),
+        (b"[1]", "MALFORMED"),
+        (b'{"priority": "urgent", "id": "x"}', "MALFORMED"),
+        (b"[" * 20_000, "MALFORMED"),
+        (b'{"content": "x"}', "MISSING_IDENTITY"),
+        (b'"' + b"x" * 2_000_000 + b'"', "TOO_LARGE"),
+    ],
+)
+def test_a_record_that_is_no_request_becomes_a_dead_letter(body, reason):
+    refused = refusal_of(body)
+    assert refused.topic == "medium_priority.dead_letter"
+    assert refused.headers["reason"] == reason
+    assert refused.headers["source_offset"] == "0"
+    assert refused.value == (body if len(body) < 983_040 else None)
+
+
+def test_a_refusal_does_not_repeat_the_prompt():
+    refused = refusal_of({"model_id": "nope", "content": "CANARY"})
+    assert b"CANARY" not in refused.value
+
+
+def test_an_allowed_reply_topic_is_used():
+    kafka = {"reply_topics": ["mine"]}
+    assert facts_of({"reply_topic": "mine"}, kafka=kafka).reply_topic == "mine"
+
+
+def test_a_dead_letter_stays_below_the_limit_of_a_broker():
+    headers = {"trace": "\N{REPLACEMENT CHARACTER}" * 300_000}
+    rules = Rules(settings())
+    bad = record(0, b'"' + b"x" * 2_000_000 + b'"', headers=headers)
+    letter = classify(bad, "s", rules).record
+    assert letter.value is None
+    assert letter.headers["headers_omitted"] == "2"
+    assert letter.headers["reason"] == "TOO_LARGE"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "x", "status": []}',
+        b'{"id": "\\ud800"}',
+        b'{"id": "x", "params": {"\\ud800": 1}}',
+        b'{"id": "x", "ttl_s": NaN}',
+        b'{"id": "x", "token_count": 1e308}',
+        b'{"id": "x", "token_count": ' + b"9" * 5_000 + b"}",
+        b'{"id": "\xff"}',
+    ],
+)
+def test_json_that_others_could_not_read_is_a_dead_letter(body):
+    assert refusal_of(body).headers["reason"] == "MALFORMED"
+
+
+def test_a_cancel_record_is_not_taken_for_a_request():
+    rules = Rules(settings())
+    cancel = record(0, {"correlation_id": "c"}, headers={"kind": "cancel"})
+    assert classify(cancel, "s", rules).record.headers["reason"] == "MALFORMED"

@@ -1,0 +1,54 @@
+"""The published Scheduler: what it refuses before anything is started."""
+
+import pytest
+
+from agentsched.errors import ConfigurationError
+from agentsched.load_balancing.scheduler import Scheduler, SchedulerConfig
+from agentsched.types import ModelStats, TaskType
+
+URL = "http://127.0.0.1:1/v1"
+
+
+def scheduler_with(*names):
+    scheduler = Scheduler(SchedulerConfig())
+    for name in names:
+        scheduler.add_llm_model(name, 1, [TaskType.TEXT_GENERATION], URL, "KEY")
+    return scheduler
+
+
+def test_models_that_were_added_have_stats_before_anything_runs():
+    assert scheduler_with("a").get_model_stats() == {"a": ModelStats()}
+
+
+def test_a_model_is_added_once():
+    with pytest.raises(ConfigurationError, match="already"):
+        scheduler_with("a", "a")
+
+
+def test_two_models_with_one_queue_are_refused_and_the_first_stays():
+    scheduler = scheduler_with("gpt-4")
+    with pytest.raises(ConfigurationError, match="queue"):
+        scheduler.add_llm_model("gpt4", 1, [TaskType.TEXT_GENERATION], URL)
+    assert list(scheduler.get_model_stats()) == ["gpt-4"]
+
+
+@pytest.mark.parametrize(
+    ("capacity", "url", "tasks"),
+    [(0, URL, ["text_generation"]), (1, "nowhere", []), (1, URL, ["juggling"])],
+)
+def test_a_wrong_value_is_refused_without_the_key(capacity, url, tasks):
+    with pytest.raises(ConfigurationError) as refused:
+        Scheduler().add_llm_model("m", capacity, tasks, url, "CANARY")
+    assert "CANARY" not in str(refused.value)
+
+
+def test_it_does_not_run_without_a_model():
+    with pytest.raises(ConfigurationError, match="add_llm_model"):
+        Scheduler().run()
+
+
+def test_close_before_run_is_harmless_and_run_then_returns_at_once():
+    scheduler = scheduler_with("a")
+    scheduler.close()
+    scheduler.close()
+    scheduler.run()

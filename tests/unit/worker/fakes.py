@@ -1,0 +1,164 @@
+"""A worker's surroundings in memory: ledger, Kafka and model that a test scripts."""
+
+import asyncio
+import json
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+from time import time_ns
+from typing import Any
+
+from agentsched.codec import encode_message, hash_value
+from agentsched.config.settings import EndpointSettings, Settings
+from agentsched.doorbell import Doorbell
+from agentsched.errors import DeliveryFailed, LedgerUnavailable
+from agentsched.execution import Ended, Execution
+from agentsched.kafka_records import OutboundRecord, RecordAt
+from agentsched.ledger.memory import MemoryLedger
+from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
+from agentsched.ports import Completion
+from agentsched.types import Message
+from agentsched.worker.calls import CallLoop
+from agentsched.worker.leases import LeaseBook
+from tests.support.requests import facts, settings
+
+ANSWER = Completion(
+    content="four",
+    finish_reason="stop",
+    tool_calls=None,
+    usage={"prompt_tokens": 3, "completion_tokens": 1},
+    model_s=0.25,
+)
+
+
+def now_ms() -> int:
+    return time_ns() // 1_000_000
+
+
+class UnreliableLedger(MemoryLedger):
+    """A ledger whose answers can be lost, before or after the step was done."""
+
+    def __init__(self) -> None:
+        super().__init__(now_ms)
+        self.steps: list[str] = []
+        self.lost_answers: dict[str, int] = {}
+        self.unreachable: set[str] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        attribute = super().__getattribute__(name)
+        steps = {"claim", "renew", "complete", "published", "put_back", "beat_worker"}
+        if name not in steps | {"leave_worker"}:
+            return attribute
+
+        def step(*args: Any) -> Any:
+            self.steps.append(name)
+            if name in self.unreachable:
+                raise LedgerUnavailable("scripted")
+            answer = attribute(*args)
+            if self.lost_answers.get(name, 0):
+                self.lost_answers[name] -= 1
+                raise LedgerUnavailable("scripted: the answer is lost")
+            return answer
+
+        return step
+
+
+class MemorySink:
+    """Acknowledges every record at once, or never, or refuses it."""
+
+    def __init__(self, ledger: UnreliableLedger) -> None:
+        self.records: list[OutboundRecord] = []
+        self.refuses = False
+        self._ledger = ledger
+
+    def send(self, record: OutboundRecord) -> Future[RecordAt]:
+        self._ledger.steps.append("send")
+        self.records.append(record)
+        delivery: Future[RecordAt] = Future()
+        if self.refuses:
+            delivery.set_exception(DeliveryFailed("scripted"))
+        else:
+            delivery.set_result(RecordAt(record.topic, 0, len(self.records)))
+        return delivery
+
+    def close(self, timeout_s: float) -> None:
+        pass
+
+
+class ScriptedCompleter:
+    """Does what the test says, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[EndpointSettings, str, Message, float]] = []
+        self.outcome: Completion | Exception = ANSWER
+        self.hangs = False
+        self.started = threading.Event()
+        self.meanwhile = lambda: None
+
+    async def complete(
+        self, endpoint: EndpointSettings, model: str, request: Message, timeout_s: float
+    ) -> Completion:
+        self.asked.append((endpoint, model, request, timeout_s))
+        self.started.set()
+        self.meanwhile()
+        if self.hangs:
+            await asyncio.Event().wait()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+class Desk:
+    """One execution and its surroundings."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.settings: Settings = settings(**changes)
+        self.ledger = UnreliableLedger()
+        self.sink = MemorySink(self.ledger)
+        self.completer = ScriptedCompleter()
+        self.calls = CallLoop()
+        self.leases = LeaseBook()
+        self.execution = Execution(
+            self.settings,
+            self.ledger,
+            self.sink,
+            self.completer,
+            self.calls,
+            self.leases,
+        )
+        self.endpoint = self.settings.models[0].endpoints[0]
+        self.epoch = self.ledger.open_epoch()
+        self.ledger.set_limits(
+            self.epoch, Limits(capacity={("m", self.endpoint.name): 10})
+        )
+        assert self.ledger.lead("test", 60_000)
+
+    def rung(self, key: str = "k1", ttl_ms: int = 60_000, **fields: Any) -> Doorbell:
+        """A doorbell for a request that is admitted and reserved."""
+        body = {"id": "label", "content": "2+2?"} | fields
+        payload = encode_message(body)
+        request = replace(
+            facts(key), arrival_ms=now_ms() - 50, deadline_ms=now_ms() + ttl_ms
+        )
+        self.ledger.admit(
+            self.epoch, [Admission(request, payload, hash_value(payload))]
+        )
+        outcome = self.ledger.reserve(
+            self.epoch, "test", key, 1, "m", self.endpoint.name
+        )
+        assert outcome is ReserveOutcome.RESERVED
+        return Doorbell.of(request, 1, self.epoch, "m")
+
+    def run(self, **fields: Any) -> Ended:
+        return self.execution.run(self.rung(**fields))
+
+    def reply(self) -> dict[str, Any]:
+        (record,) = self.sink.records
+        return json.loads(record.value or b"")
+
+    def state(self, key: str = "k1") -> State | None:
+        view = self.ledger.inspect(self.epoch, [key])[0]
+        return view.state if view else None
+
+    def in_flight(self) -> int:
+        return self.ledger.totals(self.epoch)["m"].in_flight
