@@ -37,7 +37,7 @@ class Runtime:
             AgentSchedError: Kafka's client refused its settings.
         """
         self._settings = settings
-        self._ledger = RedisLedger.from_url(settings.redis.url, settings.namespace)
+        self._ledger = RedisLedger.of(settings)
         self._sink = Producer(
             settings.kafka.bootstrap_servers, properties=_producer_keys(settings)
         )

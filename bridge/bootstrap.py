@@ -63,7 +63,7 @@ def build_daemon(settings: Settings) -> Daemon:
     """Build a bridge from settings; nothing is connected before `run`."""
     rules, now_ms = Rules(settings), steady_clock()
     inbox: SimpleQueue[Later] = SimpleQueue()
-    ledger = RedisLedger.from_url(settings.redis.url, settings.namespace)
+    ledger = RedisLedger.of(settings)
     outside = Outside(
         ledger=ledger,
         membership=ledger,

@@ -1,13 +1,14 @@
-"""Owns the command line `agentsched`: arguments, signals, exit codes; nothing else.
+"""Owns the command line `agentsched`: the table of commands, signals, exit codes.
 
-What the commands need is imported when they run, so that `--help` is quick.
+A command lives in a file of its own and is imported when it is called, so that
+`--help` is quick.
 """
 
+import importlib
 import sys
-from pathlib import Path
+from dataclasses import dataclass
 
 import click
-from rich.console import Console
 
 from agentsched import __version__
 from agentsched.cli.interrupts import orderly_end
@@ -16,7 +17,56 @@ from agentsched.errors import AgentSchedError
 INTERRUPTED = 130
 
 
-@click.group(
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command is, and what `--help` says of it."""
+
+    module: str
+    """The module of `agentsched.cli` whose `command` it is."""
+    section: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "demo": Entry("demo", "Try it", "See it work once, on this machine."),
+    "up": Entry("up", "Try it", "Keep it running here, for requests of your own."),
+}
+"""By name, in the order of `--help`."""
+
+
+class Commands(click.Group):
+    """Lists the commands by section, and imports one only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return all names."""
+        return list(COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import a command; None where there is none of that name."""
+        if (entry := COMMANDS.get(cmd_name)) is None:
+            return None
+        module = importlib.import_module(f"agentsched.cli.{entry.module}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the sections of `--help`."""
+        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            rows = [(n, e.help) for n, e in COMMANDS.items() if e.section == section]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+@click.command(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="With your own Kafka, Redis and models: write an agentsched.yaml (README),"
     " then run `python -m bridge` and, for each model, `celery -A agentsched worker"
@@ -24,54 +74,7 @@ INTERRUPTED = 130
 )
 @click.version_option(__version__)
 def cli() -> None:
-    """Schedule requests of AI agents to LLMs: Kafka in, Celery pools, Kafka out.
-
-    \b
-    agentsched demo    see it work once, on this machine, in half a minute
-    agentsched up      keep it running here, to send requests of your own
-    """  # noqa: D301  (click needs the character itself)
-
-
-@cli.command()
-@click.option(
-    "--requests",
-    "number",
-    type=click.IntRange(1, 5000),
-    default=60,
-    show_default=True,
-    help="How many to send.",
-)
-@click.option("--seed", default=1, show_default=True, help="Same seed, same mixture.")
-def demo(number: int, seed: int) -> None:
-    """Start everything, send requests, show what became of them, stop everything.
-
-    It needs no Kafka, Redis or model of yours, and leaves nothing behind. The exit
-    code is 0 when every request was answered.
-    """
-    from agentsched.cli.demo import run_demo  # noqa: PLC0415
-
-    console = Console()
-    sys.exit(0 if run_demo(console, number, seed) else 1)
-
-
-@cli.command()
-@click.option(
-    "--dir",
-    "root",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".agentsched"),
-    show_default=True,
-    help="Folder for configuration and logs.",
-)
-def up(root: Path) -> None:
-    """Start everything and keep it running until Ctrl-C.
-
-    Prints the addresses of Kafka, Redis and the demo model server, and a first
-    request to paste. The embedded Kafka lives in memory: nothing is kept.
-    """
-    from agentsched.cli.up import run_up  # noqa: PLC0415
-
-    run_up(Console(), root)
+    """Schedule requests of AI agents to LLMs: Kafka in, Celery pools, Kafka out."""
 
 
 def main() -> None:

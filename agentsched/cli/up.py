@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,24 @@ while (reply := replies.consume(timeout=1.0)) is None or reply.correlation_id !=
 print(reply.model_id, "says:", reply.content)
 END
 """
+
+
+@click.command("up")
+@click.option(
+    "--dir",
+    "root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".agentsched"),
+    show_default=True,
+    help="Folder for configuration and logs.",
+)
+def command(root: Path) -> None:
+    """Start everything and keep it running until Ctrl-C.
+
+    Prints the addresses of Kafka, Redis and the demo model server, and a first
+    request to paste. The embedded Kafka lives in memory: nothing is kept.
+    """
+    run_up(Console(), root)
 
 
 def run_up(console: Console, root: Path) -> None:

@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from agentsched.codec import hash_value
+from agentsched.config.settings import Settings
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import wire
 from agentsched.ledger.records import (
@@ -64,6 +65,11 @@ class RedisLedger(RedisMembership):
             max_connections=CONNECTIONS,
         )
         return cls(client, namespace)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Build it from the configuration; nothing is opened until the first step."""
+        return cls.from_url(settings.redis.url, settings.namespace)
 
     def close(self) -> None:
         """Close all connections; a later step would open new ones."""

@@ -176,7 +176,7 @@ class Scheduler:
             self._redis_url = self._valkey.url
         settings = self._settings()
         self._write_config(settings)
-        ledger = RedisLedger.from_url(self._redis_url, settings.namespace)
+        ledger = RedisLedger.of(settings)
         services = Services(root, self._config_path, settings.timing.drain_s)
         self._running = _Running(services, ledger)
         self._running.before = dict(ledger.totals(ledger.open_epoch()))
