@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from agentsched.embedded.apache_jars import ApacheKafkaUnavailable
 from agentsched.embedded.services import OUR_ENVIRONMENT
-from tests.support.kafka_cluster import KafkaCluster, KafkaNotAvailable
+from tests.support.kafka_cluster import KafkaCluster
 
 # For the tests' own tools: where jars lie is no setting of the product.
 KEPT = frozenset({"AGENTSCHED_KAFKA_JARS"})
@@ -44,7 +45,7 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
     """One node of real Apache Kafka for the test session (mark: `kafka`)."""
     try:
         cluster = KafkaCluster().start()
-    except KafkaNotAvailable as error:
+    except ApacheKafkaUnavailable as error:
         text = f"NOT TESTED against real Apache Kafka: {error}"
         if os.environ.get("CI") == "true":
             pytest.fail(text)

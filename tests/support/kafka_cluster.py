@@ -3,7 +3,6 @@
 `python -m tests.support.kafka_cluster [NODES]` starts one by hand and prints where.
 """
 
-import base64
 import os
 import shutil
 import socket
@@ -11,18 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from agentsched.embedded import apache_node
+from agentsched.embedded.apache_jars import kafka_jars
 from tests.support.waiting import eventually
 
-POM = Path(__file__).parent / "kafka" / "pom.xml"
-JAVA_FLAGS = ["-Xmx512m", "-Xms128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 START_S = 60.0
 STOP_S = 10.0
 # The node ends with the thread that started it, however that ends (PR_SET_PDEATHSIG
@@ -35,55 +33,22 @@ MORTAL = (
 )
 
 
-class KafkaNotAvailable(Exception):  # noqa: N818
-    """This machine cannot run Apache Kafka; the text says what is missing."""
-
-
-def kafka_jars() -> Path:
-    """The folder with Kafka's jars, filled by Maven once per machine.
-
-    Raises:
-        KafkaNotAvailable: no Java, no Maven, or no jars to be had.
-    """
-    if not shutil.which("java"):
-        raise KafkaNotAvailable("no `java` here")
-    if given := os.environ.get("AGENTSCHED_KAFKA_JARS"):
-        return Path(given)
-    folder = Path.home() / ".cache" / "agentsched-kafka-jars"
-    stamp = folder / "pom.xml"
-    if stamp.is_file() and stamp.read_bytes() == POM.read_bytes():
-        return folder
-    _download(folder)
-    return folder
-
-
-def _download(folder: Path) -> None:
-    maven = shutil.which("mvn")
-    if not maven:
-        raise KafkaNotAvailable("no `mvn` here to get Kafka's jars (43 MB)")
-    _say(f"getting Apache Kafka's jars (43 MB) into {folder} ...")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own first: two runs at once must not see each other's half.
-    fresh = Path(tempfile.mkdtemp(prefix="agentsched-kafka-jars-", dir=folder.parent))
-    goal = [f"-DoutputDirectory={fresh}", "-DincludeScope=runtime"]
-    run = subprocess.run(
-        [maven, "-q", "-B", "-f", POM, "dependency:copy-dependencies", *goal],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if run.returncode:
-        shutil.rmtree(fresh)
-        raise KafkaNotAvailable(f"Maven got no jars: {run.stdout[-500:]}")
-    shutil.copy(POM, fresh / "pom.xml")
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
-
-
 def _say(line: str) -> None:
     """Past pytest's capture, so that a person sees why it takes long."""
     sys.__stderr__.write(f"\n{line}\n")
     sys.__stderr__.flush()
+
+
+def _say_once() -> Callable[[str], None]:
+    """Say the first word of a report only: pytest's output is no progress bar."""
+    said: list[str] = []
+
+    def report(line: str) -> None:
+        if not said:
+            said.append(line)
+            _say(f"{line} ...")
+
+    return report
 
 
 def free_ports(count: int) -> list[int]:
@@ -113,18 +78,19 @@ class KafkaCluster:
         ports: Sequence[int] = (),
         overrides: Mapping[str, object] | None = None,
     ) -> None:
-        self._classpath = f"{kafka_jars()}/*"
+        self._jars = kafka_jars(_say_once())
         self.folder = Path(tempfile.mkdtemp(prefix="agentsched-kafka-"))
         self._ports = list(ports) or free_ports(nodes)
         self._controllers = free_ports(nodes)
         self._nodes: dict[int, subprocess.Popen[bytes]] = {}
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = apache_node.new_cluster_id()
         for index in range(nodes):
-            settings = self._settings(index) | dict(overrides or {})
-            self._properties(index).write_text(
-                "".join(f"{key}={value}\n" for key, value in settings.items())
+            data, properties = self.folder / f"data{index + 1}", self._properties(index)
+            settings = apache_node.node_settings(
+                index, self._ports, self._controllers, data
             )
-            self._format(index, cluster_id)
+            apache_node.write_properties(properties, settings | dict(overrides or {}))
+            apache_node.format_storage(self._jars, properties, cluster_id)
 
     @property
     def bootstrap(self) -> str:
@@ -150,8 +116,8 @@ class KafkaCluster:
             self._nodes[index] = subprocess.Popen(
                 [
                     *(sys.executable, "-c", MORTAL, str(os.getpid())),
-                    *("java", *JAVA_FLAGS, "-cp", self._classpath),
-                    *("kafka.Kafka", self._properties(index)),
+                    *apache_node.java_command(self._jars, "kafka.Kafka"),
+                    str(self._properties(index)),
                 ],
                 stdout=log,
                 stderr=log,
@@ -218,42 +184,6 @@ class KafkaCluster:
 
     def _properties(self, index: int) -> Path:
         return self.folder / f"node{index + 1}.properties"
-
-    def _format(self, index: int, cluster_id: str) -> None:
-        main = ["kafka.tools.StorageTool", "format", "-t", cluster_id]
-        command = ["java", *JAVA_FLAGS, "-cp", self._classpath, *main]
-        subprocess.run(
-            [*command, "-c", self._properties(index)], check=True, capture_output=True
-        )
-
-    def _settings(self, index: int) -> dict[str, object]:
-        replicas = min(3, len(self._ports))
-        in_sync = min(2, replicas)
-        port, controller = self._ports[index], self._controllers[index]
-        return {
-            "process.roles": "broker,controller",
-            "node.id": index + 1,
-            "controller.quorum.voters": ",".join(
-                f"{number + 1}@127.0.0.1:{each}"
-                for number, each in enumerate(self._controllers)
-            ),
-            "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-            "log.dirs": self.folder / f"data{index + 1}",
-            "offsets.topic.replication.factor": replicas,
-            "offsets.topic.num.partitions": 1,
-            "transaction.state.log.replication.factor": replicas,
-            "transaction.state.log.min.isr": in_sync,
-            "transaction.state.log.num.partitions": 1,
-            "share.coordinator.state.topic.replication.factor": replicas,
-            "share.coordinator.state.topic.min.isr": in_sync,
-            "default.replication.factor": replicas,
-            "min.insync.replicas": in_sync,
-            "group.initial.rebalance.delay.ms": 0,
-            "auto.create.topics.enable": "false",
-        }
 
 
 def main() -> None:
