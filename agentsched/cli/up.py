@@ -10,9 +10,14 @@ from rich.table import Table
 
 from agentsched.cli.steps import steps
 from agentsched.embedded.demo_models import DEMO_MODELS
+from agentsched.embedded.servers import KafkaKind
 from agentsched.embedded.stack import EmbeddedStack
 
 WATCH_S = 0.5
+LAST_LINE = {
+    KafkaKind.MOCK: "Kafka is a mock in memory: all ends with Ctrl-C, nothing is kept.",
+    KafkaKind.APACHE: "Ctrl-C ends all; records and ledger stay in the folder.",
+}
 FIRST_REQUEST = """\
 {python} - <<'END'
 from uuid import uuid4
@@ -37,31 +42,51 @@ END
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".agentsched"),
     show_default=True,
-    help="Folder for configuration and logs.",
+    help="Folder for configuration, data and logs.",
 )
-def command(root: Path) -> None:
+@click.option(
+    "--kafka",
+    type=click.Choice([kind.value for kind in KafkaKind]),
+    default=KafkaKind.MOCK.value,
+    show_default=True,
+    help="mock: needs nothing, keeps nothing. apache: one real node on localhost:9092;"
+    " needs Java, and Maven for its jars (43 MB, once); keeps its records in --dir.",
+)
+@click.option(
+    "--servers-only",
+    is_flag=True,
+    help="Kafka, Redis and the demo model server only: for a Scheduler of your own,"
+    " such as examples/quick_start.py (with --kafka apache).",
+)
+def command(root: Path, kafka: str, *, servers_only: bool) -> None:
     """Start everything and keep it running until Ctrl-C.
 
     Prints the addresses of Kafka, Redis and the demo model server, and a first
-    request to paste. The embedded Kafka lives in memory: nothing is kept.
+    request to paste. What dies is started again, with a growing pause.
     """
-    run_up(Console(), root)
+    stack = EmbeddedStack(root, KafkaKind(kafka), servers_only=servers_only)
+    run_up(Console(), stack, KafkaKind(kafka), servers_only=servers_only)
 
 
-def run_up(console: Console, root: Path) -> None:
-    """Start the stack in `root` and watch it; returns after KeyboardInterrupt.
+def run_up(
+    console: Console, stack: EmbeddedStack, kind: KafkaKind, *, servers_only: bool
+) -> None:
+    """Start the stack and watch it; returns after KeyboardInterrupt.
 
     Raises:
-        EmbeddedError: a part did not start, or died; everything is stopped then.
+        EmbeddedError: a part did not start; everything is stopped then.
     """
-    stack = EmbeddedStack(root)
     try:
         with steps(console, "Starting") as report:
             stack.start(report)
         _show(console, stack)
-        while (failure := stack.failure()) is None:
+        if not servers_only:
+            _show_first_request(console, stack.bootstrap)
+        console.print(LAST_LINE[kind])
+        while True:
             time.sleep(WATCH_S)
-        raise failure
+            for line in stack.tend():
+                console.print(line, markup=False, highlight=False)
     except KeyboardInterrupt:
         console.print()
     finally:
@@ -83,8 +108,10 @@ def _show(console: Console, stack: EmbeddedStack) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     console.print(table)
+
+
+def _show_first_request(console: Console, bootstrap: str) -> None:
     console.print("\nA first request, in another terminal:\n")
-    text = FIRST_REQUEST.format(python=sys.executable, bootstrap=stack.bootstrap)
+    text = FIRST_REQUEST.format(python=sys.executable, bootstrap=bootstrap)
     # As it is: a wrapped line could not be pasted.
     console.print(text, soft_wrap=True, highlight=False, markup=False)
-    console.print("Kafka is a mock in memory: all ends with Ctrl-C, nothing is kept.")

@@ -29,13 +29,15 @@ IMAGE_TOKENS = 256
 SENTENCE = "this is a made up answer of the demo model server and it says nothing"
 
 
-def build_app(seed: int | None = None) -> web.Application:
+def build_app(seed: int | None = None, *, any_model: bool = False) -> web.Application:
     """Build the application.
 
     Args:
         seed: for the same lengths and delays in the same order every time.
+        any_model: serve every name, at the pace of the first demo model.
     """
     app = web.Application(client_max_size=REQUEST_MAX_BYTES)
+    app[_DEFAULT] = DEMO_MODELS[0] if any_model else None
     app[_RANDOM] = random.Random(seed)  # noqa: S311  (delays, not secrets)
     app.add_routes(
         [
@@ -48,6 +50,7 @@ def build_app(seed: int | None = None) -> web.Application:
 
 
 _RANDOM = web.AppKey("random", random.Random)
+_DEFAULT = web.AppKey[DemoModel | None]("default")
 
 
 async def _health(_request: web.Request) -> web.Response:
@@ -66,7 +69,8 @@ async def _chat(request: web.Request) -> web.Response:
         return _refuse(400, "the body is not JSON")
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         return _refuse(400, "`messages` must be a list")
-    model = next((m for m in DEMO_MODELS if m.name == body.get("model")), None)
+    name, default = str(body.get("model")), request.app[_DEFAULT]
+    model = next((m for m in DEMO_MODELS if m.name == name), default)
     if model is None:
         names = ", ".join(m.name for m in DEMO_MODELS)
         return _refuse(404, f"unknown model; this server has {names}")
@@ -75,7 +79,7 @@ async def _chat(request: web.Request) -> web.Response:
     chance = request.app[_RANDOM]
     tokens, finish_reason = _length(body, chance)
     await asyncio.sleep(_duration_s(model, tokens, chance))
-    return web.json_response(_completion(model, body, tokens, finish_reason))
+    return web.json_response(_completion(body, tokens, finish_reason))
 
 
 def _length(body: dict[str, Any], chance: random.Random) -> tuple[int, str]:
@@ -92,7 +96,7 @@ def _duration_s(model: DemoModel, tokens: int, chance: random.Random) -> float:
 
 
 def _completion(
-    model: DemoModel, body: dict[str, Any], tokens: int, finish_reason: str
+    body: dict[str, Any], tokens: int, finish_reason: str
 ) -> dict[str, Any]:
     prompt_tokens = sum(_tokens_of(message) for message in body["messages"])
     words = SENTENCE.split()
@@ -101,7 +105,7 @@ def _completion(
         "id": f"chatcmpl-{uuid4().hex}",
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": model.name,
+        "model": str(body["model"]),
         "choices": [
             {
                 "index": 0,
@@ -137,10 +141,12 @@ def _refuse(status: int, message: str) -> web.Response:
     return web.json_response({"error": error}, status=status)
 
 
-async def serve(port: int, seed: int | None) -> None:
+async def serve(port: int, seed: int | None, *, any_model: bool = False) -> None:
     """Serve on loopback until SIGTERM or SIGINT; prints the base URL first."""
     runner = web.AppRunner(
-        build_app(seed), access_log=None, shutdown_timeout=SHUTDOWN_S
+        build_app(seed, any_model=any_model),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
     )
     await runner.setup()
     try:
@@ -160,8 +166,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--seed", type=int, help="repeat the same lengths and delays")
-    arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, arguments.seed))
+    parser.add_argument("--any-model", action="store_true", help="serve every name")
+    given = parser.parse_args()
+    asyncio.run(serve(given.port, given.seed, any_model=given.any_model))
 
 
 if __name__ == "__main__":

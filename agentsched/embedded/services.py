@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.restarts import Restarts
 from agentsched.errors import EmbeddedError
 
 log = logging.getLogger("agentsched.services")
@@ -68,6 +69,7 @@ class Services:
         self._stop_s = drain_s + STOP_MARGIN_S
         self._commands: dict[str, tuple[list[str], dict[str, str]]] = {}
         self._children: dict[str, GuardedChild] = {}
+        self._restarts = Restarts()
 
     def start_bridge(self) -> None:
         """Start the bridge; raises EmbeddedError."""
@@ -122,13 +124,25 @@ class Services:
                 return child.failure("has ended")
         return None
 
-    def restart_dead(self) -> None:
-        """Start again what has ended; each death is logged."""
+    def restart_dead(self) -> list[str]:
+        """Start again what has ended, with a growing pause; call it now and then.
+
+        Returns:
+            A line for each death that was noticed now, with the log's end.
+        """
+        now_s, noticed = time.monotonic(), []
         for name, child in list(self._children.items()):
-            if not child.alive:
-                log.error("%s; it is started again", child.failure("has ended"))
+            if child.alive:
+                continue
+            pause_s = self._restarts.noticed(name, now_s)
+            if pause_s is not None:
+                failure = child.failure(f"has ended and starts again in {pause_s:g} s")
+                noticed.append(str(failure))
+                log.error("%s", failure)
+            if self._restarts.due(name, now_s):
                 child.stop()
                 self._start(name, *self._commands[name])
+        return noticed
 
     def stop(self) -> None:
         """End all in order; blocks; may be called twice."""

@@ -5,54 +5,72 @@ The order of the stop is the one that loses nothing: first nothing new is taken 
 """
 
 import contextlib
-import os
-import sys
+import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import redis
 
-from agentsched.embedded.child import GuardedChild
 from agentsched.embedded.demo_models import DEMO_MODELS
-from agentsched.embedded.kafka import EmbeddedKafka
-from agentsched.embedded.services import Services, environment
-from agentsched.embedded.stack_config import DRAIN_S, topics, write_config
+from agentsched.embedded.restarts import Restarts
+from agentsched.embedded.servers import KafkaKind, Servers
+from agentsched.embedded.services import Services
+from agentsched.embedded.stack_config import (
+    DRAIN_S,
+    EMBEDDED_KAFKA_NEEDS,
+    write_config,
+)
 from agentsched.embedded.stoppable import Stoppable
-from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EmbeddedError
 from agentsched.ledger.redis import RedisLedger
 
-MODEL_SERVER_START_S = 30.0
 WORKERS_START_S = 60.0
 
 Report = Callable[[str], None]
+
+log = logging.getLogger("agentsched.stack")
 
 
 class EmbeddedStack(Stoppable):
     """Kafka, Redis, a demo model server, one bridge and one worker for each model.
 
     Args:
-        root: its folder: configuration, logs, Redis's data. One stack at a time.
+        root: its folder: configuration, logs, data. One stack at a time.
+        kafka: which Kafka. Apache's keeps its records from run to run, and Redis is
+            kept with it; the mock forgets, and so must Redis.
+        servers_only: no bridge and no workers: for a `Scheduler` of one's own.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+        kafka: KafkaKind = KafkaKind.MOCK,
+        *,
+        servers_only: bool = False,
+    ) -> None:
         self.root = root.resolve()
         self.config_path = self.root / "agentsched.yaml"
-        self.base_url = ""
-        self._valkey: EmbeddedValkey | None = None
-        self._kafka: EmbeddedKafka | None = None
-        self._model_server: GuardedChild | None = None
+        self.servers = Servers(self.root, kafka)
+        self._kind = kafka
+        self._servers_only = servers_only
         self._services = Services(self.root, self.config_path, DRAIN_S)
+        self._restarts = Restarts()
 
     @property
     def bootstrap(self) -> str:
         """Kafka's address; empty before `start`."""
-        return self._kafka.bootstrap if self._kafka else ""
+        return self.servers.bootstrap
 
     @property
     def redis_url(self) -> str:
         """Redis's address; empty before `start`."""
-        return self._valkey.url if self._valkey else ""
+        return self.servers.redis_url
+
+    @property
+    def base_url(self) -> str:
+        """The demo model server's address; empty before `start`."""
+        return self.servers.base_url
 
     @property
     def log_dir(self) -> Path:
@@ -69,60 +87,76 @@ class EmbeddedStack(Stoppable):
             EmbeddedError: a part did not start; what had started is stopped again.
         """
         try:
-            self._start_servers(report)
-            self._start_agentsched(report)
-            self._wait_for_workers(report)
+            self.servers.start(report)
+            if self._kind is KafkaKind.MOCK:
+                self._forget_former_run()
+            self._write_config()
+            if not self._servers_only:
+                self._start_services(report)
+                self._wait_for_workers(report)
         except BaseException:
             self.stop()
             raise
 
     def failure(self) -> EmbeddedError | None:
         """The error that names the first part that has ended, or None."""
-        valkey = [self._valkey.child] if self._valkey else []
-        for part in (*valkey, self._kafka, self._model_server):
-            if part is not None and not part.alive:
-                return part.failure("has ended")
-        return self._services.failure()
+        return self.servers.failure() or self._services.failure()
+
+    def tend(self, report: Report = lambda _: None) -> list[str]:
+        """Start again what has died, with a growing pause; call it now and then.
+
+        Returns:
+            A line for each death that was noticed now, and each start that failed.
+        """
+        noticed, now_s = [], time.monotonic()
+        for name, failure in self.servers.dead().items():
+            pause_s = self._restarts.noticed(name, now_s)
+            if pause_s is not None:
+                noticed.append(f"{failure}\n{name} starts again in {pause_s:g} s")
+            if self._restarts.due(name, now_s):
+                try:
+                    noticed += self._restart_server(name, report)
+                except EmbeddedError as error:
+                    noticed.append(str(error))
+        return [*noticed, *self._services.restart_dead()]
 
     def stop(self, report: Report = lambda _: None) -> None:
         """Stop everything in order; blocks. May be called twice."""
         report("the bridge drains, then the workers end")
         self._services.stop()
         report("Redis, Kafka and the model server end")
-        for part in (self._valkey, self._kafka, self._model_server):
-            if part is not None:
-                part.stop()
+        self.servers.stop()
 
-    def _start_servers(self, report: Report) -> None:
-        self.log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        report("Redis (Valkey)")
-        # First, because its lock keeps a second stack out of this folder.
-        self._valkey = EmbeddedValkey(self.root / "valkey", self.log_dir / "valkey.log")
+    def _restart_server(self, name: str, report: Report) -> list[str]:
+        if not self.servers.forgets(name):
+            self.servers.start_again(name, report)
+            return []
+        # The mock's records and its port are gone: all that knows them starts anew.
+        self._services.stop()
+        self.servers.start_again(name, report)
         self._forget_former_run()
-        report("Kafka (librdkafka's mock)")
-        self._kafka = EmbeddedKafka(topics(), self.log_dir / "kafka.log")
-        report("the demo model server")
-        self._model_server = GuardedChild(
-            [sys.executable, "-m", "agentsched.embedded.model_server"],
-            log_path=self.log_dir / "model_server.log",
-            env=environment(os.environ, self.config_path, {}),
-            cwd=self.root,
-            announces=True,
-        )
-        self.base_url = self._model_server.read_line(MODEL_SERVER_START_S)
+        self._write_config()
+        if not self._servers_only:
+            self._start_services(report)
+        return [
+            f"the embedded Kafka forgot all its records; it is at {self.bootstrap} now"
+        ]
 
     def _forget_former_run(self) -> None:
         """Kafka has forgotten its offsets: a ledger that knows them would mislead."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushall()
 
-    def _start_agentsched(self, report: Report) -> None:
+    def _write_config(self) -> None:
         write_config(
             self.config_path,
             bootstrap=self.bootstrap,
             redis_url=self.redis_url,
             base_url=self.base_url,
+            kafka=EMBEDDED_KAFKA_NEEDS if self._kind is KafkaKind.MOCK else {},
         )
+
+    def _start_services(self, report: Report) -> None:
         report("the bridge")
         self._services.start_bridge()
         for model in DEMO_MODELS:

@@ -1,6 +1,7 @@
 """Owns the configuration file of the local stack; it holds no key."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,33 @@ def topics() -> dict[str, int]:
     return {**inputs, OUTPUT_TOPIC: PARTITIONS, **letters}
 
 
-def write_config(path: Path, *, bootstrap: str, redis_url: str, base_url: str) -> None:
-    """Write `agentsched.yaml`, readable by its owner only."""
+EMBEDDED_KAFKA_NEEDS = {"group_protocol": "consumer", "fetch_wait_ms": 10}
+"""Two needs of the embedded broker; real Kafka does well without both."""
+
+
+def write_config(
+    path: Path,
+    *,
+    bootstrap: str,
+    redis_url: str,
+    base_url: str,
+    kafka: Mapping[str, Any] = EMBEDDED_KAFKA_NEEDS,
+) -> None:
+    """Write `agentsched.yaml`, readable by its owner only.
+
+    Args:
+        path: the file; an old one is replaced.
+        bootstrap: Kafka's addresses, with commas.
+        redis_url: Redis's address.
+        base_url: of the demo model server, which serves all models.
+        kafka: more of the section `kafka`.
+    """
     config: dict[str, Any] = {
         "kafka": {
             "bootstrap_servers": bootstrap.split(","),
             "input_topics": list(DEFAULT_INPUT_TOPICS),
             "output_topic": OUTPUT_TOPIC,
-            # Two needs of the embedded broker; real Kafka does well without both.
-            "group_protocol": "consumer",
-            "fetch_wait_ms": 10,
+            **kafka,
         },
         "redis": {"url": redis_url},
         "models": [

@@ -27,16 +27,17 @@ class EmbeddedValkey(Stoppable):
     Args:
         data_dir: made when missing; what is stored survives a restart on it.
         log_path: the server's log.
+        port: 0: a free one.
 
     Raises:
         EmbeddedError: another server uses `data_dir`, or it did not start.
     """
 
-    def __init__(self, data_dir: Path, log_path: Path) -> None:
+    def __init__(self, data_dir: Path, log_path: Path, port: int = 0) -> None:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = _lock(data_dir)
         try:
-            self.child, self.port = _start(data_dir, log_path, lock)
+            self.child, self.port = _start(data_dir, log_path, lock, port)
         finally:
             # The server inherited the lock and holds it for as long as it lives.
             os.close(lock)
@@ -69,10 +70,12 @@ def _lock(data_dir: Path) -> int:
         return file
 
 
-def _start(data_dir: Path, log_path: Path, lock: int) -> tuple[GuardedChild, int]:
+def _start(
+    data_dir: Path, log_path: Path, lock: int, wanted_port: int
+) -> tuple[GuardedChild, int]:
     failure = EmbeddedError("Valkey found no free port")
     for _ in range(PORT_TRIES):
-        port = _free_port()
+        port = wanted_port or _free_port()
         child = GuardedChild(
             _command(data_dir, port), log_path=log_path, name="Valkey", pass_fds=[lock]
         )
