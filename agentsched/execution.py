@@ -7,7 +7,6 @@ Publishing before `complete` would let a worker that lost its lease past the fen
 import logging
 from concurrent.futures import CancelledError
 from enum import StrEnum
-from time import monotonic
 from uuid import uuid4
 
 from agentsched.codec import reply_record
@@ -73,6 +72,7 @@ class Execution:
         self._completer = completer
         self._calls = calls
         self._leases = leases
+        self._clock = leases.clock
 
     def run(self, doorbell: Doorbell) -> Ended:
         """Claim, call, hand in and publish; blocks until that is over.
@@ -83,7 +83,7 @@ class Execution:
         # In the book before the claim: a worker that stops must find it there.
         lease = self._leases.hold(doorbell.epoch, doorbell.key, uuid4().hex)
         try:
-            asked_at = monotonic()
+            asked_at = self._clock.now_s()
             claimed = self._claim(doorbell, lease)
             return self._obey(claimed, lease, asked_at)
         except EpochChanged:
@@ -130,9 +130,11 @@ class Execution:
         endpoint = self._endpoint(job)
         if endpoint is None:
             return misplaced_answer(job)
-        started = monotonic()
+        started = self._clock.now_s()
         call = self._calls.start(
-            self._completer.complete(endpoint, job.model, job.request, job.time_left_s)
+            self._completer.complete(
+                endpoint, job.model, job.request, job.time_left_s(started)
+            )
         )
         lease.attach(call)
         try:
@@ -140,7 +142,8 @@ class Execution:
         except CancelledError:
             return None
         except CallFailed as error:
-            return failed_answer(job, error, model_s=monotonic() - started)
+            model_s = self._clock.now_s() - started
+            return failed_answer(job, error, model_s=model_s)
         return completed_answer(job, completion, self._settings.limits.reply_max_bytes)
 
     def _endpoint(self, job: Job) -> EndpointSettings | None:
@@ -156,7 +159,7 @@ class Execution:
         """
         back = persist(
             lambda: self._ledger.put_back(lease.epoch, lease.key, lease.lease_id),
-            HeldLease("", "", ""),  # this lease is stopped, and must not end the tries
+            self._leases.unstoppable(),  # this one is stopped: it would end the tries
         )
         ended = Ended.PUT_BACK if back else Ended.LOST
         logger.info("%s %s", ended, job)

@@ -239,10 +239,10 @@ class Effects:
 
     def _inspect(self, keys: tuple[str, ...], now_ms: int) -> ev.Inspected:
         views = tuple(self._out.ledger.inspect(self.epoch, keys))
-        rung = {view.model for view in views if view and view.state is State.RUNG}
+        rung = [view.model for view in views if view and view.state is State.RUNG]
         return ev.Inspected(keys, views, self._doorbells(rung), now_ms)
 
-    def _doorbells(self, models: set[str]) -> dict[str, int]:
+    def _doorbells(self, models: Sequence[str]) -> dict[str, int]:
         settings = self._rules.settings
         queues = {
             name: model.queue for name in models if (model := settings.model(name))

@@ -4,7 +4,6 @@ Pure. Only failed replies are made from errors, and they repeat no content.
 """
 
 from dataclasses import dataclass
-from time import monotonic
 
 from agentsched.codec import (
     Identity,
@@ -45,7 +44,7 @@ class Job:
 
         Args:
             claimed: with outcome CLAIMED or OVERDUE.
-            asked_at: monotonic time before `claim` was asked. Its answer was on the
+            asked_at: time of the process's clock before `claim` was asked. Its answer was on the
                 way, so counting from then never ends after the deadline.
 
         Raises:
@@ -81,10 +80,9 @@ class Job:
         """Who asked what."""
         return Identity(self.facts.agent_id, self.facts.correlation_id)
 
-    @property
-    def time_left_s(self) -> float:
-        """Seconds until the deadline; 0 when it has passed."""
-        return max(0.0, self.deadline - monotonic())
+    def time_left_s(self, now_s: float) -> float:
+        """Return the seconds until the deadline; 0 when it has passed."""
+        return max(0.0, self.deadline - now_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
-from time import monotonic
 from typing import Protocol
 
 from agentsched.config.settings import TimingSettings
@@ -49,6 +48,7 @@ class Keeper:
         """
         self._ledger = ledger
         self._leases = leases
+        self._clock = leases.clock
         self._timing = timing
         self._worker_id = worker_id
         self._slots = slots
@@ -82,7 +82,7 @@ class Keeper:
             self._work()
             wait_s = min(self._next_beat, self._next_renewal, self._put_back_at)
             try:
-                order = self._orders.get(timeout=max(0.0, wait_s - monotonic()))
+                order = self._orders.get(timeout=max(0.0, wait_s - self._clock.now_s()))
             except Empty:
                 continue
             if order is None:
@@ -90,10 +90,10 @@ class Keeper:
                 return
             if self._put_back_at == NEVER:
                 self._say_goodbye()
-            self._put_back_at = min(self._put_back_at, monotonic() + order)
+            self._put_back_at = min(self._put_back_at, self._clock.now_s() + order)
 
     def _work(self) -> None:
-        now = monotonic()
+        now = self._clock.now_s()
         if now >= self._put_back_at:
             self._leases.stop_all(Stop.PUT_BACK)
             self._put_back_at = now + BEAT_S  # once is enough, again is harmless

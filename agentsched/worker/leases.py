@@ -7,6 +7,8 @@ import threading
 from enum import StrEnum
 from typing import Protocol
 
+from agentsched.worker.clock import Clock
+
 
 class Stop(StrEnum):
     """Why a call is stopped before it has an answer."""
@@ -27,15 +29,18 @@ class Cancellable(Protocol):
 class HeldLease:
     """The right of one pool thread to run one request; asked for, then begun."""
 
-    def __init__(self, epoch: str, key: str, lease_id: str) -> None:
+    def __init__(
+        self, epoch: str, key: str, lease_id: str, clock: Clock | None = None
+    ) -> None:
         """Belongs to the thread that makes it."""
         self.epoch = epoch
         self.key = key
         self.lease_id = lease_id
+        self.clock = clock or Clock()
         self.thread_id = threading.get_ident()
         self._lock = threading.Lock()
         self._stopped: Stop | None = None
-        self._event = threading.Event()
+        self._event = self.clock.event()
         self._call: Cancellable | None = None
         self.begun = False
         """Whether the ledger gave it: only then it is there to be renewed."""
@@ -78,21 +83,30 @@ class HeldLease:
 class LeaseBook:
     """All leases of this process. Safe to use from every thread."""
 
-    def __init__(self) -> None:
-        """Starts empty."""
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Starts empty.
+
+        Args:
+            clock: the time of this process; its monotonic clock by default.
+        """
+        self.clock = clock or Clock()
         self._lock = threading.Lock()
         self._held: dict[str, HeldLease] = {}
         self._closing: Stop | None = None
 
     def hold(self, epoch: str, key: str, lease_id: str) -> HeldLease:
         """Enter a lease that is asked for; after `stop_all` it comes back stopped."""
-        lease = HeldLease(epoch, key, lease_id)
+        lease = HeldLease(epoch, key, lease_id, self.clock)
         with self._lock:
             self._held[lease_id] = lease
             closing = self._closing
         if closing:
             lease.stop(closing)
         return lease
+
+    def unstoppable(self) -> HeldLease:
+        """Make a lease that is in no book: for what is done after a stop."""
+        return HeldLease("", "", "", self.clock)
 
     def release(self, lease: HeldLease) -> None:
         """Strike a lease out; again is harmless."""

@@ -1,7 +1,6 @@
 """How a worker repeats a step of the ledger while Redis does not answer."""
 
 from collections.abc import Callable
-from time import monotonic
 from typing import TypeVar
 
 from agentsched.errors import LedgerUnavailable
@@ -21,19 +20,19 @@ def persist(step: Callable[[], T], lease: HeldLease, *, until: float = 0.0) -> T
     Args:
         step: repeating it must be harmless, as it is for every step of the ledger.
         lease: stopping it ends the tries.
-        until: monotonic time after which no new try begins; never sooner than
-            `PATIENCE_S` from now.
+        until: time of the lease's clock after which no new try begins; never sooner
+            than `PATIENCE_S` from now.
 
     Raises:
         LedgerUnavailable: it never had an answer.
         EpochChanged: at once.
     """
-    until = max(until, monotonic() + PATIENCE_S)
+    until = max(until, lease.clock.now_s() + PATIENCE_S)
     pause_s = FIRST_PAUSE_S
     while True:
         try:
             return step()
         except LedgerUnavailable:
-            if monotonic() + pause_s > until or lease.wait_stopped(pause_s):
+            if lease.clock.now_s() + pause_s > until or lease.wait_stopped(pause_s):
                 raise
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

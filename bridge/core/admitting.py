@@ -24,7 +24,7 @@ def plan(state: BridgeState) -> list[Command]:
         return []
     groups = [
         models
-        for models in state.waiting.keys() | state.admitted.keys()
+        for models in dict.fromkeys([*state.waiting, *state.admitted])
         if _count_waiting(state, models) or _count_admitted(state, models)
     ]
     limit = quota(_share(state), len(groups))

@@ -116,7 +116,7 @@ def _earn(state: BridgeState, supply: Supply) -> None:
     lead = state.lead
     elapsed_ms = state.now_ms - lead.earned_ms
     lead.earned_ms = state.now_ms
-    models = {model for model, _ in supply.capacity}
+    models = dict.fromkeys(model for model, _ in supply.capacity)
     for model in models:
         floors = lead.floors.setdefault(model, ClassFloors())
         capacity = sum(n for (name, _), n in supply.capacity.items() if name == model)

@@ -5,7 +5,14 @@ disagree.
 """
 
 from agentsched.scheduling.order import RankedQueue, rank
-from bridge.core.state import BridgeState, Indexed, Models, PartitionIndex, Stage
+from bridge.core.state import (
+    BridgeState,
+    Entries,
+    Indexed,
+    Models,
+    PartitionIndex,
+    Stage,
+)
 
 
 def add(state: BridgeState, partition: PartitionIndex, entry: Indexed) -> None:
@@ -66,7 +73,7 @@ def _file(state: BridgeState, entry: Indexed) -> None:
         queues = state.waiting.setdefault(facts.models, {})
         queues.setdefault(facts.cls, RankedQueue()).add(entry, rank(facts))
     for filed in _sets(state, entry):
-        filed.setdefault(facts.models, {}).setdefault(facts.cls, set()).add(entry)
+        filed.setdefault(facts.models, {}).setdefault(facts.cls, {})[entry] = None
         state.admitted_bytes += entry.size_bytes if filed is state.admitted else 0
 
 
@@ -75,13 +82,11 @@ def _unfile(state: BridgeState, entry: Indexed) -> None:
     if entry.stage is Stage.WAITING:
         state.waiting[facts.models][facts.cls].discard(entry)
     for filed in _sets(state, entry):
-        filed[facts.models][facts.cls].discard(entry)
+        filed[facts.models][facts.cls].pop(entry, None)
         state.admitted_bytes -= entry.size_bytes if filed is state.admitted else 0
 
 
-def _sets(
-    state: BridgeState, entry: Indexed
-) -> list[dict[Models, dict[str, set[Indexed]]]]:
+def _sets(state: BridgeState, entry: Indexed) -> list[dict[Models, dict[str, Entries]]]:
     """Return the sets that an entry of this stage belongs to."""
     if entry.stage in (Stage.WAITING, Stage.REPEATING):
         return []

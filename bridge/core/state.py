@@ -62,6 +62,11 @@ class Indexed:
         return len(self.record.value or b"")
 
 
+Entries = dict[Indexed, None]
+"""A set in the order of entry: the order of a real one depends on memory addresses, and
+the same events would not always give the same commands."""
+
+
 @dataclass(slots=True, eq=False)
 class PartitionIndex:
     """One partition that this bridge owns."""
@@ -109,9 +114,9 @@ class BridgeState:
     by_key: dict[str, list[Indexed]] = field(default_factory=dict)
     waiting: dict[Models, dict[str, RankedQueue[Indexed]]] = field(default_factory=dict)
     """Indexed requests that wait, by group and class."""
-    admitted: dict[Models, dict[str, set[Indexed]]] = field(default_factory=dict)
+    admitted: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """ADMITTING, READY, LEAVING and IN_FLIGHT, by group and class."""
-    leaving: dict[Models, dict[str, set[Indexed]]] = field(default_factory=dict)
+    leaving: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """Of those admitted: LEAVING."""
     admitted_bytes: int = 0
     """Payloads of all that is admitted."""
