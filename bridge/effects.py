@@ -263,7 +263,8 @@ class Effects:
         leading = lead and membership.lead(
             self._id, int(timing.dispatcher_lease_s * 1000)
         )
-        return ev.PeersSeen(bridges, leading, membership.live_slots(), now_ms)
+        ahead_ms = membership.now_ms() - self._out.now_ms()
+        return ev.PeersSeen(bridges, leading, membership.live_slots(), now_ms, ahead_ms)
 
     def _send_stored(self, key: str) -> None:
         if key in self._sending:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agentsched.codec import hash_value
 from agentsched.errors import EpochChanged
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import memory_steps as steps
@@ -197,7 +196,7 @@ class MemoryLedger(MemoryMembership):
         outcome: Outcome,
     ) -> bool:
         """See `Ledger.complete`."""
-        by = ("reply", hash_value(reply)) if lease_id is None else ("lease", lease_id)
+        by = steps.winner_of(lease_id, reply)
         with self._step(epoch) as book:
             entry = book.find(key)
             ours = entry and entry.lease_id == lease_id

@@ -90,10 +90,14 @@ class Book:
         del self._entries[key]
         return None
 
-    def add(self, entry: Entry) -> None:
-        """Take a new entry into the ready set."""
+    def enter(self, entry: Entry) -> None:
+        """Take a new entry in, in the state that it has."""
         self._entries[entry.facts.key] = entry
         self.attach(entry, entry.facts.source, entry.facts.offset)
+
+    def add(self, entry: Entry) -> None:
+        """Take a new entry into the ready set."""
+        self.enter(entry)
         self.to_ready(entry)
 
     def attach(self, entry: Entry, source: str, offset: int) -> None:

@@ -32,6 +32,10 @@ class MemoryMembership:
                 self._epoch = f"{self._epochs_opened:016x}"
             return self._epoch
 
+    def now_ms(self) -> int:
+        """See `Membership.now_ms`."""
+        return self._clock_ms()
+
     def lead(self, dispatcher_id: str, ttl_ms: int) -> bool:
         """See `Membership.lead`."""
         with self._lock:

@@ -1,5 +1,6 @@
 """What the steps of the ledger in memory do to one entry; nothing here locks."""
 
+from agentsched.codec import hash_value
 from agentsched.ledger.memory_book import Book, Entry, Sums
 from agentsched.ledger.records import (
     Admission,
@@ -24,11 +25,7 @@ def admit(book: Book, admission: Admission) -> Admitted:
     facts = admission.facts
     entry = book.find(facts.key)
     if entry is None:
-        if book.ready_or_rung() >= book.limits.ready_max_entries:
-            return Admitted(AdmitOutcome.FULL)
-        payload, payload_hash = admission.payload, admission.payload_hash
-        book.add(Entry(facts, payload, payload_hash, book.clock_ms()))
-        return Admitted(AdmitOutcome.NEW, State.READY)
+        return _admit_new(book, admission)
     if (facts.source, facts.offset) in entry.offsets:
         return Admitted(AdmitOutcome.SAME, entry.state)
     if admission.payload_hash != entry.payload_hash:
@@ -37,6 +34,25 @@ def admit(book: Book, admission: Admission) -> Admitted:
         return Admitted(AdmitOutcome.REPEATED, entry.state, entry.reply_at)
     book.attach(entry, facts.source, facts.offset)
     return Admitted(AdmitOutcome.ATTACHED, entry.state)
+
+
+def _admit_new(book: Book, admission: Admission) -> Admitted:
+    payload, reply = admission.payload, admission.reply
+    if not reply and book.ready_or_rung() >= book.limits.ready_max_entries:
+        return Admitted(AdmitOutcome.FULL)
+    entry = Entry(admission.facts, payload, admission.payload_hash, book.clock_ms())
+    if not reply:
+        book.add(entry)
+        return Admitted(AdmitOutcome.NEW, State.READY)
+    entry.state, entry.payload, entry.reply = State.DONE, b"", reply
+    entry.winner = winner_of(None, reply)
+    book.enter(entry)
+    return Admitted(AdmitOutcome.NEW, State.DONE)
+
+
+def winner_of(lease_id: str | None, reply: bytes) -> tuple[str, str]:
+    """Say whose reply it is, so that a repeated step is known for one."""
+    return ("reply", hash_value(reply)) if lease_id is None else ("lease", lease_id)
 
 
 def reserve(

@@ -40,6 +40,7 @@ class Ledger(Protocol):
         The same coordinates (source and offset) again: SAME. Other coordinates with
         the same payload hash: ATTACHED while unanswered, else REPEATED. Another
         hash: CONFLICT. FULL when `Limits.ready_max_entries` are READY or RUNG.
+        One that comes with its reply is DONE at once and is never FULL.
         The batch is not one transaction; each request is.
         """
 
@@ -184,6 +185,9 @@ class Membership(Protocol):
 
     def open_epoch(self) -> str:
         """The epoch (random hex); made once, atomically, when there is none."""
+
+    def now_ms(self) -> int:
+        """The ledger's clock: milliseconds since the Unix epoch."""
 
     def lead(self, dispatcher_id: str, ttl_ms: int) -> bool:
         """Take or renew the dispatcher lease; False while another id holds it."""

@@ -65,13 +65,15 @@ class Admission:
     """The record's value as it was on Kafka."""
     payload_hash: str
     """32 hex digits of the value bytes."""
+    reply: bytes = b""
+    """Given: the request is answered with this at once and never runs."""
 
 
 class AdmitOutcome(StrEnum):
     """What `admit` found."""
 
     NEW = "new"
-    """Not known before; it is READY now."""
+    """Not known before; it is READY now, or DONE where it came with its reply."""
     SAME = "same"
     """The same record again (a replay): nothing changed, `state` says where it is."""
     ATTACHED = "attached"

@@ -142,8 +142,8 @@ class RedisLedger(RedisMembership):
         outcome: Outcome,
     ) -> bool:
         """See `Ledger.complete`."""
-        by = f"reply:{hash_value(reply)}" if lease_id is None else f"lease:{lease_id}"
         facts = (int(outcome.called), int(not outcome.ok), outcome.model_ms)
+        by = _by(lease_id, reply)
         return bool(self._scripts.run("complete", epoch, key, by, reply, *facts))
 
     def reply(self, epoch: str, key: str) -> StoredReply | None:
@@ -233,7 +233,14 @@ def _admit_row(admission: Admission) -> tuple[str | bytes | int, ...]:
         facts.cls,
         facts.arrival_ms,
         facts.deadline_ms,
+        admission.reply,
+        _by(None, admission.reply),
     )
+
+
+def _by(lease_id: str | None, reply: bytes) -> str:
+    """Say whose reply it is, so that a repeated step is known for one."""
+    return f"reply:{hash_value(reply)}" if lease_id is None else f"lease:{lease_id}"
 
 
 def _admitted(row: Sequence[bytes]) -> Admitted:

@@ -28,6 +28,12 @@ class RedisMembership:
                 if isinstance(epoch, bytes):
                     return epoch.decode()
 
+    def now_ms(self) -> int:
+        """See `Membership.now_ms`."""
+        with translated("now_ms"):
+            seconds, micros = self._client.time()
+        return seconds * 1000 + micros // 1000
+
     def lead(self, dispatcher_id: str, ttl_ms: int) -> bool:
         """See `Membership.lead`."""
         return bool(

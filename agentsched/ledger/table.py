@@ -9,7 +9,7 @@ from types import MappingProxyType
 from agentsched.ledger.records import State
 
 _MOVES: dict[str, dict[State | None, set[State | None]]] = {
-    "admit": {None: {None, State.READY}},
+    "admit": {None: {None, State.READY, State.DONE}},
     "withdraw": {State.READY: {None}},
     "reserve": {State.READY: {State.READY, State.RUNG}},
     "ring_again": {},

@@ -12,6 +12,7 @@ from agentsched.codec import (
     failed_reply,
     reply_to,
 )
+from agentsched.endings import OVERDUE
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.ledger.records import Claimed, Outcome, RequestFacts
 from agentsched.ports import Completion
@@ -123,10 +124,15 @@ def failed_answer(job: Job, error: CallFailed, *, model_s: float | None) -> Answ
         error: the reason.
         model_s: how long the call took; None when none was made.
     """
+    said = ReplyError(code=error.code, message=error.detail, retryable=error.retryable)
+    return _failed(job, said, model_s=model_s)
+
+
+def _failed(job: Job, error: ReplyError, *, model_s: float | None) -> Answer:
     value = failed_reply(
         job.request,
         job.identity,
-        ReplyError(code=error.code, message=error.detail, retryable=error.retryable),
+        error,
         attempts=job.attempt,
         timing=ReplyTiming(queued_s=job.queued_s, model_s=model_s or 0.0),
         model_id=job.model,
@@ -138,12 +144,7 @@ def failed_answer(job: Job, error: CallFailed, *, model_s: float | None) -> Answ
 
 def overdue_answer(job: Job) -> Answer:
     """Make the reply of a request whose time was over before it could start."""
-    error = CallFailed(
-        ErrorCode.DEADLINE_EXCEEDED,
-        "the time to live was over before the request could start",
-        retryable=True,
-    )
-    return failed_answer(job, error, model_s=None)
+    return _failed(job, OVERDUE, model_s=None)
 
 
 def misplaced_answer(job: Job) -> Answer:

@@ -6,7 +6,14 @@ from agentsched.ledger.records import AdmitOutcome, Admitted, State
 from agentsched.scheduling.order import CLASSES, rank
 from agentsched.scheduling.share import Moves, decide, quota
 from bridge.core import index, intake
-from bridge.core.commands import Admit, Command, Deliver, SendRepeat, Withdraw
+from bridge.core.commands import (
+    Admit,
+    Command,
+    Deliver,
+    SendRepeat,
+    SendStored,
+    Withdraw,
+)
 from bridge.core.events import AdmitAnswered, WithdrawAnswered
 from bridge.core.state import BridgeState, Indexed, Models, Stage
 
@@ -79,6 +86,9 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
             return [SendRepeat(answer.reply_at, facts, expired)]
         case _ if answer.state is State.ANSWERED:
             index.settle(state, facts.source, facts.offset)
+        case AdmitOutcome.NEW if answer.state is State.DONE:
+            index.move(state, entry, Stage.IN_FLIGHT)
+            return [SendStored(entry.key)]
         case _:
             ready = answer.state is State.READY
             index.move(state, entry, Stage.READY if ready else Stage.IN_FLIGHT)

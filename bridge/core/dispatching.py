@@ -28,6 +28,8 @@ def on_peers(state: BridgeState, event: PeersSeen) -> list[Command]:
     state.bridges = event.bridges
     state.leading = event.leading
     state.live_slots = dict(event.live_slots)
+    if event.ledger_ahead_ms is not None:
+        state.ledger_ahead_ms = event.ledger_ahead_ms
     return []
 
 

@@ -117,6 +117,8 @@ class PeersSeen:
     leading: bool
     live_slots: Mapping[str, int]
     now_ms: int
+    ledger_ahead_ms: int | None = None
+    """The ledger's clock less the bridge's; None: not known now."""
 
 
 @dataclass(frozen=True, slots=True)

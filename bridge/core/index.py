@@ -20,6 +20,7 @@ def add(state: BridgeState, partition: PartitionIndex, entry: Indexed) -> None:
     partition.entries[entry.record.offset] = entry
     partition.size_bytes += entry.size_bytes
     state.by_key.setdefault(entry.key, []).append(entry)
+    watch_deadline(state, entry, entry.admission.facts.deadline_ms)
     _file(state, entry)
 
 
@@ -37,6 +38,13 @@ def move(state: BridgeState, entry: Indexed, stage: Stage) -> None:
     _unfile(state, entry)
     entry.stage = stage
     _file(state, entry)
+
+
+def watch_deadline(state: BridgeState, entry: Indexed, at_ms: int) -> None:
+    """Have the deadline of a request looked at, at a time of the ledger's clock."""
+    facts = entry.admission.facts
+    place = (0, at_ms, facts.arrival_ms, facts.offset, facts.key)
+    state.deadlines.add(entry, place)
 
 
 def settle(state: BridgeState, source: str, offset: int) -> None:
@@ -61,6 +69,7 @@ def drop_partition(state: BridgeState, source: str) -> None:
 
 def _forget(state: BridgeState, entry: Indexed) -> None:
     _unfile(state, entry)
+    state.deadlines.discard(entry)
     same_key = state.by_key[entry.key]
     same_key.remove(entry)
     if not same_key:

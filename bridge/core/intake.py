@@ -11,6 +11,7 @@ from agentsched.codec import (
     hash_value,
     reply_record,
 )
+from agentsched.endings import REPLY_EXPIRED
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.kafka_records import InboundRecord, OutboundRecord
 from agentsched.ledger.records import Admission, RequestFacts
@@ -143,23 +144,14 @@ def _failed(
 
 def expired_reply(admission: Admission) -> OutboundRecord:
     """Return what is sent when a repeated request's reply is no longer in Kafka."""
-    return _failed(
-        admission.facts,
-        decode_message(admission.payload),
-        ErrorCode.REPLY_EXPIRED,
-        "this request was answered before, and Kafka no longer has the reply",
-    )
+    return reply_record(admission.facts, ended_reply(admission, REPLY_EXPIRED))
 
 
-def removed_reply(admission: Admission) -> bytes:
-    """Return the reply of a request whose models are no longer configured."""
-    reply = _failed(
-        admission.facts,
-        decode_message(admission.payload),
-        ErrorCode.MODEL_REMOVED,
-        "no model that could answer is configured any more",
-    )
-    return reply.value or b""
+def ended_reply(admission: Admission, error: ReplyError) -> bytes:
+    """Return the failed reply of a request that ends without a call."""
+    facts = admission.facts
+    identity = Identity(facts.agent_id, facts.correlation_id)
+    return failed_reply(decode_message(admission.payload), identity, error)
 
 
 def conflict(record: InboundRecord) -> OutboundRecord:

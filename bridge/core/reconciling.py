@@ -6,10 +6,11 @@ ledger has forgotten is still an unanswered offset here.
 
 from collections.abc import Mapping
 
+from agentsched.endings import MODEL_REMOVED
 from agentsched.ledger.records import EntryView, State
-from bridge.core import index, intake
+from agentsched.types import ReplyError
+from bridge.core import ending, index
 from bridge.core.commands import (
-    Answer,
     Command,
     Expire,
     Inspect,
@@ -69,14 +70,13 @@ def _mend(
     if view is None:
         index.move(state, entry, Stage.WAITING)  # forgotten: admitted again
         return []
+    if (error := _ending(state, entry, view)) is not None:
+        return ending.end_known(entry, error)
     match view.state:
         case State.ANSWERED:
             index.settle(state, facts.source, facts.offset)
-        case State.READY if not _has_model(state, entry):
-            return [Answer(facts, intake.removed_reply(entry.admission))]
-        case State.READY:
-            if entry.stage is Stage.IN_FLIGHT:
-                index.move(state, entry, Stage.READY)
+        case State.READY if entry.stage is Stage.IN_FLIGHT:
+            index.move(state, entry, Stage.READY)
         case State.RUNG:
             return _lost_doorbell(state, entry, view, doorbells)
         case State.RUNNING if view.lease_left_ms <= 0:
@@ -86,6 +86,13 @@ def _mend(
             if view.since_ms >= timing.delivery_timeout_s * 1000 + RESEND_GRACE_MS:
                 return [SendStored(entry.key)]
     return []
+
+
+def _ending(state: BridgeState, entry: Indexed, view: EntryView) -> ReplyError | None:
+    """Return why an entry has to end without a call; None when it may go on."""
+    if view.state is State.READY and not _has_model(state, entry):
+        return MODEL_REMOVED
+    return ending.ending_of(view)
 
 
 def _has_model(state: BridgeState, entry: Indexed) -> bool:

@@ -109,9 +109,13 @@ class BridgeState:
     rules: Rules
     epoch: str
     now_ms: int = 0
+    ledger_ahead_ms: int = 0
+    """The ledger's clock less ours: deadlines run on the ledger's."""
     partitions: dict[str, PartitionIndex] = field(default_factory=dict)
     """By source."""
     by_key: dict[str, list[Indexed]] = field(default_factory=dict)
+    deadlines: RankedQueue[Indexed] = field(default_factory=RankedQueue)
+    """All indexed requests, by when their deadline has to be looked at."""
     waiting: dict[Models, dict[str, RankedQueue[Indexed]]] = field(default_factory=dict)
     """Indexed requests that wait, by group and class."""
     admitted: dict[Models, dict[str, Entries]] = field(default_factory=dict)
@@ -129,6 +133,11 @@ class BridgeState:
     draining: bool = False
     last_ms: dict[str, int] = field(default_factory=dict)
     """When each periodic duty was done last."""
+
+    @property
+    def ledger_now_ms(self) -> int:
+        """The time by the ledger's clock."""
+        return self.now_ms + self.ledger_ahead_ms
 
     @property
     def in_flight(self) -> int:

@@ -9,6 +9,7 @@ from bridge.core import (
     admitting,
     backpressure,
     dispatching,
+    ending,
     index,
     reading,
     reconciling,
@@ -110,6 +111,7 @@ def _duties(state: BridgeState) -> list[Command]:
         commands.append(MeetPeers(lead=not state.draining))
     return [
         *commands,
+        *ending.duties(state),
         *reading.duties(state),
         *dispatching.duties(state),
         *reconciling.duties(state),

@@ -1,5 +1,8 @@
 """What `admit` and `withdraw` promise, on every adapter."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from agentsched.kafka_records import RecordAt
@@ -197,3 +200,45 @@ def test_an_answer_is_forgotten_after_the_horizon(world: World):
     assert world.state(key) is State.ANSWERED
     world.backend.advance(1100)
     assert world.admit(world.admission(key=key))[0].outcome is AdmitOutcome.NEW
+
+
+def _with_its_reply(world: World, **changed: Any) -> Admission:
+    return replace(world.admission(**changed), reply=b"too late")
+
+
+def test_a_request_that_comes_with_its_reply_is_done_and_never_ready(world: World):
+    admission, cursor = _with_its_reply(world), world.cursor()
+    assert world.admit(admission) == [Admitted(AdmitOutcome.NEW, State.DONE)]
+    stored = world.ledger.reply(world.epoch, admission.facts.key)
+    assert (stored.facts, stored.value) == (admission.facts, b"too late")
+    assert world.kinds_since(cursor) == []
+
+
+def test_a_full_ready_set_has_room_for_it(world: World):
+    world.limit(ready_max_entries=0)
+    assert world.admit(_with_its_reply(world))[0].outcome is AdmitOutcome.NEW
+
+
+def test_repeated_it_is_the_same(world: World):
+    admission = _with_its_reply(world)
+    world.admit(admission)
+    assert world.admit(admission) == [Admitted(AdmitOutcome.SAME, State.DONE)]
+
+
+def test_published_it_settles_its_offset(world: World):
+    admission = _with_its_reply(world)
+    world.admit(admission)
+    assert world.publish(admission.facts.key)
+    facts = admission.facts
+    view = world.ledger.partition(
+        world.epoch, facts.source, facts.offset, facts.offset + 1
+    )
+    assert view.done == {facts.offset}
+
+
+def test_a_request_that_runs_is_not_ended_by_it(world: World):
+    key = world.running()
+    payload = world.claim(key).payload
+    again = world.admit(_with_its_reply(world, key=key, payload=payload))
+    assert again == [Admitted(AdmitOutcome.ATTACHED, State.RUNNING)]
+    assert world.ledger.reply(world.epoch, key) is None

@@ -1,5 +1,7 @@
 """Every step in every state leads exactly where the table says."""
 
+from dataclasses import replace
+
 import pytest
 
 from agentsched.ledger.records import State
@@ -35,6 +37,10 @@ def _admit_other_payload(world: World, key: str) -> None:
     world.admit(world.admission(key=key, payload=b"{}"))
 
 
+def _admit_with_its_reply(world: World, key: str) -> None:
+    world.admit(replace(world.admission(key=key), reply=b"r"))
+
+
 def _reserve(world: World, key: str) -> None:
     view = world.view(key)
     world.reserve(key, view.ring + 1 if view else 1)
@@ -46,7 +52,7 @@ def _claim_without_capacity(world: World, key: str) -> None:
 
 
 CALLS = {
-    "admit": [_admit, _admit_when_full, _admit_other_payload],
+    "admit": [_admit, _admit_when_full, _admit_other_payload, _admit_with_its_reply],
     "withdraw": [lambda w, key: w.ledger.withdraw(w.epoch, [key])],
     "reserve": [
         _reserve,

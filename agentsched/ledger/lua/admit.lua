@@ -1,6 +1,7 @@
 local key, facts, payload, hash = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local source, offset, cls = ARGV[7], ARGV[8], ARGV[9]
 local arrival, deadline = ARGV[10], ARGV[11]
+local reply, by = ARGV[12], ARGV[13]
 
 local known = fields(key, 'st', 'hash', 'source', 'offset', 'reply_at')
 local state = known[1]
@@ -17,12 +18,23 @@ if state then
   return {'attached', state}
 end
 
+local function add(state)
+  redis.call('HSET', entry_key(key), 'st', state, 'since', int(NOW), 'facts', facts,
+    'hash', hash, 'source', source, 'offset', offset, 'cls', cls, 'arrival', arrival,
+    'deadline', deadline, 'ring', 0, 'starts', 0, 'crashes', 0)
+  add_live(key, source, offset)
+  return {'new', state}
+end
+
+-- It comes with its answer: it takes no room in the ready set.
+if reply ~= '' then
+  redis.call('HSET', entry_key(key), 'reply', reply, 'winner', by, 'lease', '')
+  return add('done')
+end
 -- READY and RUNG: the slots that no lease ends are those of RUNG.
 local used = redis.call('HLEN', READY) + redis.call('ZCOUNT', INFLIGHT, '+inf', '+inf')
 if used >= limit('ready_max_entries', 2000) then return {'full'} end
-redis.call('HSET', entry_key(key), 'facts', facts, 'payload', payload, 'hash', hash,
-  'source', source, 'offset', offset, 'cls', cls, 'arrival', arrival,
-  'deadline', deadline, 'ring', 0, 'starts', 0, 'crashes', 0)
-add_live(key, source, offset)
+redis.call('HSET', entry_key(key), 'payload', payload)
+local answer = add('ready')
 to_ready(key, '0')
-return {'new', 'ready'}
+return answer

@@ -1,0 +1,23 @@
+"""Owns the errors of requests that end without a model's answer; plain values."""
+
+from agentsched.errors import ErrorCode
+from agentsched.types import ReplyError
+
+OVERDUE = ReplyError(
+    code=ErrorCode.DEADLINE_EXCEEDED,
+    message="the time to live was over before the request could start",
+    retryable=True,
+)
+CANCELLED = ReplyError(
+    code=ErrorCode.CANCELLED, message="the request was cancelled", retryable=False
+)
+MODEL_REMOVED = ReplyError(
+    code=ErrorCode.MODEL_REMOVED,
+    message="no model that could answer is configured any more",
+    retryable=False,
+)
+REPLY_EXPIRED = ReplyError(
+    code=ErrorCode.REPLY_EXPIRED,
+    message="this request was answered before, and Kafka no longer has the reply",
+    retryable=False,
+)

@@ -1,0 +1,74 @@
+"""Ends requests without a call: what is overdue, wherever it waits.
+
+What the ledger knows is answered there; what is only in Kafka is admitted together with
+its answer, so that its identity is checked like any other.
+"""
+
+from dataclasses import replace
+
+from agentsched.endings import OVERDUE
+from agentsched.ledger.records import Admission, EntryView, State
+from agentsched.types import ReplyError
+from bridge.core import index, intake
+from bridge.core.commands import Admit, Answer, Command, Inspect
+from bridge.core.state import BridgeState, Indexed, Stage
+
+RECHECK_MS = 1_000
+"""When an overdue request is looked at again that is not answered yet."""
+BATCH = 200
+"""Overdue requests in one tick: one round trip each for what waits and what runs."""
+WORKER_FIRST_MS = 5_000
+"""A worker ends its own call at the deadline; a bridge steps in so much later."""
+WAITS = (State.READY, State.RUNG)
+
+
+def duties(state: BridgeState) -> list[Command]:
+    """Answer what is overdue and waits in Kafka; have a look at what is admitted."""
+    if state.draining:
+        return []
+    now_ms = state.ledger_now_ms
+    waiting: list[Indexed] = []
+    admitted: list[Indexed] = []
+    for _ in range(BATCH):
+        entry = state.deadlines.best()
+        if entry is None or state.deadlines.rank_of(entry)[1] > now_ms:
+            break
+        index.watch_deadline(state, entry, now_ms + RECHECK_MS)
+        if entry.stage is Stage.WAITING:
+            waiting.append(entry)
+        elif entry.stage in (Stage.READY, Stage.IN_FLIGHT):
+            admitted.append(entry)
+    commands: list[Command] = []
+    if admitted:
+        commands.append(Inspect(tuple(entry.key for entry in admitted)))
+    return [*commands, *end_waiting(state, waiting, OVERDUE)]
+
+
+def end_waiting(
+    state: BridgeState, entries: list[Indexed], error: ReplyError
+) -> list[Command]:
+    """Admit requests that are only in Kafka, each with its answer."""
+    admissions: list[Admission] = []
+    for entry in entries:
+        partition = state.partitions[entry.admission.facts.source]
+        if partition.view is None:
+            continue  # it may be admitted, or answered: not known yet
+        index.move(state, entry, Stage.ADMITTING)
+        reply = intake.ended_reply(entry.admission, error)
+        admissions.append(replace(entry.admission, reply=reply))
+    return [Admit(tuple(admissions))] if admissions else []
+
+
+def ending_of(view: EntryView) -> ReplyError | None:
+    """Return why an entry of the ledger has to end now; None when it may go on."""
+    patience_ms = 0 if view.state in WAITS else WORKER_FIRST_MS
+    running = view.state is State.RUNNING
+    if (view.state in WAITS or running) and view.overdue_ms > patience_ms:
+        return OVERDUE
+    return None
+
+
+def end_known(entry: Indexed, error: ReplyError) -> list[Command]:
+    """Answer a request that the ledger knows."""
+    facts = entry.admission.facts
+    return [Answer(facts, intake.ended_reply(entry.admission, error))]

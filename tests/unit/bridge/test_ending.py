@@ -1,0 +1,129 @@
+"""What is overdue is answered, wherever it waits, and only then."""
+
+import json
+
+import pytest
+
+from agentsched.ledger.records import AdmitOutcome, EntryView, State
+from bridge.core import commands as do
+from bridge.core import events as ev
+from bridge.core.ending import RECHECK_MS, WORKER_FIRST_MS, ending_of
+from tests.unit.bridge.driver import Driver
+
+TTL_S = 10
+AFTER_MS = TTL_S * 1000
+
+
+def code_of(reply):
+    return json.loads(reply)["error"]["code"]
+
+
+def deadline_ms(driver):
+    (entry,) = driver.state.partitions["medium_priority:t1:0"].entries.values()
+    return entry.admission.facts.deadline_ms
+
+
+def until_the_deadline(driver):
+    """Milliseconds from now to just after the deadline of the one request."""
+    return deadline_ms(driver) - driver.now_ms + 1
+
+
+@pytest.fixture
+def waiting():
+    """One request that is in Kafka only: the ready set has no room."""
+    driver = Driver()
+    driver.own()
+    driver.read(0, ttl_s=TTL_S)
+    driver.admitted(AdmitOutcome.FULL, state=None)
+    return driver
+
+
+@pytest.fixture
+def ready():
+    driver = Driver()
+    driver.own()
+    driver.read(0, ttl_s=TTL_S)
+    driver.admitted()
+    return driver
+
+
+def test_what_waits_in_kafka_is_admitted_with_its_answer(waiting):
+    waiting.tick(until_the_deadline(waiting))
+    (admit,) = waiting.of(do.Admit)
+    assert code_of(admit.admissions[0].reply) == "DEADLINE_EXCEEDED"
+
+
+def test_before_its_deadline_it_is_admitted_to_run(waiting):
+    waiting.tick(until_the_deadline(waiting) - 2)
+    (admit,) = waiting.of(do.Admit)
+    assert admit.admissions[0].reply == b""
+
+
+def test_the_answer_is_sent_at_once(waiting):
+    waiting.tick(until_the_deadline(waiting))
+    admit = waiting.admitted(AdmitOutcome.NEW, State.DONE)
+    assert waiting.of(do.SendStored) == [do.SendStored(admit[0].facts.key)]
+
+
+def test_it_is_tried_again_when_the_ledger_did_not_answer(waiting):
+    waiting.tick(until_the_deadline(waiting))
+    waiting.admitted(AdmitOutcome.FULL, state=None)
+    waiting.tick(RECHECK_MS)
+    assert len(waiting.of(do.Admit)) == 1
+
+
+def test_a_partition_that_is_not_loaded_is_not_answered_for():
+    driver = Driver()
+    driver.feed(ev.Assigned(("medium_priority", 0), "medium_priority:t1:0", 0, 1))
+    driver.read(0, ttl_s=TTL_S)
+    driver.tick(until_the_deadline(driver))
+    assert driver.of(do.Admit) == []
+
+
+def test_what_is_ready_is_looked_at_once_its_deadline_has_passed(ready):
+    ready.tick(until_the_deadline(ready))
+    keys = [key for look in ready.of(do.Inspect) for key in look.keys]
+    assert keys
+
+
+def test_deadlines_run_on_the_ledgers_clock(waiting):
+    late_ms = 3_600_000
+    waiting.feed(
+        ev.PeersSeen(
+            1,
+            leading=False,
+            live_slots={},
+            now_ms=waiting.now_ms,
+            ledger_ahead_ms=-late_ms,
+        )
+    )
+    waiting.tick(until_the_deadline(waiting))
+    assert [a.reply for admit in waiting.of(do.Admit) for a in admit.admissions] == [
+        b""
+    ]
+
+
+@pytest.mark.parametrize("state", [State.READY, State.RUNG])
+def test_what_waits_in_the_ledger_ends_at_its_deadline(state):
+    assert ending_of(EntryView(state, 1, 0, overdue_ms=0)) is None
+    assert ending_of(EntryView(state, 1, 0, overdue_ms=1)).code == "DEADLINE_EXCEEDED"
+
+
+def test_a_worker_may_end_its_own_call_first():
+    late = EntryView(State.RUNNING, 1, 0, 9_000, overdue_ms=WORKER_FIRST_MS)
+    assert ending_of(late) is None
+    later = EntryView(State.RUNNING, 1, 0, 9_000, overdue_ms=WORKER_FIRST_MS + 1)
+    assert ending_of(later).code == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("state", [State.DONE, State.ANSWERED])
+def test_what_has_its_reply_keeps_it(state):
+    assert ending_of(EntryView(state, 1, 0, overdue_ms=99_999)) is None
+
+
+def test_an_overdue_entry_is_answered_and_not_rung_again(ready):
+    (request,) = ready.state.by_key
+    view = EntryView(State.RUNG, 3, 60_000, model="m", overdue_ms=1)
+    ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
+    (answer,) = ready.said
+    assert code_of(answer.value) == "DEADLINE_EXCEEDED"
