@@ -12,7 +12,7 @@ from agentsched.errors import EpochChanged
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import memory_steps as steps
 from agentsched.ledger.memory_book import Book, Sums
-from agentsched.ledger.memory_membership import MemoryMembership
+from agentsched.ledger.memory_operations import MemoryOperations
 from agentsched.ledger.records import (
     Admission,
     Admitted,
@@ -33,8 +33,8 @@ from agentsched.ledger.records import (
 from agentsched.ledger.wire import BLOCK_OFFSETS
 
 
-class MemoryLedger(MemoryMembership):
-    """`Ledger` and `Membership` of `agentsched.ledger.protocol`, in memory.
+class MemoryLedger(MemoryOperations):
+    """`Ledger`, `Membership` and `Operations`, in memory.
 
     Args:
         clock_ms: the time in milliseconds; it never goes back.
@@ -49,6 +49,7 @@ class MemoryLedger(MemoryMembership):
         """Forget everything, as an emptied Redis does."""
         with self._lock:
             self._forget_members()
+            self._forget_operations()
             self._book = Book(self._clock_ms)
             self._done = {}
 
@@ -297,6 +298,10 @@ class MemoryLedger(MemoryMembership):
         page = found[:limit]
         return (page[-1].at if page else cursor), page
 
+    def _wake(self) -> None:
+        self._book.emit(Change(ChangeKind.ORDERS))
+        self._lock.notify_all()
+
     def _changes_after(self, epoch: str, cursor: str) -> list[Change]:
         if epoch != self._epoch:
             return []
@@ -332,6 +337,11 @@ def _place(at: str) -> tuple[int, int]:
 
 
 if TYPE_CHECKING:
+    from agentsched.ledger.operations import Operations
     from agentsched.ledger.protocol import Ledger, Membership
 
-    _CONFORMS: tuple[type[Ledger], type[Membership]] = (MemoryLedger, MemoryLedger)
+    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations]] = (
+        MemoryLedger,
+        MemoryLedger,
+        MemoryLedger,
+    )

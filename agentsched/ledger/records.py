@@ -219,6 +219,8 @@ class ChangeKind(StrEnum):
     """Its slot is free again."""
     SETTLED = "settled"
     """The offset (`source`, `offset`) is answered."""
+    ORDERS = "orders"
+    """Operators changed a control or asked something (`Operations.orders`)."""
 
 
 @dataclass(frozen=True, slots=True)

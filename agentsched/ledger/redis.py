@@ -32,7 +32,7 @@ from agentsched.ledger.records import (
     State,
     StoredReply,
 )
-from agentsched.ledger.redis_membership import RedisMembership
+from agentsched.ledger.redis_operations import RedisOperations
 from agentsched.ledger.scripts import translated
 
 SOCKET_TIMEOUT_S = 5.0
@@ -44,8 +44,8 @@ BLOCK_MAX_MS = 4000
 """A blocking read must end before the socket's time-out."""
 
 
-class RedisLedger(RedisMembership):
-    """`Ledger` and `Membership` of `agentsched.ledger.protocol` on Redis.
+class RedisLedger(RedisOperations):
+    """`Ledger`, `Membership` and `Operations` on Redis.
 
     Args:
         client: must return bytes (no `decode_responses`); it should not retry by
@@ -271,6 +271,11 @@ def _claimed(row: Sequence[bytes]) -> Claimed:
 
 
 if TYPE_CHECKING:
+    from agentsched.ledger.operations import Operations
     from agentsched.ledger.protocol import Ledger, Membership
 
-    _CONFORMS: tuple[type[Ledger], type[Membership]] = (RedisLedger, RedisLedger)
+    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations]] = (
+        RedisLedger,
+        RedisLedger,
+        RedisLedger,
+    )

@@ -9,9 +9,10 @@ import redis
 
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import LedgerError, LedgerUnavailable
+from agentsched.ledger.controls import Control, ControlKind
 from agentsched.ledger.records import AdmitOutcome, ClaimOutcome
 from agentsched.ledger.redis import RedisLedger
-from tests.support.ledgers import OnRedis, World
+from tests.support.ledgers import LONG_MS, OnRedis, World
 
 SECRET = b"the-prompt-of-a-person"
 
@@ -128,3 +129,18 @@ def test_a_finished_request_leaves_nothing_behind_but_its_tombstone(on_redis: Wo
         "changes",
         "totals:gpt-4",
     }
+
+
+def test_what_another_version_wrote_for_operators_is_left_out(on_redis: World):
+    ledger, client = on_redis.ledger, on_redis.backend.client
+    name = on_redis.backend.namespace
+    ledger.impose(Control(ControlKind.PAUSE, "gpt-4"))
+    client.hset(f"{name}:controls", "throttle gpt-4", "1 {}")
+    client.zadd(f"{name}:questions", {"1 []": "inf"})
+    client.hset(f"{name}:findings:1", "b1", "[]")
+    ledger.beat_bridge("b1", LONG_MS)
+    client.set(f"{name}:report:b1", "1 []")
+    orders = ledger.orders(on_redis.epoch, "b2")
+    assert ([one.name for one in orders.controls], orders.questions) == (["gpt-4"], ())
+    assert ledger.told("1") == {}
+    assert [one.report for one in ledger.reports()] == [None]

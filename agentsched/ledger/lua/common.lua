@@ -4,3 +4,10 @@ local P = ARGV[1]
 local function int(number) return string.format('%.0f', number) end
 local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Tells every bridge through the change log that a control or a question is new.
+local function wake()
+  local epoch = redis.call('GET', P .. ':epoch')
+  if not epoch then return end
+  redis.call('XADD', P .. ':' .. epoch .. ':changes', 'MAXLEN', '~', 100000, '*',
+    'kind', 'orders', 'key', '')
+end

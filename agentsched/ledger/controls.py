@@ -1,0 +1,76 @@
+"""What operators have ordered: paused models, blocked agents, a drain; values only.
+
+A control says who ordered it, when and why. It holds no secret and no content of a
+request.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+CONTROLS_MOST = 1_000
+"""Controls in force at once: every bridge reads all of them each second."""
+TEXT_MAX_CHARACTERS = 200
+"""Of `by` and `reason`."""
+
+
+class ControlKind(StrEnum):
+    """What a control does."""
+
+    PAUSE = "pause"
+    """No new request of a model starts; what is in flight ends."""
+    BLOCK = "block"
+    """Requests of an agent are refused (AGENT_BLOCKED); what is in flight ends."""
+    DRAIN = "drain"
+    """No new request of any model starts, also of models that are added later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One order of an operator."""
+
+    kind: ControlKind
+    name: str = ""
+    """PAUSE: the model; BLOCK: the agent; DRAIN: empty."""
+    by: str = ""
+    """Who ordered it, such as `ana@ops-1`."""
+    reason: str = ""
+    at_ms: int = 0
+    """When, by the ledger's clock, which sets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """All controls that are in force."""
+
+    paused: Mapping[str, Control] = field(default_factory=dict)
+    """By model."""
+    blocked: Mapping[str, Control] = field(default_factory=dict)
+    """By agent."""
+    drain: Control | None = None
+
+    @classmethod
+    def of(cls, controls: Iterable[Control]) -> "Controls":
+        """Sort controls by what they do."""
+        found = sorted(controls, key=lambda control: (control.at_ms, control.name))
+        return cls(
+            {one.name: one for one in found if one.kind is ControlKind.PAUSE},
+            {one.name: one for one in found if one.kind is ControlKind.BLOCK},
+            next((one for one in found if one.kind is ControlKind.DRAIN), None),
+        )
+
+    def __iter__(self) -> Iterator[Control]:
+        """Yield every control, the drain first, then the oldest of each kind."""
+        yield from [self.drain] if self.drain else []
+        yield from self.paused.values()
+        yield from self.blocked.values()
+
+    def starts(self, model: str) -> bool:
+        """Return whether requests of this model may start."""
+        return self.drain is None and model not in self.paused
+
+
+def plain(text: str) -> str:
+    """Return a text as a control keeps it: one line, printable, not too long."""
+    line = " ".join(text.split())
+    return "".join(filter(str.isprintable, line))[:TEXT_MAX_CHARACTERS]
