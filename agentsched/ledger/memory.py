@@ -23,6 +23,7 @@ from agentsched.ledger.records import (
     EntryView,
     Limits,
     ModelTotals,
+    OpenRequest,
     Outcome,
     PartitionView,
     ReserveOutcome,
@@ -188,16 +189,25 @@ class MemoryLedger(MemoryOperations):
                 book.free_slot(key)
             return False
 
-    def complete(
+    def request(self, epoch: str, key: str) -> OpenRequest | None:
+        """See `Ledger.request`."""
+        with self._step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.state not in steps.OPEN:
+                return None
+            return OpenRequest(entry.state, entry.facts, entry.payload, entry.starts)
+
+    def complete(  # noqa: PLR0913  (the protocol's)
         self,
         epoch: str,
         key: str,
         lease_id: str | None,
         reply: bytes,
         outcome: Outcome,
+        answerer: str = "",
     ) -> bool:
         """See `Ledger.complete`."""
-        by = steps.winner_of(lease_id, reply)
+        by = steps.winner_of(lease_id, reply, answerer)
         with self._step(epoch) as book:
             entry = book.find(key)
             ours = entry and entry.lease_id == lease_id

@@ -21,6 +21,7 @@ from agentsched.ledger.records import (
     EntryView,
     Limits,
     ModelTotals,
+    OpenRequest,
     Outcome,
     PartitionView,
     ReserveOutcome,
@@ -112,13 +113,17 @@ class Ledger(Protocol):
 
     # -- both -------------------------------------------------------------------
 
-    def complete(
+    def request(self, epoch: str, key: str) -> OpenRequest | None:
+        """A request that has no reply yet, with its payload; None in every other state."""
+
+    def complete(  # noqa: PLR0913  (a step of the protocol; the values have no other home)
         self,
         epoch: str,
         key: str,
         lease_id: str | None,
         reply: bytes,
         outcome: Outcome,
+        answerer: str = "",
     ) -> bool:
         """Store the reply: -> DONE. First wins; it never changes afterwards.
 
@@ -127,7 +132,17 @@ class Ledger(Protocol):
         Without: from READY, RUNG and RUNNING; a lease is voided, and the slot of a
         RUNNING request stays in use until its holder calls or its lease is over.
         Returns whether this reply is the stored one: True again when the winner
-        repeats the step (same lease_id, or None again with the same bytes).
+        repeats the step (same lease_id, or None again with the same answerer; without
+        one, with the same bytes).
+
+        Args:
+            epoch: see the module.
+            key: the request.
+            lease_id: the right to answer; None: an answer without a lease.
+            reply: the reply record's value.
+            outcome: for the statistics.
+            answerer: random, made by the caller, where several processes may give the
+                same answer without a lease and only one of them is to win.
         """
 
     def reply(self, epoch: str, key: str) -> StoredReply | None:

@@ -22,5 +22,13 @@ def test_every_step_is_one_of_the_protocol():
 
 def test_what_is_no_step_in_the_table_names_no_key_or_only_reads():
     methods = {name for name in vars(Ledger) if not name.startswith("_")}
-    reads = {"reply", "inspect", "partition", "snapshot", "changes", "totals"}
+    reads = {
+        "reply",
+        "request",
+        "inspect",
+        "partition",
+        "snapshot",
+        "changes",
+        "totals",
+    }
     assert methods - set(STEPS) == reads | {"settle", "forget_done", "set_limits"}
