@@ -11,6 +11,11 @@ OVERDUE = ReplyError(
 CANCELLED = ReplyError(
     code=ErrorCode.CANCELLED, message="the request was cancelled", retryable=False
 )
+BLOCKED = ReplyError(
+    code=ErrorCode.AGENT_BLOCKED,
+    message="the agent is blocked: ask those who run this system",
+    retryable=False,
+)
 MODEL_REMOVED = ReplyError(
     code=ErrorCode.MODEL_REMOVED,
     message="no model that could answer is configured any more",

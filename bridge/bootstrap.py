@@ -67,6 +67,7 @@ def build_daemon(settings: Settings) -> Daemon:
     outside = Outside(
         ledger=ledger,
         membership=ledger,
+        operations=ledger,
         doorbells=CeleryDoorbells(app),
         sink=Producer(
             settings.kafka.bootstrap_servers,

@@ -15,6 +15,8 @@ from agentsched.codec import reply_record
 from agentsched.doorbell import Doorbell
 from agentsched.errors import DoorbellFailed, EpochChanged, LedgerUnavailable
 from agentsched.kafka_records import InboundRecord, OutboundRecord, Partition, RecordAt
+from agentsched.ledger.controls import Controls
+from agentsched.ledger.operations import Operations
 from agentsched.ledger.protocol import Ledger, Membership
 from agentsched.ledger.records import (
     AdmitOutcome,
@@ -60,6 +62,7 @@ class Outside:
 
     ledger: Ledger
     membership: Membership
+    operations: Operations
     doorbells: DoorbellSender
     sink: RecordSink
     read_back: Callable[[RecordAt], InboundRecord | None]
@@ -92,6 +95,7 @@ class Effects:
         self._sending: set[str] = set()
         self._down_until_ms = 0
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="read-back")
+        self._controls = Controls()
         self.epoch = ""
 
     def attach(self, reader: PartitionReader) -> None:
@@ -103,6 +107,8 @@ class Effects:
         epoch = self._out.membership.open_epoch()
         # Ours only with its limits: else nothing could ever be reserved in it.
         self._out.ledger.set_limits(epoch, self._rules.limits())
+        # Only what a loss took: a paused model must not start because of one.
+        self._out.operations.restore(self._controls)
         self.epoch = epoch
         return epoch
 
@@ -208,6 +214,8 @@ class Effects:
                 self._send_stored(key)
             case do.MeetPeers(lead):
                 return [self._meet(lead=lead, now_ms=now_ms)]
+            case do.ReadOrders():
+                return [self._read_orders(epoch, now_ms)]
             case do.TakeSnapshot():
                 return [ev.Synced(out.ledger.snapshot(epoch), now_ms)]
             case do.ForgetDone(source, watermark):
@@ -265,6 +273,16 @@ class Effects:
         )
         ahead_ms = membership.now_ms() - self._out.now_ms()
         return ev.PeersSeen(bridges, leading, membership.live_slots(), now_ms, ahead_ms)
+
+    def _read_orders(self, epoch: str, now_ms: int) -> ev.OrdersSeen:
+        orders = self._out.operations.orders(epoch, self._id)
+        now, before = set(orders.controls), set(self._controls)
+        for control in now - before:
+            log.warning("in force: %s", control)
+        for control in before - now:
+            log.warning("no longer in force: %s", control)
+        self._controls = orders.controls
+        return ev.OrdersSeen(orders.controls, orders.questions, now_ms)
 
     def _send_stored(self, key: str) -> None:
         if key in self._sending:

@@ -38,6 +38,10 @@ class Control:
     at_ms: int = 0
     """When, by the ledger's clock, which sets it."""
 
+    def __str__(self) -> str:
+        what = f"{self.kind} {self.name}".strip()
+        return f"{what} (by {self.by or 'unknown'}: {self.reason or 'no reason given'})"
+
 
 @dataclass(frozen=True, slots=True)
 class Controls:

@@ -29,7 +29,8 @@ class MemoryOperations(MemoryMembership):
     def impose(self, control: Control) -> None:
         """See `Operations.impose`."""
         with self._lock:
-            self._put(replace(control, at_ms=self._clock_ms()))
+            if not self._put(replace(control, at_ms=self._clock_ms())):
+                raise LedgerError(f"{CONTROLS_MOST} controls are in force already")
 
     def restore(self, controls: Iterable[Control]) -> None:
         """See `Operations.restore`."""
@@ -38,12 +39,13 @@ class MemoryOperations(MemoryMembership):
                 if (control.kind, control.name) not in self._controls:
                     self._put(control)
 
-    def _put(self, control: Control) -> None:
+    def _put(self, control: Control) -> bool:
         place = control.kind, control.name
         if place not in self._controls and len(self._controls) >= CONTROLS_MOST:
-            raise LedgerError(f"{CONTROLS_MOST} controls are in force already")
+            return False
         self._controls[place] = control
         self._wake()
+        return True
 
     def lift(self, kind: ControlKind, name: str = "") -> bool:
         """See `Operations.lift`."""

@@ -25,22 +25,24 @@ class RedisOperations(RedisMembership):
 
     def impose(self, control: Control) -> None:
         """See `Operations.impose`."""
-        self._impose(control, at_ms=0, only_missing=False)
+        if not self._impose(control, at_ms=0, only_missing=False):
+            raise LedgerError(
+                f"{CONTROLS_MOST} models and agents are paused or blocked already: lift"
+                " some, or block agents in agentsched.yaml (`agents:`, `blocked: true`)"
+            )
 
     def restore(self, controls: Iterable[Control]) -> None:
         """See `Operations.restore`."""
         for control in controls:
             self._impose(control, at_ms=control.at_ms, only_missing=True)
 
-    def _impose(self, control: Control, *, at_ms: int, only_missing: bool) -> None:
+    def _impose(self, control: Control, *, at_ms: int, only_missing: bool) -> bool:
         text = json.dumps({"by": control.by, "reason": control.reason})
         field = f"{control.kind} {control.name}"
         flags = (at_ms, int(only_missing), CONTROLS_MOST)
-        if not self._scripts.run("impose", field, text, *flags, checks_epoch=False):
-            raise LedgerError(
-                f"{CONTROLS_MOST} models and agents are paused or blocked already: lift"
-                " some, or block agents in agentsched.yaml (`agents:`, `blocked: true`)"
-            )
+        return bool(
+            self._scripts.run("impose", field, text, *flags, checks_epoch=False)
+        )
 
     def lift(self, kind: ControlKind, name: str = "") -> bool:
         """See `Operations.lift`."""

@@ -1,7 +1,7 @@
 """Who stands before whom: the rank of a request, and a queue in that order."""
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 from agentsched.ledger.records import RequestFacts
@@ -46,6 +46,10 @@ class RankedQueue(Generic[Item]):
     def __len__(self) -> int:
         """Return how many items are queued."""
         return len(self._ranks)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield what is queued, in no order."""
+        return iter(self._ranks)
 
     def __contains__(self, item: Item) -> bool:
         """Return whether the item is queued."""

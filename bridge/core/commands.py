@@ -166,6 +166,11 @@ class MeetPeers:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOrders:
+    """Read what operators ordered and ask -> OrdersSeen."""
+
+
+@dataclass(frozen=True, slots=True)
 class TakeSnapshot:
     """Read the ready set and the slots -> Synced."""
 
@@ -189,5 +194,6 @@ Command = (
     | Pause
     | Resume
     | MeetPeers
+    | ReadOrders
     | TakeSnapshot
 )

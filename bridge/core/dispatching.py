@@ -4,6 +4,8 @@ Only the bridge that holds the dispatcher lease does this, for the entries of al
 bridges.
 """
 
+from dataclasses import replace
+
 from agentsched.doorbell import Doorbell
 from agentsched.ledger.records import (
     Change,
@@ -13,6 +15,7 @@ from agentsched.ledger.records import (
 )
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.placement import Placement, Supply, plan
+from bridge.core import controlling
 from bridge.core.commands import Command, Reserve, Ring, TakeSnapshot
 from bridge.core.events import PeersSeen, ReserveAnswered, Synced
 from bridge.core.state import BridgeState, Lead, due
@@ -45,7 +48,13 @@ def duties(state: BridgeState) -> list[Command]:
 
 def on_synced(state: BridgeState, event: Synced) -> list[Command]:
     """Replace the picture by the snapshot."""
-    state.lead.board.reset(event.snapshot, state.now_ms)
+    may_start = tuple(
+        entry
+        for entry in event.snapshot.ready
+        if entry.facts.agent_id not in state.blocked
+    )
+    snapshot = replace(event.snapshot, ready=may_start)
+    state.lead.board.reset(snapshot, state.now_ms)
     state.lead.cursor = event.snapshot.cursor
     state.lead.synced_ms = state.now_ms
     return []
@@ -58,7 +67,8 @@ def on_change(state: BridgeState, change: Change) -> None:
         return
     match change.kind:
         case ChangeKind.READY if change.ready is not None:
-            lead.board.ready(change.ready, state.now_ms)
+            if change.ready.facts.agent_id not in state.blocked:
+                lead.board.ready(change.ready, state.now_ms)
         case ChangeKind.LEFT:
             lead.board.left(change.key)
         case ChangeKind.TAKEN if change.slot is not None:
@@ -75,7 +85,11 @@ def place(state: BridgeState) -> list[Command]:
     lead.board.wake(state.now_ms)
     supply = Supply(
         capacity=state.rules.capacity(),
-        live=state.live_slots,
+        live={
+            model: slots
+            for model, slots in state.live_slots.items()
+            if controlling.starts(state, model)
+        },
         max_in_flight=state.rules.settings.limits.max_in_flight,
     )
     _earn(state, supply)

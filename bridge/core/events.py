@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentsched.kafka_records import InboundRecord, Partition
+from agentsched.ledger.controls import Controls
 from agentsched.ledger.records import (
     Admitted,
     Change,
@@ -16,6 +17,7 @@ from agentsched.ledger.records import (
     ReserveOutcome,
     Snapshot,
 )
+from agentsched.ledger.reports import Question
 from bridge.core.commands import Deliver, Reserve, SendRepeat
 from bridge.core.rules import Rules
 
@@ -122,6 +124,15 @@ class PeersSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class OrdersSeen:
+    """What operators ordered, and what they ask this bridge."""
+
+    controls: Controls
+    questions: tuple[Question, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class OffsetSettled:
     """A dead letter, refusal or repeated reply of ours is in Kafka and in the bitmap."""
 
@@ -182,6 +193,7 @@ Event = (
     | Changed
     | Synced
     | PeersSeen
+    | OrdersSeen
     | OffsetSettled
     | SettleFailed
     | Committed

@@ -81,6 +81,8 @@ def _file(state: BridgeState, entry: Indexed) -> None:
     if entry.stage is Stage.WAITING:
         queues = state.waiting.setdefault(facts.models, {})
         queues.setdefault(facts.cls, RankedQueue()).add(entry, rank(facts))
+        if facts.agent_id in state.blocked:
+            state.to_refuse.append(entry)
     for filed in _sets(state, entry):
         filed.setdefault(facts.models, {}).setdefault(facts.cls, {})[entry] = None
         state.admitted_bytes += entry.size_bytes if filed is state.admitted else 0

@@ -6,10 +6,10 @@ ledger has forgotten is still an unanswered offset here.
 
 from collections.abc import Mapping
 
-from agentsched.endings import MODEL_REMOVED
+from agentsched.endings import BLOCKED, MODEL_REMOVED
 from agentsched.ledger.records import EntryView, State
 from agentsched.types import ReplyError
-from bridge.core import ending, index
+from bridge.core import controlling, ending, index
 from bridge.core.commands import (
     Command,
     Expire,
@@ -92,6 +92,8 @@ def _ending(state: BridgeState, entry: Indexed, view: EntryView) -> ReplyError |
     """Return why an entry has to end without a call; None when it may go on."""
     if view.state is State.READY and not _has_model(state, entry):
         return MODEL_REMOVED
+    if view.state is State.READY and controlling.is_blocked(state, entry):
+        return BLOCKED
     return ending.ending_of(view)
 
 
@@ -109,7 +111,8 @@ def _lost_doorbell(
     """Ring again what nobody claimed; give it back where nobody could claim it."""
     if view.since_ms < backoff_ms(state, entry.rings):
         return []
-    if not state.live_slots.get(view.model):
+    stopped = not controlling.starts(state, view.model)
+    if stopped or not state.live_slots.get(view.model):
         return [Unreserve(entry.key, view.ring)]
     if doorbells.get(view.model, 0) > 0:
         return []  # it lies in the queue: the workers are busy, nothing is lost

@@ -4,11 +4,13 @@
 million records is not copied for every event.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agentsched.kafka_records import InboundRecord, Partition
+from agentsched.ledger.controls import Controls
 from agentsched.ledger.records import Admission, PartitionView
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
@@ -124,6 +126,12 @@ class BridgeState:
     """Of those admitted: LEAVING."""
     admitted_bytes: int = 0
     """Payloads of all that is admitted."""
+    controls: Controls | None = None
+    """What operators ordered; None until it is known: nothing starts before."""
+    blocked: frozenset[str] = frozenset()
+    """Agents whose requests are refused."""
+    to_refuse: deque[Indexed] = field(default_factory=deque)
+    """Requests of blocked agents that waited in Kafka when they came in here."""
     bridges: int = 1
     leading: bool = False
     live_slots: dict[str, int] = field(default_factory=dict)

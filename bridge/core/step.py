@@ -8,13 +8,14 @@ from agentsched.ledger.records import ChangeKind
 from bridge.core import (
     admitting,
     backpressure,
+    controlling,
     dispatching,
     ending,
     index,
     reading,
     reconciling,
 )
-from bridge.core.commands import Command, MeetPeers
+from bridge.core.commands import Command, MeetPeers, ReadOrders
 from bridge.core.events import (
     AdmitAnswered,
     Assigned,
@@ -25,6 +26,7 @@ from bridge.core.events import (
     Event,
     Inspected,
     OffsetSettled,
+    OrdersSeen,
     PartitionLoaded,
     PeersSeen,
     Read,
@@ -54,7 +56,12 @@ def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
     """
     state.now_ms = max(state.now_ms, getattr(event, "now_ms", 0))
     commands = _handle(state, event)
-    return state, [*commands, *admitting.plan(state), *dispatching.place(state)]
+    return state, [
+        *commands,
+        *controlling.refuse(state),
+        *admitting.plan(state),
+        *dispatching.place(state),
+    ]
 
 
 def watermark(state: BridgeState, source: str) -> int | None:
@@ -83,6 +90,8 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
             return dispatching.on_synced(state, event)
         case PeersSeen():
             return dispatching.on_peers(state, event)
+        case OrdersSeen():
+            return controlling.on_orders(state, event)
         case Assigned():
             return reading.on_assigned(state, event)
         case PartitionLoaded():
@@ -99,6 +108,7 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
             _start_over(state, event)
         case RulesChanged():
             state.rules = event.rules
+            controlling.note_blocked(state)
         case DrainStarted():
             state.draining = True
             return [MeetPeers(lead=False), *reading.commits(state)]
@@ -108,7 +118,7 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
 def _duties(state: BridgeState) -> list[Command]:
     commands: list[Command] = []
     if due(state, "peers", PEERS_MS):
-        commands.append(MeetPeers(lead=not state.draining))
+        commands += [MeetPeers(lead=not state.draining), ReadOrders()]
     return [
         *commands,
         *ending.duties(state),
@@ -120,7 +130,11 @@ def _duties(state: BridgeState) -> list[Command]:
 
 
 def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
+    commands: list[Command] = []
     for change in event.changes:
+        if change.kind is ChangeKind.ORDERS:
+            commands = [ReadOrders()]
+            continue
         if change.kind is ChangeKind.SETTLED:
             index.settle(state, change.source, change.offset)
             continue
@@ -129,7 +143,7 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
             if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):
                 index.move(state, entry, stage)
         dispatching.on_change(state, change)
-    return []
+    return commands
 
 
 _STAGE_AFTER = {ChangeKind.READY: Stage.READY, ChangeKind.TAKEN: Stage.IN_FLIGHT}

@@ -1,6 +1,7 @@
 """Drives the core with events, for tests; plays the ledger where a test says so."""
 
 from agentsched.kafka_records import Partition
+from agentsched.ledger.controls import Controls
 from agentsched.ledger.records import AdmitOutcome, Admitted, PartitionView, State
 from bridge.core import commands as do
 from bridge.core import events as ev
@@ -18,6 +19,7 @@ class Driver:
 
     def __init__(self, **changes):
         self.state = BridgeState(Rules(settings(**changes)), epoch="e1")
+        self.state.controls = Controls()
         self.said = []
         self.now_ms = 1_000_000
 

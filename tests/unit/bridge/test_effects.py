@@ -9,6 +9,7 @@ import pytest
 from agentsched.doorbell import Doorbell
 from agentsched.errors import DeliveryFailed, DoorbellFailed, LedgerUnavailable
 from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
+from agentsched.ledger.controls import Control, ControlKind
 from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import (
     Admission,
@@ -17,6 +18,7 @@ from agentsched.ledger.records import (
     ReserveOutcome,
     State,
 )
+from agentsched.ledger.reports import Question
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
@@ -87,6 +89,7 @@ class Rig:
         outside = Outside(
             ledger=self.ledger,
             membership=self.ledger,
+            operations=self.ledger,
             doorbells=self.doorbells,
             sink=self.sink,
             read_back=self.kept.get,
@@ -373,3 +376,31 @@ def test_a_reply_that_could_not_be_read_back_is_not_said_to_be_gone(rig):
     rig.effects.run(command)
     assert rig.inboxed() == [ev.SettleFailed(command)]
     assert rig.sink.sent == []
+
+
+def test_the_orders_of_operators_are_read(rig):
+    rig.ledger.impose(Control(ControlKind.PAUSE, "m"))
+    rig.ledger.ask(Question(id="1", correlation_id="c"), 1_000)
+    (seen,) = rig.effects.run(do.ReadOrders())
+    assert list(seen.controls.paused) == ["m"]
+    assert [question.id for question in seen.questions] == ["1"]
+
+
+def test_what_operators_ordered_is_put_back_after_a_loss(rig):
+    rig.ledger.impose(Control(ControlKind.PAUSE, "m", "ana", "why"))
+    (before,) = rig.effects.run(do.ReadOrders())
+    rig.ledger.lose()
+    assert rig.effects.run(do.ReadOrders()) == [ev.EpochOpened(rig.effects.epoch)]
+    (after,) = rig.effects.run(do.ReadOrders())
+    assert after.controls == before.controls
+
+
+def test_what_was_lifted_before_a_loss_is_not_put_back(rig):
+    rig.ledger.impose(Control(ControlKind.PAUSE, "m"))
+    rig.effects.run(do.ReadOrders())
+    rig.ledger.lift(ControlKind.PAUSE, "m")
+    rig.effects.run(do.ReadOrders())
+    rig.ledger.lose()
+    rig.effects.run(do.ReadOrders())
+    (after,) = rig.effects.run(do.ReadOrders())
+    assert list(after.controls) == []

@@ -1,0 +1,76 @@
+"""Follows what operators ordered: what may start, and whose requests are refused.
+
+A refused request is answered like an overdue one (`ending`); what is in flight ends by
+itself.
+"""
+
+from agentsched.endings import BLOCKED
+from bridge.core import ending
+from bridge.core.commands import Command
+from bridge.core.events import OrdersSeen
+from bridge.core.state import BridgeState, Indexed, Stage
+
+BATCH = 500
+"""Refusals in one step: as many as one read may bring."""
+
+
+def on_orders(state: BridgeState, event: OrdersSeen) -> list[Command]:
+    """Note the controls that are in force."""
+    state.controls = event.controls
+    note_blocked(state)
+    return []
+
+
+def note_blocked(state: BridgeState) -> None:
+    """Work out whose requests are refused: by order, or by the configuration."""
+    blocked = frozenset(state.controls.blocked if state.controls else ())
+    if blocked == state.blocked:
+        return
+    fresh, state.blocked = blocked - state.blocked, blocked
+    state.lead.synced_ms = -1  # the board is without what is blocked: take it anew
+    if fresh:
+        # A scan, but only when an operator blocks somebody: 0.2 s for a million.
+        state.to_refuse.extend(
+            entry
+            for classes in state.waiting.values()
+            for queue in classes.values()
+            for entry in queue
+            if entry.admission.facts.agent_id in fresh
+        )
+
+
+def refuse(state: BridgeState) -> list[Command]:
+    """Answer requests of blocked agents that are only in Kafka, new ones too.
+
+    Those in the ready set are not started (`dispatching`), and answered when the
+    reconciler looks at them.
+    """
+    if state.draining or not state.to_refuse:
+        return []
+    refused: list[Indexed] = []
+    for _ in range(min(BATCH, len(state.to_refuse))):
+        entry = state.to_refuse.popleft()
+        if entry.stage is not Stage.WAITING or not is_blocked(state, entry):
+            continue
+        partition = state.partitions.get(entry.admission.facts.source)
+        if partition is None or entry.record.offset not in partition.entries:
+            continue  # given up, or answered
+        if partition.view is None or entry.retry_ms > state.now_ms:
+            # It may be admitted or answered, that is not known yet; or it was tried.
+            state.to_refuse.append(entry)
+        else:
+            refused.append(entry)
+    return ending.end_waiting(state, refused, BLOCKED)
+
+
+def is_blocked(state: BridgeState, entry: Indexed) -> bool:
+    """Return whether a request is refused because of its agent."""
+    return entry.admission.facts.agent_id in state.blocked
+
+
+def starts(state: BridgeState, model: str) -> bool:
+    """Return whether requests of a model may start.
+
+    As long as a bridge does not know what operators ordered, it starts nothing.
+    """
+    return state.controls is not None and state.controls.starts(model)
