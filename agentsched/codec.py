@@ -23,6 +23,8 @@ from agentsched.types import (
 )
 
 ID_MAX_CHARACTERS = 512
+CANCEL = "cancel"
+"""The header `kind` of a record that cancels a request."""
 DEAD_LETTER_VALUE_BYTES = 983_040
 DEAD_LETTER_HEADER_BYTES = 32_768
 """Together with our own headers below 1 MiB, the broker's default limit."""
@@ -58,15 +60,49 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
         CodecError: TOO_LARGE, MALFORMED or MISSING_IDENTITY; the record cannot be
             answered and belongs into the dead-letter topic.
     """
-    if record.headers.get("kind") == "cancel":
-        raise CodecError(ErrorCode.MALFORMED, "cancel records are not supported yet")
     value = record.value or b""
     if len(value) > max_bytes:
         raise CodecError(
             ErrorCode.TOO_LARGE, f"{len(value)} bytes, the limit is {max_bytes}"
         )
     message = decode_message(value)
-    headers = record.headers
+    return message, _identity(message, record.headers)
+
+
+def is_cancel(record: InboundRecord) -> bool:
+    """Return whether a record of an input topic cancels a request."""
+    return record.headers.get("kind") == CANCEL
+
+
+def decode_cancel(record: InboundRecord, max_bytes: int) -> Identity:
+    """Read whose request a cancel record ends: as in a request, or headers only.
+
+    Raises:
+        CodecError: as `decode_request`.
+    """
+    if not record.value:
+        return _identity(Message(), record.headers)
+    return decode_request(record, max_bytes)[1]
+
+
+def cancel_record(identity: Identity, topic: str) -> OutboundRecord:
+    """Make the record that cancels a request, read or not yet read.
+
+    Args:
+        identity: whose request.
+        topic: any input topic; the request's own is the quickest.
+    """
+    ids = {"agent_id": identity.agent_id, "correlation_id": identity.correlation_id}
+    return OutboundRecord(
+        topic=topic,
+        key=identity.correlation_id,
+        value=encode_message(ids),
+        headers={"kind": CANCEL, **ids},
+    )
+
+
+def _identity(message: Message, headers: Mapping[str, str]) -> Identity:
+    """Return who asks; the body wins over the headers."""
     agent_id = message.agent_id or headers.get("agent_id") or DEFAULT_AGENT_ID
     correlation_id = (
         message.correlation_id or headers.get("correlation_id") or message.id
@@ -77,7 +113,7 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
         raise CodecError(
             ErrorCode.MALFORMED, f"an id is longer than {ID_MAX_CHARACTERS} characters"
         )
-    return message, Identity(agent_id, correlation_id)
+    return Identity(agent_id, correlation_id)
 
 
 def decode_message(value: bytes) -> Message:

@@ -12,6 +12,7 @@ from agentsched.kafka_server.librdkafka import Properties, producer_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.redis import RedisLedger
 from agentsched.llm_backend.client import HttpCompleter
+from agentsched.worker.aborts import AbortListener
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.leases import LeaseBook, Stop
@@ -55,7 +56,9 @@ class Runtime:
         self._keeper = Keeper(
             self._ledger, self._leases, settings.timing, worker_id, slots
         )
+        self._aborts = AbortListener(self._ledger.voided(), self._leases)
         self._keeper.start()
+        self._aborts.start()
 
     def leave(self, *, at_once: bool) -> None:
         """Take no more work; safe in a signal handler.
@@ -75,6 +78,7 @@ class Runtime:
         Replies first: a reply that is still in the producer is what an agent waits for.
         """
         self._keeper.stop(CLOSE_S)
+        self._aborts.stop(CLOSE_S)
         self._sink.close(CLOSE_S)
         self._calls.start(self._completer.close()).result()
         self._calls.close(CLOSE_S)

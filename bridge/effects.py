@@ -178,6 +178,8 @@ class Effects:
             case do.Reserve():
                 refused = ReserveOutcome.NOT_READY
                 return [ev.ReserveAnswered(command, refused, now_ms)]
+            case do.Cancel():
+                return [ev.SettleFailed(command)]
             case do.MeetPeers():
                 return [ev.PeersSeen(1, leading=False, live_slots={}, now_ms=now_ms)]
         return []
@@ -218,6 +220,10 @@ class Effects:
                 return [self._read_orders(epoch, now_ms)]
             case do.TakeSnapshot():
                 return [ev.Synced(out.ledger.snapshot(epoch), now_ms)]
+            case do.Cancel(key, keep_s, source, offset):
+                out.ledger.cancel(epoch, key, keep_s)
+                out.ledger.settle(epoch, source, offset)
+                return [ev.OffsetSettled(source, offset)]
             case do.ForgetDone(source, watermark):
                 out.ledger.forget_done(epoch, source, watermark)
             case do.Answer(facts, value):

@@ -30,6 +30,7 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "Try it", "See it work once, on this machine."),
     "up": Entry("up", "Try it", "Keep it running here, for requests of your own."),
+    "cancel": Entry("cancel", "Steer", "Cancel a request, wherever it is."),
 }
 """By name, in the order of `--help`."""
 

@@ -31,6 +31,7 @@ from agentsched.ledger.records import (
     State,
     StoredReply,
 )
+from agentsched.ledger.voided import MemoryVoidedLeases
 from agentsched.ledger.wire import BLOCK_OFFSETS
 
 
@@ -45,6 +46,7 @@ class MemoryLedger(MemoryOperations):
         super().__init__(clock_ms)
         self._book = Book(clock_ms)
         self._done: dict[str, set[int]] = {}
+        self._voided = MemoryVoidedLeases()
 
     def lose(self) -> None:
         """Forget everything, as an emptied Redis does."""
@@ -77,7 +79,7 @@ class MemoryLedger(MemoryOperations):
         for key in keys:
             with self._step(epoch) as book:
                 entry = book.find(key)
-                if entry and entry.state is State.READY:
+                if entry and entry.state is State.READY and not entry.cancelled:
                     book.forget(entry)
                     entry = None
                 gone.append(entry is None)
@@ -213,6 +215,8 @@ class MemoryLedger(MemoryOperations):
             ours = entry and entry.lease_id == lease_id
             if entry and entry.state in steps.OPEN and (lease_id is None or ours):
                 steps.count(book, entry.model, outcome)
+                if entry.state is State.RUNNING and lease_id is None:
+                    self._voided.put(entry.lease_id or "")
                 steps.store_reply(book, entry, lease_id, reply)
                 entry.winner = by
                 return True
@@ -223,6 +227,15 @@ class MemoryLedger(MemoryOperations):
                 book.free_slot(key)
                 steps.count(book, slot.model, outcome)
             return False
+
+    def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
+        """See `Ledger.cancel`."""
+        with self._step(epoch) as book:
+            return steps.cancel(book, key, keep_s)
+
+    def voided(self) -> MemoryVoidedLeases:
+        """Return what tells which leases are voided."""
+        return self._voided
 
     def reply(self, epoch: str, key: str) -> StoredReply | None:
         """See `Ledger.reply`."""

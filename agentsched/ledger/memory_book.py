@@ -42,6 +42,7 @@ class Entry:
     lease_id: str | None = None
     lease_end_ms: int = 0
     put_back_by: str | None = None
+    cancelled: bool = False
     reply: bytes = b""
     winner: tuple[str, str] | None = None
     reply_at: RecordAt | None = None
@@ -77,6 +78,7 @@ class Book:
         self.changes: list[Change] = []
         self.last_change = (0, 0)
         self._entries: dict[str, Entry] = {}
+        self._cancelled_until_ms: dict[str, int] = {}
 
     # -- entries ------------------------------------------------------------------
 
@@ -138,6 +140,20 @@ class Book:
         entry.not_before_ms = not_before_ms
         ready = ReadyEntry(entry.facts, entry.ring, not_before_ms)
         self.emit(Change(ChangeKind.READY, key=entry.facts.key, ready=ready))
+
+    def keep_cancel(self, key: str, keep_s: int) -> None:
+        """Remember that an unknown request is cancelled."""
+        now_ms, kept = self.clock_ms(), self._cancelled_until_ms
+        self._cancelled_until_ms = {k: at for k, at in kept.items() if at > now_ms}
+        self._cancelled_until_ms[key] = now_ms + keep_s * 1000
+
+    def is_cancelled(self, key: str) -> bool:
+        """Return whether an unknown request is cancelled."""
+        return self._cancelled_until_ms.get(key, 0) > self.clock_ms()
+
+    def drop_cancel(self, key: str) -> None:
+        """Forget it: the request is answered."""
+        self._cancelled_until_ms.pop(key, None)
 
     # -- slots --------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ def admit(book: Book, admission: Admission) -> Admitted:
 
 def _admit_new(book: Book, admission: Admission) -> Admitted:
     payload, reply = admission.payload, admission.reply
+    if not reply and book.is_cancelled(admission.facts.key):
+        return Admitted(AdmitOutcome.CANCELLED)
     if not reply and book.ready_or_rung() >= book.limits.ready_max_entries:
         return Admitted(AdmitOutcome.FULL)
     entry = Entry(admission.facts, payload, admission.payload_hash, book.clock_ms())
@@ -46,6 +48,7 @@ def _admit_new(book: Book, admission: Admission) -> Admitted:
         return Admitted(AdmitOutcome.NEW, State.READY)
     entry.state, entry.payload, entry.reply = State.DONE, b"", reply
     entry.winner = winner_of(None, reply)
+    book.drop_cancel(entry.facts.key)
     book.enter(entry)
     return Admitted(AdmitOutcome.NEW, State.DONE)
 
@@ -111,6 +114,19 @@ def count(book: Book, model: str, outcome: Outcome) -> None:
         sums.model_ms += outcome.model_ms
 
 
+def cancel(book: Book, key: str, keep_s: int) -> State | None:
+    """Mark a request, known or not."""
+    entry = book.find(key)
+    if entry and entry.state not in OPEN:
+        return entry.state
+    if entry:
+        entry.cancelled = True
+    else:
+        book.keep_cancel(key, keep_s)
+    book.emit(Change(ChangeKind.CANCELLED, key=key))
+    return entry.state if entry else None
+
+
 def running_under(book: Book, key: str, lease_id: str) -> Entry | None:
     """Return the entry if it runs under this lease."""
     entry = book.find(key)
@@ -143,4 +159,5 @@ def view(entry: Entry, now_ms: int) -> EntryView:
         lease_left_ms=entry.lease_end_ms - now_ms if running else 0,
         model=entry.model if running or entry.state is State.RUNG else "",
         overdue_ms=0 if answered else now_ms - entry.facts.deadline_ms,
+        cancelled=entry.cancelled,
     )

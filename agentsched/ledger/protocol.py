@@ -26,6 +26,7 @@ from agentsched.ledger.records import (
     PartitionView,
     ReserveOutcome,
     Snapshot,
+    State,
     StoredReply,
 )
 
@@ -41,7 +42,8 @@ class Ledger(Protocol):
         The same coordinates (source and offset) again: SAME. Other coordinates with
         the same payload hash: ATTACHED while unanswered, else REPEATED. Another
         hash: CONFLICT. FULL when `Limits.ready_max_entries` are READY or RUNG.
-        One that comes with its reply is DONE at once and is never FULL.
+        One that comes with its reply is DONE at once and is never FULL. CANCELLED when
+        somebody has cancelled it before: it is not stored, unless it comes with its reply.
         The batch is not one transaction; each request is.
         """
 
@@ -49,7 +51,7 @@ class Ledger(Protocol):
         """Forget READY entries (identity too), so that better ones find room.
 
         Returns, for each key, whether it is gone from the ready set: False when it is in
-        another state. An unknown key counts as gone.
+        another state, or cancelled. An unknown key counts as gone.
         """
 
     def reserve(  # noqa: PLR0913  (a step of the protocol; the values have no other home)
@@ -155,6 +157,15 @@ class Ledger(Protocol):
         of their sources. Repeated: True again. False: it was not DONE.
         """
 
+    def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
+        """Have an unanswered request end: its bridge answers it CANCELLED.
+
+        An entry that is not DONE yet is marked; `inspect` shows it, and `withdraw` keeps
+        it. For an unknown key the wish is kept for `keep_s` seconds: `admit` then says
+        CANCELLED. All bridges hear of it through the change log. Returns the state that
+        the entry is in; None: unknown. Repeated it changes nothing.
+        """
+
     # -- partitions ---------------------------------------------------------------
 
     def settle(self, epoch: str, source: str, offset: int) -> None:
@@ -190,6 +201,20 @@ class Ledger(Protocol):
 
     def totals(self, epoch: str) -> dict[str, ModelTotals]:
         """What every model with limits has done, by model name."""
+
+
+class VoidedLeases(Protocol):
+    """Which leases were voided by a `complete` without a lease. For one thread."""
+
+    def take(self, wait_s: float) -> str | None:
+        """Return the next lease_id, waiting up to `wait_s`; None: none came.
+
+        A hint: what was voided before the first call, or while Redis was away, is not
+        told. Raises `LedgerUnavailable`.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection; again is harmless."""
 
 
 class Membership(Protocol):

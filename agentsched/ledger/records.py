@@ -82,6 +82,8 @@ class AdmitOutcome(StrEnum):
     """The agent sent it again after the answer: `reply_at` says where the reply is."""
     CONFLICT = "conflict"
     """Another payload already has this identity."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled it before it was admitted: it has to be answered so."""
     FULL = "full"
     """The ready set has no room: try later."""
 
@@ -92,7 +94,7 @@ class Admitted:
 
     outcome: AdmitOutcome
     state: State | None = None
-    """The entry's state after the step; None for CONFLICT and FULL."""
+    """The entry's state after the step; None where nothing is stored."""
     reply_at: RecordAt | None = None
     """Only with REPEATED."""
 
@@ -186,6 +188,8 @@ class EntryView:
     """RUNG and RUNNING: where it was reserved."""
     overdue_ms: int = 0
     """How long the deadline has passed; 0 or less: not yet."""
+    cancelled: bool = False
+    """Somebody wants it to end without a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +234,8 @@ class ChangeKind(StrEnum):
     """It was reserved: it left the ready set and `slot` is in use."""
     FREED = "freed"
     """Its slot is free again."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled the request: its bridge has to answer it."""
     SETTLED = "settled"
     """The offset (`source`, `offset`) is answered."""
     ORDERS = "orders"

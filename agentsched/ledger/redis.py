@@ -35,6 +35,7 @@ from agentsched.ledger.records import (
 )
 from agentsched.ledger.redis_operations import RedisOperations
 from agentsched.ledger.scripts import translated
+from agentsched.ledger.voided import RedisVoidedLeases
 
 SOCKET_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
@@ -156,6 +157,15 @@ class RedisLedger(RedisOperations):
         facts = (int(outcome.called), int(not outcome.ok), outcome.model_ms)
         by = _by(lease_id, reply, answerer)
         return bool(self._scripts.run("complete", epoch, key, by, reply, *facts))
+
+    def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
+        """See `Ledger.cancel`."""
+        state = self._scripts.run("cancel", epoch, key, keep_s)
+        return State(state.decode()) if state else None
+
+    def voided(self) -> RedisVoidedLeases:
+        """Return what tells which leases are voided; the caller closes it."""
+        return RedisVoidedLeases(self._client, self._namespace)
 
     def reply(self, epoch: str, key: str) -> StoredReply | None:
         """See `Ledger.reply`."""

@@ -23,6 +23,7 @@ _MOVES: dict[str, dict[State | None, set[State | None]]] = {
         State.RUNG: {State.RUNG, State.DONE},
         State.RUNNING: {State.RUNNING, State.DONE},
     },
+    "cancel": {},
     "published": {State.DONE: {State.ANSWERED}},
 }
 

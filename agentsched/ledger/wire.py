@@ -115,7 +115,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
     """Read what `inspect.lua` says of one entry."""
     if not row:
         return None
-    state, ring, since_ms, lease_left_ms, pool, overdue_ms = (
+    state, ring, since_ms, lease_left_ms, pool, overdue_ms, cancelled = (
         field.decode() for field in row
     )
     return EntryView(
@@ -125,6 +125,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         lease_left_ms=int(lease_left_ms),
         model=decode_pool(pool)[0],
         overdue_ms=int(overdue_ms),
+        cancelled=cancelled == "1",
     )
 
 

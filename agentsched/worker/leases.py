@@ -126,6 +126,13 @@ class LeaseBook:
         for lease in leases:
             lease.stop(why)
 
+    def stop_lease(self, lease_id: str, why: Stop) -> None:
+        """Stop what runs under one lease; nothing when it is not held here."""
+        with self._lock:
+            lease = self._held.get(lease_id)
+        if lease is not None:
+            lease.stop(why)
+
     def stop_thread(self, thread_id: int, why: Stop) -> None:
         """Stop what one pool thread runs; nothing when it runs nothing."""
         with self._lock:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from agentsched.endings import CANCELLED
 from agentsched.ledger.records import AdmitOutcome, Admitted, State
 from agentsched.scheduling.order import CLASSES, rank
 from agentsched.scheduling.share import Moves, decide, quota
-from bridge.core import index, intake
+from bridge.core import ending, index, intake
 from bridge.core.commands import (
     Admit,
     Command,
@@ -76,6 +77,9 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
         case AdmitOutcome.FULL:
             entry.retry_ms = state.now_ms + FULL_RETRY_MS
             index.move(state, entry, Stage.WAITING)
+        case AdmitOutcome.CANCELLED:
+            index.move(state, entry, Stage.WAITING)
+            return ending.end_waiting(state, [entry], CANCELLED)
         case AdmitOutcome.CONFLICT:
             index.move(state, entry, Stage.REPEATING)
             dead_letter = intake.conflict(entry.record)

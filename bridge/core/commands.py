@@ -128,6 +128,17 @@ class SendRepeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Mark a request as cancelled, settle the record that said so -> OffsetSettled."""
+
+    key: str
+    keep_s: int
+    """How long the wish is kept for a request that is not known yet."""
+    source: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Commit a watermark -> Committed."""
 
@@ -189,6 +200,7 @@ Command = (
     | Answer
     | Deliver
     | SendRepeat
+    | Cancel
     | Commit
     | ForgetDone
     | Pause

@@ -1,4 +1,4 @@
-"""Ends requests without a call: what is overdue, wherever it waits.
+"""Ends requests without a call: what is overdue or cancelled, wherever it waits.
 
 What the ledger knows is answered there; what is only in Kafka is admitted together with
 its answer, so that its identity is checked like any other.
@@ -6,7 +6,7 @@ its answer, so that its identity is checked like any other.
 
 from dataclasses import replace
 
-from agentsched.endings import OVERDUE
+from agentsched.endings import CANCELLED, OVERDUE
 from agentsched.ledger.records import Admission, EntryView, State
 from agentsched.types import ReplyError
 from bridge.core import index, intake
@@ -19,7 +19,7 @@ BATCH = 200
 """Overdue requests in one tick: one round trip each for what waits and what runs."""
 WORKER_FIRST_MS = 5_000
 """A worker ends its own call at the deadline; a bridge steps in so much later."""
-WAITS = (State.READY, State.RUNG)
+OPEN = (State.READY, State.RUNG, State.RUNNING)
 
 
 def duties(state: BridgeState) -> list[Command]:
@@ -44,6 +44,16 @@ def duties(state: BridgeState) -> list[Command]:
     return [*commands, *end_waiting(state, waiting, OVERDUE)]
 
 
+def on_cancelled(state: BridgeState, key: str) -> list[Command]:
+    """Somebody cancelled a request: answer it, if it is one of ours."""
+    entries = state.by_key.get(key, [])
+    waiting = [entry for entry in entries if entry.stage is Stage.WAITING]
+    commands = end_waiting(state, waiting, CANCELLED)
+    if any(entry.stage in (Stage.READY, Stage.IN_FLIGHT) for entry in entries):
+        commands.append(Inspect((key,)))
+    return commands
+
+
 def end_waiting(
     state: BridgeState, entries: list[Indexed], error: ReplyError
 ) -> list[Command]:
@@ -61,11 +71,12 @@ def end_waiting(
 
 def ending_of(view: EntryView) -> ReplyError | None:
     """Return why an entry of the ledger has to end now; None when it may go on."""
-    patience_ms = 0 if view.state in WAITS else WORKER_FIRST_MS
-    running = view.state is State.RUNNING
-    if (view.state in WAITS or running) and view.overdue_ms > patience_ms:
-        return OVERDUE
-    return None
+    if view.state not in OPEN:
+        return None
+    if view.cancelled:
+        return CANCELLED
+    patience_ms = WORKER_FIRST_MS if view.state is State.RUNNING else 0
+    return OVERDUE if view.overdue_ms > patience_ms else None
 
 
 def end_known(entry: Indexed, error: ReplyError) -> list[Command]:

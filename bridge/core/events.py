@@ -18,8 +18,11 @@ from agentsched.ledger.records import (
     Snapshot,
 )
 from agentsched.ledger.reports import Question
-from bridge.core.commands import Deliver, Reserve, SendRepeat
+from bridge.core.commands import Cancel, Deliver, Reserve, SendRepeat
 from bridge.core.rules import Rules
+
+Settling = Deliver | SendRepeat | Cancel
+"""Commands that settle an offset by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class OrdersSeen:
 
 @dataclass(frozen=True, slots=True)
 class OffsetSettled:
-    """A dead letter, refusal or repeated reply of ours is in Kafka and in the bitmap."""
+    """What settles an offset is done: a dead letter or reply is in Kafka, say."""
 
     source: str
     offset: int
@@ -144,7 +147,7 @@ class OffsetSettled:
 class SettleFailed:
     """It could not be delivered; it has to be tried again."""
 
-    command: Deliver | SendRepeat
+    command: Settling
 
 
 @dataclass(frozen=True, slots=True)

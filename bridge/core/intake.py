@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from agentsched.codec import (
     Identity,
     dead_letter_record,
+    decode_cancel,
     decode_message,
     decode_request,
     failed_reply,
     hash_value,
+    is_cancel,
     reply_record,
 )
 from agentsched.endings import REPLY_EXPIRED
@@ -31,13 +33,23 @@ class Refused:
     """What it is, where it has an identity: an earlier owner may have admitted it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """The record cancels a request."""
+
+    key: str
+
+
 class _Refusal(Exception):  # noqa: N818  (control flow within this module)
     def __init__(self, code: ErrorCode, detail: str) -> None:
         super().__init__(detail)
         self.code, self.detail = code, detail
 
 
-def classify(record: InboundRecord, source: str, rules: Rules) -> Admission | Refused:
+Verdict = Admission | Refused | Cancellation
+
+
+def classify(record: InboundRecord, source: str, rules: Rules) -> Verdict:
     """Decide what a record is.
 
     Args:
@@ -45,10 +57,11 @@ def classify(record: InboundRecord, source: str, rules: Rules) -> Admission | Re
         source: the ledger's name of its partition.
         rules: models, agents, limits.
     """
+    max_bytes = rules.settings.limits.request_max_bytes
     try:
-        message, identity = decode_request(
-            record, rules.settings.limits.request_max_bytes
-        )
+        if is_cancel(record):
+            return Cancellation(decode_cancel(record, max_bytes).key)
+        message, identity = decode_request(record, max_bytes)
     except CodecError as error:
         return Refused(dead_letter_record(record, error.code, error.detail))
     facts = _facts(record, source, message, identity, rules)

@@ -3,7 +3,14 @@
 from agentsched.kafka_records import InboundRecord, Partition
 from agentsched.ledger.records import Admission
 from bridge.core import index
-from bridge.core.commands import Command, Commit, Deliver, ForgetDone, LoadPartition
+from bridge.core.commands import (
+    Cancel,
+    Command,
+    Commit,
+    Deliver,
+    ForgetDone,
+    LoadPartition,
+)
 from bridge.core.events import (
     Assigned,
     Committed,
@@ -11,7 +18,7 @@ from bridge.core.events import (
     Read,
     SettleFailed,
 )
-from bridge.core.intake import Refused, classify
+from bridge.core.intake import Cancellation, Refused, classify
 from bridge.core.state import BridgeState, Indexed, PartitionIndex, Stage, due
 from bridge.core.tracker import OffsetTracker
 
@@ -68,13 +75,17 @@ def on_read(state: BridgeState, event: Read) -> list[Command]:
         verdict = classify(record, partition.source, state.rules)
         if isinstance(verdict, Admission):
             _index(state, partition, record, verdict)
+        elif isinstance(verdict, Cancellation):
+            keep_s = state.rules.settings.limits.horizon_s
+            place = (partition.source, record.offset)
+            commands.append(Cancel(verdict.key, keep_s, *place))
         else:
             commands += _refuse(state, partition, verdict, record)
     return commands
 
 
 def on_settle_failed(state: BridgeState, event: SettleFailed) -> list[Command]:
-    """Keep what Kafka did not acknowledge, to send it again in a while.
+    """Keep what was not done, to try it again in a while.
 
     A draining bridge does not: the offset is not committed, so it is read again.
     """

@@ -15,7 +15,7 @@ from agentsched.ledger.records import Admission, PartitionView
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.order import RankedQueue
-from bridge.core.commands import Deliver, SendRepeat
+from bridge.core.commands import Cancel, Deliver, SendRepeat
 from bridge.core.intake import Refused
 from bridge.core.rules import Rules
 from bridge.core.tracker import OffsetTracker
@@ -136,8 +136,8 @@ class BridgeState:
     leading: bool = False
     live_slots: dict[str, int] = field(default_factory=dict)
     lead: Lead = field(default_factory=Lead)
-    undelivered: list[Deliver | SendRepeat] = field(default_factory=list)
-    """What Kafka did not take; it is sent again in a while."""
+    undelivered: list[Deliver | SendRepeat | Cancel] = field(default_factory=list)
+    """What did not get done; it is tried again in a while."""
     draining: bool = False
     last_ms: dict[str, int] = field(default_factory=dict)
     """When each periodic duty was done last."""

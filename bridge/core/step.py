@@ -138,6 +138,9 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
         if change.kind is ChangeKind.SETTLED:
             index.settle(state, change.source, change.offset)
             continue
+        if change.kind is ChangeKind.CANCELLED:
+            commands += ending.on_cancelled(state, change.key)
+            continue
         stage = _STAGE_AFTER.get(change.kind)
         for entry in state.by_key.get(change.key, ()) if stage else ():
             if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):

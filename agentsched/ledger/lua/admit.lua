@@ -28,9 +28,11 @@ end
 
 -- It comes with its answer: it takes no room in the ready set.
 if reply ~= '' then
+  redis.call('DEL', cancel_key(key))
   redis.call('HSET', entry_key(key), 'reply', reply, 'winner', by, 'lease', '')
   return add('done')
 end
+if redis.call('EXISTS', cancel_key(key)) == 1 then return {'cancelled'} end
 -- READY and RUNG: the slots that no lease ends are those of RUNG.
 local used = redis.call('HLEN', READY) + redis.call('ZCOUNT', INFLIGHT, '+inf', '+inf')
 if used >= limit('ready_max_entries', 2000) then return {'full'} end

@@ -16,11 +16,17 @@ local function entry_key(key) return ROOT .. 'req:' .. key end
 local function attached_key(key) return ROOT .. 'attached:' .. key end
 local function pool_key(pool) return ROOT .. 'inflight:' .. pool end
 local function live_key(source) return ROOT .. 'live:' .. source end
+local function cancel_key(key) return ROOT .. 'cancel:' .. key end
 local function totals_key(model) return ROOT .. 'totals:' .. model end
 -- Not below the epoch: an answer in Kafka stays an answer.
 local BLOCK = 65536
 local function blocks_key(source) return P .. ':done:' .. source .. ':blocks' end
 local function block_key(source, block) return P .. ':done:' .. source .. ':' .. block end
+
+-- Before a reply is stored.
+local function is_open(state)
+  return state == 'ready' or state == 'rung' or state == 'running'
+end
 
 local function fields(key, ...) return redis.call('HMGET', entry_key(key), ...) end
 

@@ -1,13 +1,21 @@
-"""What is overdue is answered, wherever it waits, and only then."""
+"""What is overdue or cancelled is answered, wherever it waits, and only that."""
 
 import json
 
 import pytest
 
-from agentsched.ledger.records import AdmitOutcome, EntryView, State
+from agentsched.codec import Identity
+from agentsched.ledger.records import (
+    AdmitOutcome,
+    Change,
+    ChangeKind,
+    EntryView,
+    State,
+)
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.ending import RECHECK_MS, WORKER_FIRST_MS, ending_of
+from tests.support.requests import record
 from tests.unit.bridge.driver import Driver
 
 TTL_S = 10
@@ -127,3 +135,61 @@ def test_an_overdue_entry_is_answered_and_not_rung_again(ready):
     ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
     (answer,) = ready.said
     assert code_of(answer.value) == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("state", [State.READY, State.RUNG, State.RUNNING])
+def test_what_is_cancelled_ends_at_once(state):
+    assert ending_of(EntryView(state, 1, 0, cancelled=True)).code == "CANCELLED"
+
+
+def heard_of_cancel(driver):
+    (key,) = driver.state.by_key
+    change = Change(ChangeKind.CANCELLED, at="5-0", key=key)
+    driver.feed(ev.Changed((change,), driver.now_ms))
+    return key
+
+
+def test_a_cancelled_request_that_is_in_kafka_only_is_answered(waiting):
+    heard_of_cancel(waiting)
+    (admit,) = waiting.of(do.Admit)
+    assert code_of(admit.admissions[0].reply) == "CANCELLED"
+
+
+def test_a_cancelled_request_of_the_ledger_is_looked_at(ready):
+    key = heard_of_cancel(ready)
+    assert ready.said == [do.Inspect((key,))]
+
+
+def test_a_cancel_of_somebody_elses_request_concerns_us_not(ready):
+    change = Change(ChangeKind.CANCELLED, at="5-0", key="f" * 32)
+    assert ready.feed(ev.Changed((change,), ready.now_ms)) == []
+
+
+def test_a_request_that_was_cancelled_before_it_was_read_is_answered():
+    driver = Driver()
+    driver.own()
+    driver.read(0)
+    driver.admitted(AdmitOutcome.CANCELLED, state=None)
+    (admit,) = driver.of(do.Admit)
+    assert code_of(admit.admissions[0].reply) == "CANCELLED"
+
+
+def test_a_cancel_record_marks_and_settles_its_own_offset():
+    driver = Driver()
+    driver.own()
+    one = record(0, {"correlation_id": "c"}, headers={"kind": "cancel"})
+    (command,) = driver.feed(ev.Read((one,), driver.now_ms))
+    assert (command.key, command.offset) == (Identity("default", "c").key, 0)
+    assert driver.watermark() == 0
+    driver.feed(ev.OffsetSettled(command.source, command.offset))
+    assert driver.watermark() == 1
+
+
+def test_a_cancel_that_did_not_get_through_is_tried_again():
+    driver = Driver()
+    driver.own()
+    one = record(0, {"correlation_id": "c"}, headers={"kind": "cancel"})
+    (command,) = driver.feed(ev.Read((one,), driver.now_ms))
+    driver.feed(ev.SettleFailed(command))
+    driver.tick(1_000)
+    assert driver.of(do.Cancel) == [command]

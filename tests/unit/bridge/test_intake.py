@@ -1,12 +1,14 @@
 """What becomes of one record."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from agentsched.codec import Identity
 from agentsched.config.settings import Settings
 from agentsched.ledger.records import Admission
-from bridge.core.intake import Refused, classify
+from bridge.core.intake import Cancellation, Refused, classify
 from bridge.core.rules import Rules
 from tests.support.requests import ARRIVAL_MS, record, settings
 
@@ -173,6 +175,19 @@ def test_json_that_others_could_not_read_is_a_dead_letter(body):
 
 
 def test_a_cancel_record_is_not_taken_for_a_request():
-    rules = Rules(settings())
     cancel = record(0, {"correlation_id": "c"}, headers={"kind": "cancel"})
-    assert classify(cancel, "s", rules).record.headers["reason"] == "MALFORMED"
+    verdict = classify(cancel, "s", Rules(settings()))
+    assert verdict == Cancellation(Identity("default", "c").key)
+
+
+def test_a_cancel_record_may_have_its_identity_in_headers_only():
+    headers = {"kind": "cancel", "correlation_id": "c", "agent_id": "a"}
+    cancel = replace(record(0, {}), value=None, headers=headers)
+    verdict = classify(cancel, "s", Rules(settings()))
+    assert verdict == Cancellation(Identity("a", "c").key)
+
+
+def test_a_cancel_record_of_nobody_is_a_dead_letter():
+    cancel = replace(record(0, {}), value=None, headers={"kind": "cancel"})
+    verdict = classify(cancel, "s", Rules(settings()))
+    assert verdict.record.headers["reason"] == "MISSING_IDENTITY"

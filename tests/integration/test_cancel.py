@@ -1,0 +1,91 @@
+"""A request is cancelled wherever it is: one reply CANCELLED, and no call goes on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentsched.codec import Identity, cancel_record
+from agentsched.embedded.services import environment
+from tests.support.model_server import ModelServer
+from tests.support.system import System
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
+
+LONG_S = 40.0
+
+
+def run_cancel(system, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "agentsched", "cancel", *arguments],
+        env=environment(
+            os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            system.root / "agentsched.yaml",
+            {},
+        ),
+        cwd=system.root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=40,
+    )
+
+
+def cancel(system, correlation_id, cls="high", agent_id="default"):
+    record = cancel_record(Identity(agent_id, correlation_id), system.topics[cls])
+    system.producer.send(record).result(20)
+
+
+def test_it_is_cancelled_in_flight_ready_indexed_and_unread(tmp_path, kafka):
+    few = {"limits": {"ready_max_entries": 2}}
+    with (
+        ModelServer(delay_s=lambda asked: LONG_S) as server,
+        System(tmp_path, kafka, server, {"m": 1}, config=few) as system,
+    ):
+        system.start()
+        (running,) = system.send("high", 1)
+        eventually(lambda: server.in_flight("m") == 1, timeout_s=20)
+        waiting = system.send("medium", 5)  # two in the ready set, three indexed
+        unread = "not-sent-yet"
+        cancel(system, unread)
+        cancel(system, waiting[4], agent_id="somebody-else")
+        for one in waiting[:4]:
+            cancel(system, one)
+        sent = system.producer.produce(
+            {"correlation_id": unread, "content": unread}, system.topics["low"]
+        )
+        sent.result(20)
+        done = run_cancel(system, running, "--topic", system.topics["low"])
+        assert done.returncode == 0, done.stderr
+        assert running not in done.stderr
+
+        ended = {running, unread, *waiting[:4]}
+        replies = system.replies.wait_for(ended, 30)
+        assert {reply["error"]["code"] for reply in replies.values()} == {"CANCELLED"}
+        # The slot of the call that was broken off is free: the last one starts.
+        eventually(
+            lambda: [call.prompt for call in server.calls] == [running, waiting[4]],
+            timeout_s=20,
+        )
+        assert server.calls[0].ended_s - server.calls[0].started_s < LONG_S
+        assert server.in_flight("m") == 1
+        cancel(system, waiting[4])
+        system.replies.wait_for({waiting[4]}, 20)
+        assert set(system.replies.counts().values()) == {1}
+
+
+def test_a_topic_that_no_bridge_reads_is_refused(tmp_path):
+    (tmp_path / "agentsched.yaml").write_text("{}")
+    done = subprocess.run(
+        [sys.executable, "-m", "agentsched", "cancel", "x", "--topic", "nowhere"],
+        env=environment(os.environ, tmp_path / "agentsched.yaml", {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=40,
+    )
+    assert done.returncode == 1
+    assert "no bridge reads 'nowhere'" in done.stderr
