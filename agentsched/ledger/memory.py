@@ -4,13 +4,14 @@ Given the same clock and the same calls it does the same; nothing in it is rando
 It passes the contract tests of the ledger on Redis.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agentsched.errors import EpochChanged
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import memory_steps as steps
+from agentsched.ledger.done_offsets import BLOCK_OFFSETS, runs_of, within
 from agentsched.ledger.memory_book import Book, Sums
 from agentsched.ledger.memory_operations import MemoryOperations
 from agentsched.ledger.records import (
@@ -32,7 +33,6 @@ from agentsched.ledger.records import (
     StoredReply,
 )
 from agentsched.ledger.voided import MemoryVoidedLeases
-from agentsched.ledger.wire import BLOCK_OFFSETS
 
 
 class MemoryLedger(MemoryOperations):
@@ -270,14 +270,20 @@ class MemoryLedger(MemoryOperations):
         with self._step(epoch) as book:
             self._mark_done(book, "", source, offset)
 
+    def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
+        """See `Ledger.restore_done`."""
+        with self._step(epoch):
+            for run in runs:
+                self._done.setdefault(source, set()).update(run)
+
     def partition(
         self, epoch: str, source: str, watermark: int, end: int
     ) -> PartitionView:
         """See `Ledger.partition`."""
         with self._step(epoch) as book:
-            done = self._done.get(source, set())
+            done = runs_of(sorted(self._done.get(source, ())))
             return PartitionView(
-                frozenset(offset for offset in done if watermark <= offset < end),
+                tuple(within(done, watermark, end)),
                 {
                     offset: key
                     for (where, offset), key in book.live.items()

@@ -9,7 +9,7 @@ does not allow is a no-op that says so in its answer.
 All methods block for one round trip, and are safe to call from several threads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from agentsched.kafka_records import RecordAt
@@ -170,6 +170,9 @@ class Ledger(Protocol):
 
     def settle(self, epoch: str, source: str, offset: int) -> None:
         """Mark an offset as done that has no entry: a dead letter, a refusal."""
+
+    def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
+        """Mark offsets as done that a bridge knows to be answered, after a loss."""
 
     def partition(
         self, epoch: str, source: str, watermark: int, end: int

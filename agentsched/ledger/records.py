@@ -275,8 +275,8 @@ class Limits:
 class PartitionView:
     """What the ledger knows of one partition, for the bridge that takes it over."""
 
-    done: frozenset[int]
-    """Answered offsets at or above the watermark asked for."""
+    done: tuple[range, ...]
+    """Runs of answered offsets at or above the watermark asked for, in order."""
     live: dict[int, str]
     """offset -> request key of what is admitted and unanswered."""
 

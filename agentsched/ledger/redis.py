@@ -4,7 +4,7 @@ It turns values into arguments and answers into values; what a step does is deci
 in `lua/` alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import redis
@@ -15,6 +15,7 @@ from agentsched.codec import hash_value
 from agentsched.config.settings import Settings
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import wire
+from agentsched.ledger.done_offsets import decode_blocks, encode_blocks, within
 from agentsched.ledger.records import (
     Admission,
     AdmitOutcome,
@@ -186,14 +187,15 @@ class RedisLedger(RedisOperations):
     ) -> PartitionView:
         """See `Ledger.partition`."""
         members, blocks = self._scripts.run("partition", epoch, source, watermark, end)
-        done = frozenset(
-            offset
-            for block, bitmap in zip(blocks[::2], blocks[1::2], strict=True)
-            for offset in wire.decode_bits(int(block), bitmap)
-            if watermark <= offset < end
-        )
+        bitmaps = zip(map(int, blocks[::2]), blocks[1::2], strict=True)
+        done = within(decode_blocks(bitmaps), watermark, end)
         pairs = (member.decode().split(" ", 1) for member in members)
-        return PartitionView(done, {int(offset): key for offset, key in pairs})
+        return PartitionView(tuple(done), {int(offset): key for offset, key in pairs})
+
+    def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
+        """See `Ledger.restore_done`."""
+        rows = [(source, *block) for block in encode_blocks(runs).items()]
+        self._scripts.run_each("restore_done", epoch, rows)
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """See `Ledger.forget_done`."""

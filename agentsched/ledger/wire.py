@@ -5,7 +5,7 @@ through as they are.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from agentsched.errors import LedgerError
 from agentsched.kafka_records import RecordAt
@@ -19,13 +19,6 @@ from agentsched.ledger.records import (
     RequestFacts,
     Slot,
     State,
-)
-
-BLOCK_OFFSETS = 65_536
-"""Offsets in one bitmap string; `entries.lua` has the same number."""
-
-_BITS = tuple(
-    tuple(bit for bit in range(8) if byte & (0x80 >> bit)) for byte in range(256)
 )
 
 
@@ -139,12 +132,3 @@ def encode_limits(limits: Limits) -> list[str | int]:
     for (model, endpoint), capacity in limits.capacity.items():
         flat += [f"capacity:{encode_pool(model, endpoint)}", capacity]
     return flat
-
-
-def decode_bits(block: int, bitmap: bytes) -> Iterator[int]:
-    """Yield the offsets that are set in one bitmap block."""
-    first = block * BLOCK_OFFSETS
-    for index, byte in enumerate(bitmap):
-        if byte:
-            for bit in _BITS[byte]:
-                yield first + index * 8 + bit

@@ -4,6 +4,8 @@ Every change of a stage goes through `move`, so that queues and counts cannot
 disagree.
 """
 
+from collections.abc import Iterable
+
 from agentsched.scheduling.order import RankedQueue, rank
 from bridge.core.state import (
     BridgeState,
@@ -50,12 +52,18 @@ def watch_deadline(state: BridgeState, entry: Indexed, at_ms: int) -> None:
 def settle(state: BridgeState, source: str, offset: int) -> None:
     """Note an offset as answered and forget its request."""
     partition = state.partitions.get(source)
-    if partition is None or not partition.tracker.done(offset):
-        return
-    entry = partition.entries.pop(offset, None)
-    if entry is not None:
-        partition.size_bytes -= entry.size_bytes
-        _forget(state, entry)
+    if partition is not None and partition.tracker.done(offset):
+        _drop(state, partition, offset)
+
+
+def answered(
+    state: BridgeState, partition: PartitionIndex, runs: Iterable[range]
+) -> None:
+    """Note offsets as answered, read or not, and forget their requests."""
+    partition.tracker.answered(runs)
+    for offset in [*partition.entries]:
+        if not partition.tracker.is_open(offset):
+            _drop(state, partition, offset)
 
 
 def drop_partition(state: BridgeState, source: str) -> None:
@@ -64,6 +72,13 @@ def drop_partition(state: BridgeState, source: str) -> None:
     if partition is None:
         return
     for entry in partition.entries.values():
+        _forget(state, entry)
+
+
+def _drop(state: BridgeState, partition: PartitionIndex, offset: int) -> None:
+    entry = partition.entries.pop(offset, None)
+    if entry is not None:
+        partition.size_bytes -= entry.size_bytes
         _forget(state, entry)
 
 

@@ -1,6 +1,7 @@
 """Partitions come and go, records are read, watermarks are committed."""
 
 from agentsched.kafka_records import InboundRecord, Partition
+from agentsched.ledger.done_offsets import BLOCK_OFFSETS
 from agentsched.ledger.records import Admission
 from bridge.core import index
 from bridge.core.commands import (
@@ -25,8 +26,6 @@ from bridge.core.tracker import OffsetTracker
 COMMIT_MS = 500
 LOAD_RETRY_MS = 1_000
 DELIVER_RETRY_MS = 1_000
-BITMAP_BLOCK_OFFSETS = 65_536
-"""Offsets in one block of the done bitmap (design, 3.1)."""
 
 
 def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
@@ -48,15 +47,14 @@ def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
     if partition is None or partition.view is not None:
         return []
     partition.view = event.view
-    for offset in event.view.done:
-        index.settle(state, event.source, offset)
+    index.answered(state, partition, event.view.done)
     for entry in list(partition.entries.values()):
         _adopt(state, partition, entry)
     held, partition.held = partition.held, []
     return [
         command
         for record, refused in held
-        if record.offset not in event.view.done
+        if partition.tracker.is_open(record.offset)
         for command in _refuse(state, partition, refused, record)
     ]
 
@@ -68,9 +66,6 @@ def on_read(state: BridgeState, event: Read) -> list[Command]:
     for record in event.records:
         partition = by_partition.get(Partition(record.topic, record.partition))
         if partition is None or not partition.tracker.read(record.offset):
-            continue
-        if partition.view is not None and record.offset in partition.view.done:
-            partition.tracker.done(record.offset)
             continue
         verdict = classify(record, partition.source, state.rules)
         if isinstance(verdict, Admission):
@@ -126,7 +121,7 @@ def on_committed(state: BridgeState, event: Committed) -> list[Command]:
     for partition in state.partitions.values():
         if partition.partition != event.partition:
             continue
-        block = event.offset // BITMAP_BLOCK_OFFSETS
+        block = event.offset // BLOCK_OFFSETS
         if block > partition.forgotten_block:
             partition.forgotten_block = block
             return [ForgetDone(partition.source, event.offset)]

@@ -1,53 +1,96 @@
 """Which offsets of one partition are answered, and what may be committed."""
 
-from collections import deque
-
-COMPACT_OVER = 1024
-"""Done offsets that may stay behind an open one, beside as many as are open."""
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 
 
 class OffsetTracker:
-    """Offsets that were read and are not yet done; offsets may have gaps.
+    """Answered offsets as runs, so that its size is that of the holes between them.
 
-    The watermark is the lowest of them, or, when there is none, the offset after
-    the last that was read: everything below it is answered.
+    The watermark is the lowest offset that is not answered: an open one, or, when
+    there is none, the next to be read. Offsets may have gaps (compaction, markers and
+    aborted records of transactions): what was jumped over counts as answered.
     """
 
     def __init__(self, start: int) -> None:
-        self._next = start
-        self._open: set[int] = set()
-        self._order: deque[int] = deque()
+        self._watermark = self._next = start
+        # Runs of answered offsets above the watermark: sorted, never touching.
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        self._open = 0
 
     def read(self, offset: int) -> bool:
-        """Note an offset that was read; False when it had been read before."""
+        """Note an offset that was read; False when it was before, or is answered."""
         if offset < self._next:
             return False
-        self._next = offset + 1
-        self._open.add(offset)
-        self._order.append(offset)
+        if offset > self._next:
+            self.answered([range(self._next, offset)])
+        self._next = max(self._next, offset + 1)
+        if self._is_answered(offset):
+            return False
+        self._open += 1
         return True
 
     def done(self, offset: int) -> bool:
         """Note an offset as answered; False when it was not open."""
-        if offset not in self._open:
+        if not self.is_open(offset):
             return False
-        self._open.remove(offset)
-        if len(self._order) > 2 * len(self._open) + COMPACT_OVER:
-            self._order = deque(o for o in self._order if o in self._open)
+        self._add(offset, offset + 1)
         return True
+
+    def answered(self, runs: Iterable[range]) -> None:
+        """Note offsets as answered, whether they were read or not."""
+        for run in runs:
+            start = max(run.start, self._watermark)
+            if start < run.stop:
+                self._add(start, run.stop)
+
+    def is_open(self, offset: int) -> bool:
+        """Return whether an offset was read and is not answered."""
+        return offset < self._next and not self._is_answered(offset)
 
     @property
     def watermark(self) -> int:
-        """The offset that may be committed."""
-        while self._order and self._order[0] not in self._open:
-            self._order.popleft()
-        return self._order[0] if self._order else self._next
+        """The offset that may be committed: all below it are answered."""
+        return self._watermark
 
     @property
     def next_offset(self) -> int:
-        """The offset after the last that was read."""
+        """The offset after the last that was read or is known to need no reading."""
         return self._next
+
+    @property
+    def runs(self) -> list[range]:
+        """The answered offsets above the watermark, in order."""
+        return list(map(range, self._starts, self._stops))
 
     def __len__(self) -> int:
         """Return how many offsets are open."""
-        return len(self._open)
+        return self._open
+
+    def _is_answered(self, offset: int) -> bool:
+        if offset < self._watermark:
+            return True
+        at = bisect_right(self._starts, offset) - 1
+        return at >= 0 and offset < self._stops[at]
+
+    def _add(self, start: int, stop: int) -> None:
+        """Join a run to those that it overlaps or touches."""
+        first = bisect_left(self._stops, start)
+        last = bisect_right(self._starts, stop)
+        joined = list(
+            zip(self._starts[first:last], self._stops[first:last], strict=True)
+        )
+        known = sum(self._read_in(max(a, start), min(b, stop)) for a, b in joined)
+        self._open -= self._read_in(start, stop) - known
+        if joined:
+            start, stop = min(start, joined[0][0]), max(stop, joined[-1][1])
+        self._starts[first:last] = [start]
+        self._stops[first:last] = [stop]
+        if self._starts[0] <= self._watermark:
+            del self._starts[0]
+            self._watermark = self._stops.pop(0)
+            self._next = max(self._next, self._watermark)
+
+    def _read_in(self, start: int, stop: int) -> int:
+        return max(0, min(stop, self._next) - start)

@@ -71,8 +71,8 @@ def test_one_reply_settles_every_attached_offset(world: World):
     world.admit(world.admission(key=key, offset=3, source=OTHER))
     world.complete(key)
     world.publish(key)
-    assert world.ledger.partition(world.epoch, SOURCE, 0, 100).done == {10, 12}
-    assert world.ledger.partition(world.epoch, OTHER, 0, 100).done == {3}
+    assert world.done_offsets() == {10, 12}
+    assert world.done_offsets(OTHER) == {3}
 
 
 def test_a_request_sent_again_after_the_answer_learns_where_the_reply_is(world: World):
@@ -174,7 +174,7 @@ def test_a_withdrawn_request_is_forgotten_with_its_identity(world: World):
 
 def test_a_withdrawn_offset_is_not_done(world: World):
     world.ledger.withdraw(world.epoch, [world.ready()])
-    assert world.ledger.partition(world.epoch, SOURCE, 0, 100).done == frozenset()
+    assert world.done_offsets() == set()
 
 
 def test_withdraw_says_of_each_key_whether_it_is_gone(world: World):
@@ -229,11 +229,7 @@ def test_published_it_settles_its_offset(world: World):
     admission = _with_its_reply(world)
     world.admit(admission)
     assert world.publish(admission.facts.key)
-    facts = admission.facts
-    view = world.ledger.partition(
-        world.epoch, facts.source, facts.offset, facts.offset + 1
-    )
-    assert view.done == {facts.offset}
+    assert admission.facts.offset in world.done_offsets()
 
 
 def test_a_request_that_runs_is_not_ended_by_it(world: World):

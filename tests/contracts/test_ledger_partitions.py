@@ -2,14 +2,14 @@
 
 import pytest
 
-from agentsched.ledger.wire import BLOCK_OFFSETS
+from agentsched.ledger.done_offsets import BLOCK_OFFSETS
 from tests.support.ledgers import SOURCE, World
 
 END = 10 * BLOCK_OFFSETS
 
 
-def _done(world: World, watermark: int = 0, end: int = END) -> frozenset[int]:
-    return world.ledger.partition(world.epoch, SOURCE, watermark, end).done
+def _done(world: World, watermark: int = 0, end: int = END) -> set[int]:
+    return world.done_offsets(SOURCE, watermark, end)
 
 
 def _live(world: World, watermark: int = 0, end: int = END) -> dict[int, str]:
@@ -20,7 +20,7 @@ def _live(world: World, watermark: int = 0, end: int = END) -> dict[int, str]:
 def test_an_admitted_offset_is_live_until_it_is_answered(world: World, way: str):
     key = getattr(world, way)(offset=41)
     assert _live(world) == {41: key}
-    assert _done(world) == frozenset()
+    assert _done(world) == set()
 
 
 def test_an_answered_offset_is_done_and_no_longer_live(world: World):
@@ -49,7 +49,7 @@ def test_a_settled_offset_is_done_without_an_entry(world: World):
 def test_sources_do_not_mix(world: World):
     world.ledger.settle(world.epoch, "high_priority:T2:0", 7)
     world.ready(source="high_priority:T1:1", offset=8)
-    assert (_live(world), _done(world)) == ({}, frozenset())
+    assert (_live(world), _done(world)) == ({}, set())
 
 
 def test_a_partition_is_read_from_the_watermark_to_before_the_end(world: World):
@@ -93,3 +93,18 @@ def test_forgetting_one_source_keeps_another(world: World):
     world.ledger.settle(world.epoch, SOURCE, 3)
     world.ledger.forget_done(world.epoch, "high_priority:T2:0", BLOCK_OFFSETS)
     assert _done(world) == {3}
+
+
+def test_restored_offsets_are_done_beside_those_that_were(world: World):
+    world.ledger.settle(world.epoch, SOURCE, 7)
+    runs = [range(3), range(6, 20), range(BLOCK_OFFSETS - 2, 2 * BLOCK_OFFSETS + 1)]
+    world.ledger.restore_done(world.epoch, SOURCE, runs)
+    assert _done(world) == {offset for run in runs for offset in run}
+    assert _done(world, 2 * BLOCK_OFFSETS) == {2 * BLOCK_OFFSETS}
+
+
+def test_answered_offsets_that_follow_each_other_are_one_run(world: World):
+    for offset in (3, 5, 4, BLOCK_OFFSETS, BLOCK_OFFSETS - 1):
+        world.ledger.settle(world.epoch, SOURCE, offset)
+    view = world.ledger.partition(world.epoch, SOURCE, 0, END)
+    assert view.done == (range(3, 6), range(BLOCK_OFFSETS - 1, BLOCK_OFFSETS + 1))

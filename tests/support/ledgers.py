@@ -175,6 +175,12 @@ class World:
         assert self.publish(key)
         return key
 
+    def done_offsets(
+        self, source: str = SOURCE, watermark: int = 0, end: int = 1_000_000
+    ) -> set[int]:
+        view = self.ledger.partition(self.epoch, source, watermark, end)
+        return {offset for run in view.done for offset in run}
+
     def unknown(self) -> str:
         return uuid4().hex
 

@@ -63,8 +63,3 @@ def test_different_pools_have_different_names():
 def test_a_place_in_kafka_comes_back_as_it_was():
     at = RecordAt("results.v2", 12, 2**40)
     assert wire.decode_record_at(wire.encode_record_at(at).encode()) == at
-
-
-def test_bits_are_offsets_with_the_first_in_the_highest_bit():
-    found = list(wire.decode_bits(2, b"\x81\x00\x40"))
-    assert found == [131_072 + offset for offset in (0, 7, 17)]

@@ -2,6 +2,7 @@
 
 from agentsched.kafka_records import Partition
 from agentsched.ledger.controls import Controls
+from agentsched.ledger.done_offsets import runs_of
 from agentsched.ledger.records import AdmitOutcome, Admitted, PartitionView, State
 from bridge.core import commands as do
 from bridge.core import events as ev
@@ -38,7 +39,7 @@ class Driver:
         self, start=0, end=0, done=(), live=None, source=SOURCE, partition=PARTITION
     ):
         self.feed(ev.Assigned(partition, source, start, end))
-        view = PartitionView(frozenset(done), live or {})
+        view = PartitionView(tuple(runs_of(sorted(done))), live or {})
         return self.feed(ev.PartitionLoaded(source, view))
 
     def read(self, *offsets, **body):
