@@ -1,5 +1,7 @@
 """The bridge's composition root: the only place that builds its adapters."""
 
+import os
+import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -31,6 +33,11 @@ def steady_clock() -> Callable[[], int]:
     """
     offset_ns = time.time_ns() - time.monotonic_ns()
     return lambda: (time.monotonic_ns() + offset_ns) // 1_000_000
+
+
+def _bridge_id() -> str:
+    """Name this process as `HOST/PID/RANDOM`, unlike any other that runs or ran."""
+    return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
 
 
 def check(settings: Settings) -> None:
@@ -80,7 +87,7 @@ def build_daemon(settings: Settings) -> Daemon:
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
         now_ms=now_ms,
     )
-    effects = Effects(outside, rules, bridge_id=uuid.uuid4().hex, inbox=inbox.put)
+    effects = Effects(outside, rules, bridge_id=_bridge_id(), inbox=inbox.put)
     return Daemon(
         rules=rules,
         effects=effects,

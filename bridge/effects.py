@@ -35,6 +35,8 @@ log = logging.getLogger("agentsched.bridge")
 DOWN_MS = 1_000
 """How long no step is tried after Redis did not answer one."""
 CLOSE_S = 5.0
+TOLD_FOR_MS = 60_000
+"""How long an answer to an operator is kept."""
 NO_CALL = Outcome(ok=False, called=False)
 IN_KAFKA = (do.Deliver, do.SendRepeat, do.Commit, do.Pause, do.Resume)
 """Commands that need no Redis."""
@@ -218,6 +220,15 @@ class Effects:
                 return [self._meet(lead=lead, now_ms=now_ms)]
             case do.ReadOrders():
                 return [self._read_orders(epoch, now_ms)]
+            case do.CountCalls():
+                totals = out.ledger.totals(epoch)
+                calls = {model: one.calls for model, one in totals.items()}
+                return [ev.CallsCounted(calls, now_ms)]
+            case do.Report(report):
+                ttl_ms = int(self._rules.settings.timing.heartbeat_ttl_s * 1000)
+                out.operations.report(self._id, report, ttl_ms)
+            case do.Tell(question_id, findings):
+                out.operations.tell(question_id, self._id, findings, TOLD_FOR_MS)
             case do.TakeSnapshot():
                 return [ev.Synced(out.ledger.snapshot(epoch), now_ms)]
             case do.Cancel(key, keep_s, source, offset):

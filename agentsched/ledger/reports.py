@@ -64,10 +64,10 @@ class PartitionReport(Note):
     partition: int
     watermark: int
     """Everything below is answered."""
+    next_offset: int
+    """The offset after the last that was read."""
     unanswered: int
     """Records that were read and are not answered."""
-    lag: int
-    """From the watermark to the last record that was read: what a restart reads again."""
     paused: str = ""
     """Why nothing is read from it now; empty: it is read."""
 
@@ -139,9 +139,9 @@ class Finding(Note):
     deadline_ms: int
     """Until the deadline; 0 or less: it has passed."""
     before: int = 0
-    """How many of the same models and class this bridge has before it."""
-    held: str = ""
-    """What keeps this bridge itself from handing it over; empty: nothing."""
+    """How many requests of the same models this bridge has before it."""
+    loading: bool = False
+    """The bridge does not know yet what of this partition was answered."""
 
 
 class Findings(Note):

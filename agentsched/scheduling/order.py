@@ -90,6 +90,10 @@ class RankedQueue(Generic[Item]):
         )
         return [item for _, item in ranked]
 
+    def count_before(self, place: Rank) -> int:
+        """Return how many items run before a place; O(n)."""
+        return sum(other < place for other in self._ranks.values())
+
     def rank_of(self, item: Item) -> Rank:
         """Return the place of a queued item."""
         return self._ranks[item]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agentsched.doorbell import Doorbell
 from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
 from agentsched.ledger.records import Admission, RequestFacts
+from agentsched.ledger.reports import BridgeReport, Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,26 @@ class ReadOrders:
 
 
 @dataclass(frozen=True, slots=True)
+class CountCalls:
+    """Read how many calls of each model have ended -> CallsCounted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Say what this bridge knows."""
+
+    report: BridgeReport
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Answer an operator's question."""
+
+    question_id: str
+    findings: Findings
+
+
+@dataclass(frozen=True, slots=True)
 class TakeSnapshot:
     """Read the ready set and the slots -> Synced."""
 
@@ -207,5 +228,8 @@ Command = (
     | Resume
     | MeetPeers
     | ReadOrders
+    | CountCalls
+    | Report
+    | Tell
     | TakeSnapshot
 )

@@ -5,8 +5,8 @@ itself.
 """
 
 from agentsched.endings import BLOCKED
-from bridge.core import ending
-from bridge.core.commands import Command
+from bridge.core import ending, explaining, reporting
+from bridge.core.commands import Command, Report
 from bridge.core.events import OrdersSeen
 from bridge.core.state import BridgeState, Indexed, Stage
 
@@ -15,10 +15,13 @@ BATCH = 500
 
 
 def on_orders(state: BridgeState, event: OrdersSeen) -> list[Command]:
-    """Note the controls that are in force."""
+    """Note the controls that are in force, and answer what is asked."""
+    changed = state.controls != event.controls
     state.controls = event.controls
     note_blocked(state)
-    return []
+    told = [explaining.tell(state, question) for question in event.questions]
+    # Who drains waits for a report that says so.
+    return [*told, *([Report(reporting.report(state))] if changed else [])]
 
 
 def note_blocked(state: BridgeState) -> None:

@@ -136,6 +136,14 @@ class OrdersSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsCounted:
+    """How many calls of each model have ended since the epoch began."""
+
+    calls: Mapping[str, int]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class OffsetSettled:
     """What settles an offset is done: a dead letter or reply is in Kafka, say."""
 
@@ -197,6 +205,7 @@ Event = (
     | Synced
     | PeersSeen
     | OrdersSeen
+    | CallsCounted
     | OffsetSettled
     | SettleFailed
     | Committed

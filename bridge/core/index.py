@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from agentsched.scheduling.order import RankedQueue, rank
 from bridge.core.state import (
+    WAITS,
+    AgentCount,
     BridgeState,
     Entries,
     Indexed,
@@ -49,11 +51,13 @@ def watch_deadline(state: BridgeState, entry: Indexed, at_ms: int) -> None:
     state.deadlines.add(entry, place)
 
 
-def settle(state: BridgeState, source: str, offset: int) -> None:
-    """Note an offset as answered and forget its request."""
+def settle(state: BridgeState, source: str, offset: int) -> bool:
+    """Note an offset as answered and forget its request; False when it was not open."""
     partition = state.partitions.get(source)
-    if partition is not None and partition.tracker.done(offset):
-        _drop(state, partition, offset)
+    if partition is None or not partition.tracker.done(offset):
+        return False
+    _drop(state, partition, offset)
+    return True
 
 
 def answered(
@@ -101,6 +105,7 @@ def _file(state: BridgeState, entry: Indexed) -> None:
     for filed in _sets(state, entry):
         filed.setdefault(facts.models, {}).setdefault(facts.cls, {})[entry] = None
         state.admitted_bytes += entry.size_bytes if filed is state.admitted else 0
+    _count(state, entry, 1)
 
 
 def _unfile(state: BridgeState, entry: Indexed) -> None:
@@ -110,6 +115,18 @@ def _unfile(state: BridgeState, entry: Indexed) -> None:
     for filed in _sets(state, entry):
         filed[facts.models][facts.cls].pop(entry, None)
         state.admitted_bytes -= entry.size_bytes if filed is state.admitted else 0
+    _count(state, entry, -1)
+
+
+def _count(state: BridgeState, entry: Indexed, more: int) -> None:
+    agent_id = entry.admission.facts.agent_id
+    count = state.agents.setdefault(agent_id, AgentCount())
+    if entry.stage is Stage.IN_FLIGHT:
+        count.in_flight += more
+    elif entry.stage in WAITS:
+        count.waiting += more
+    if not (count.waiting or count.in_flight):
+        del state.agents[agent_id]
 
 
 def _sets(state: BridgeState, entry: Indexed) -> list[dict[Models, dict[str, Entries]]]:
@@ -118,4 +135,6 @@ def _sets(state: BridgeState, entry: Indexed) -> list[dict[Models, dict[str, Ent
         return []
     if entry.stage is Stage.LEAVING:
         return [state.admitted, state.leaving]
+    if entry.stage is Stage.IN_FLIGHT:
+        return [state.admitted, state.started]
     return [state.admitted]

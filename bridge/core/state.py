@@ -12,11 +12,13 @@ from enum import StrEnum
 from agentsched.kafka_records import InboundRecord, Partition
 from agentsched.ledger.controls import Controls
 from agentsched.ledger.records import Admission, PartitionView
+from agentsched.ledger.reports import AgentLoad
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.order import RankedQueue
 from bridge.core.commands import Cancel, Deliver, SendRepeat
 from bridge.core.intake import Refused
+from bridge.core.rates import Rate
 from bridge.core.rules import Rules
 from bridge.core.tracker import OffsetTracker
 
@@ -37,6 +39,10 @@ class Stage(StrEnum):
     """RUNG or later; a reply is on its way."""
     REPEATING = "repeating"
     """Answered before: its reply is being sent again."""
+
+
+WAITS = (Stage.WAITING, Stage.ADMITTING, Stage.READY, Stage.LEAVING)
+"""Not started, and not answered either."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +110,27 @@ class Lead:
     earned_ms: int = 0
 
 
+@dataclass(slots=True)
+class AgentCount:
+    """The requests of one agent."""
+
+    waiting: int = 0
+    in_flight: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Says:
+    """What reports need beside the index."""
+
+    answered: int = 0
+    """Offsets that were settled."""
+    answered_rate: Rate = field(default_factory=Rate)
+    call_rates: dict[str, Rate] = field(default_factory=dict)
+    """By model; the dispatcher's."""
+    agents: tuple[AgentLoad, ...] = ()
+    """The largest, when they were looked for last."""
+
+
 @dataclass(slots=True, eq=False)
 class BridgeState:
     """The whole state of one bridge."""
@@ -124,6 +151,11 @@ class BridgeState:
     """ADMITTING, READY, LEAVING and IN_FLIGHT, by group and class."""
     leaving: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """Of those admitted: LEAVING."""
+    started: dict[Models, dict[str, Entries]] = field(default_factory=dict)
+    """Of those admitted: IN_FLIGHT."""
+    agents: dict[str, AgentCount] = field(default_factory=dict)
+    """How many requests each agent has; who has none is not in here."""
+    says: Says = field(default_factory=Says)
     admitted_bytes: int = 0
     """Payloads of all that is admitted."""
     controls: Controls | None = None
@@ -150,7 +182,11 @@ class BridgeState:
     @property
     def in_flight(self) -> int:
         """Requests of this bridge that are RUNG or later and not answered."""
-        return sum(entry.stage is Stage.IN_FLIGHT for entry in self.all_admitted())
+        return sum(
+            len(entries)
+            for classes in self.started.values()
+            for entries in classes.values()
+        )
 
     def all_admitted(self) -> Iterator[Indexed]:
         """Yield every request that is admitted, of all groups and classes."""

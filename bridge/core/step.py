@@ -14,11 +14,13 @@ from bridge.core import (
     index,
     reading,
     reconciling,
+    reporting,
 )
 from bridge.core.commands import Command, MeetPeers, ReadOrders
 from bridge.core.events import (
     AdmitAnswered,
     Assigned,
+    CallsCounted,
     Changed,
     Committed,
     DrainStarted,
@@ -92,6 +94,8 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
             return dispatching.on_peers(state, event)
         case OrdersSeen():
             return controlling.on_orders(state, event)
+        case CallsCounted():
+            return reporting.on_calls(state, event)
         case Assigned():
             return reading.on_assigned(state, event)
         case PartitionLoaded():
@@ -99,7 +103,7 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
         case Revoked():
             index.drop_partition(state, event.source)
         case OffsetSettled():
-            index.settle(state, event.source, event.offset)
+            _settle(state, event.source, event.offset)
         case SettleFailed():
             return reading.on_settle_failed(state, event)
         case Committed():
@@ -126,6 +130,7 @@ def _duties(state: BridgeState) -> list[Command]:
         *dispatching.duties(state),
         *reconciling.duties(state),
         *backpressure.duties(state),
+        *reporting.duties(state),
     ]
 
 
@@ -136,7 +141,7 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
             commands = [ReadOrders()]
             continue
         if change.kind is ChangeKind.SETTLED:
-            index.settle(state, change.source, change.offset)
+            _settle(state, change.source, change.offset)
             continue
         if change.kind is ChangeKind.CANCELLED:
             commands += ending.on_cancelled(state, change.key)
@@ -147,6 +152,10 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
                 index.move(state, entry, stage)
         dispatching.on_change(state, change)
     return commands
+
+
+def _settle(state: BridgeState, source: str, offset: int) -> None:
+    state.says.answered += index.settle(state, source, offset)
 
 
 _STAGE_AFTER = {ChangeKind.READY: Stage.READY, ChangeKind.TAKEN: Stage.IN_FLIGHT}

@@ -18,7 +18,7 @@ from agentsched.ledger.records import (
     ReserveOutcome,
     State,
 )
-from agentsched.ledger.reports import Question
+from agentsched.ledger.reports import BridgeReport, Findings, Question
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
@@ -404,3 +404,20 @@ def test_what_was_lifted_before_a_loss_is_not_put_back(rig):
     rig.effects.run(do.ReadOrders())
     (after,) = rig.effects.run(do.ReadOrders())
     assert list(after.controls) == []
+
+
+def test_a_report_is_written_for_this_bridge(rig):
+    report = BridgeReport(leading=True)
+    assert rig.effects.run(do.Report(report)) == []
+    (reported,) = rig.ledger.reports()
+    assert (reported.bridge_id, reported.report) == ("b1", report)
+
+
+def test_an_answer_to_an_operator_is_told_for_this_bridge(rig):
+    rig.effects.run(do.Tell("1", Findings(loading=2)))
+    assert rig.ledger.told("1") == {"b1": Findings(loading=2)}
+
+
+def test_the_calls_of_each_model_are_counted(rig):
+    done(rig)
+    assert rig.effects.run(do.CountCalls()) == [ev.CallsCounted({"m": 1}, 7)]

@@ -16,7 +16,7 @@ from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.ending import RECHECK_MS, WORKER_FIRST_MS, ending_of
 from tests.support.requests import record
-from tests.unit.bridge.driver import Driver
+from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
 TTL_S = 10
 AFTER_MS = TTL_S * 1000
@@ -82,7 +82,7 @@ def test_it_is_tried_again_when_the_ledger_did_not_answer(waiting):
 
 def test_a_partition_that_is_not_loaded_is_not_answered_for():
     driver = Driver()
-    driver.feed(ev.Assigned(("medium_priority", 0), "medium_priority:t1:0", 0, 1))
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 1))
     driver.read(0, ttl_s=TTL_S)
     driver.tick(until_the_deadline(driver))
     assert driver.of(do.Admit) == []
