@@ -14,6 +14,10 @@ class KafkaFailed(AgentSchedError, KafkaException):  # noqa: N818  (as DeliveryF
     """Kafka cannot be reached, refused, or the client is broken for good."""
 
 
+class PropertiesRefused(KafkaFailed):
+    """The client does not take its properties: waiting does not help."""
+
+
 class RecordNotDelivered(DeliveryFailed, KafkaException):
     """Kafka did not acknowledge a record in time, or refused it; see DeliveryFailed."""
 

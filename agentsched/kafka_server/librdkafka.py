@@ -102,6 +102,24 @@ def reader_properties(settings: KafkaSettings) -> Properties:
     return connection_properties(settings.bootstrap_servers, ours | fixed)
 
 
+def topic_reader_properties(
+    bootstrap_servers: str | Sequence[str],
+    fetch_wait_ms: int,
+    more: Mapping[str, object] | None = None,
+) -> Properties:
+    """Return the keys of a consumer that reads whole topics and belongs to no group."""
+    fixed = {
+        # librdkafka wants one for assign(); nothing is ever committed under it.
+        "group.id": "agentsched-topic-reader",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        # Where a position is gone (retention), the oldest that is left is wanted.
+        "auto.offset.reset": "earliest",
+    }
+    ours = _reading(fetch_wait_ms) | dict(more or {})
+    return connection_properties(bootstrap_servers, ours | fixed)
+
+
 def producer_properties(
     settings: KafkaSettings,
     *,
@@ -115,11 +133,13 @@ def producer_properties(
         delivery_timeout_s: when a record that is not acknowledged counts as failed.
         value_max_bytes: the largest value; the broker's own limit stands beside it.
     """
-    ours = {
-        "delivery.timeout.ms": _ms(delivery_timeout_s),
-        "message.max.bytes": value_max_bytes + HEADERS_MAX_BYTES,
-    }
-    return ours | dict(settings.properties)
+    ours: Properties = {"delivery.timeout.ms": _ms(delivery_timeout_s)}
+    return ours | record_size_properties(value_max_bytes) | dict(settings.properties)
+
+
+def record_size_properties(value_max_bytes: int) -> Properties:
+    """Return the key that lets a producer send values of this size."""
+    return {"message.max.bytes": value_max_bytes + HEADERS_MAX_BYTES}
 
 
 def agent_producer_properties(

@@ -1,4 +1,4 @@
-"""Ask Kafka for committed offsets and for the bounds of partitions; decides nothing."""
+"""Ask Kafka for offsets: committed ones, bounds, those at a time; decides nothing."""
 
 import logging
 import time
@@ -66,6 +66,49 @@ def bounds(
         )
         for each in partitions
     }
+
+
+def offsets_since(
+    client: confluent_kafka.Consumer,
+    partitions: Sequence[Partition],
+    since_ms: int,
+    timeout_s: float,
+) -> dict[Partition, int]:
+    """Return where each partition's records of `since_ms` or later begin.
+
+    A broker without an index of times (the embedded one) answers "none" for every
+    time, also for the oldest: there all is read. Blocks for some round trips.
+
+    Raises:
+        KafkaException: no answer, or an error for one of the partitions.
+    """
+    ends = bounds(client, partitions)
+    found = _at_time(client, partitions, since_ms, timeout_s)
+    without = [each for each in partitions if found[each] < 0]
+    oldest = _at_time(client, without, 0, timeout_s)
+    return {
+        each: found[each]
+        if found[each] >= 0
+        else (ends[each].end if oldest[each] >= 0 else ends[each].low)
+        for each in partitions
+    }
+
+
+def _at_time(
+    client: confluent_kafka.Consumer,
+    partitions: Sequence[Partition],
+    at_ms: int,
+    timeout_s: float,
+) -> dict[Partition, int]:
+    if not partitions:
+        return {}
+    answers = client.offsets_for_times(
+        [TopicPartition(*each, at_ms) for each in partitions], timeout=timeout_s
+    )
+    for answer in answers:
+        if answer.error:
+            raise KafkaException(answer.error)
+    return {Partition(each.topic, each.partition): each.offset for each in answers}
 
 
 def insist(ask: Callable[[], T], what: str, timeout_s: float) -> T:

@@ -131,6 +131,7 @@ class Producer:
             _give_up(client)
         if poller and poller is not threading.current_thread():
             poller.join()
+        self._client = None  # with it go its threads
         atexit.unregister(self.close)
         return left
 

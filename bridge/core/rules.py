@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from agentsched.classes import class_of_topic
 from agentsched.config.settings import AgentSettings, ModelSettings, Settings
 from agentsched.ledger.records import Limits
-from agentsched.types import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,5 @@ class Rules:
         return None
 
     def class_of_topic(self, topic: str) -> str:
-        """Return the class of requests on `topic` that state none.
-
-        By its name (`high_priority`), else by its place where there are exactly
-        three input topics, else medium.
-        """
-        classes = [priority.value for priority in Priority]
-        for cls in classes:
-            if topic == cls or topic.endswith(f"{cls}_priority"):
-                return cls
-        topics = self.settings.kafka.input_topics
-        if len(topics) == len(classes) and topic in topics:
-            return classes[topics.index(topic)]
-        return Priority.MEDIUM.value
+        """Return the class of requests on `topic` that state none."""
+        return class_of_topic(topic, self.settings.kafka.input_topics).value

@@ -1,0 +1,23 @@
+"""What agents import: one client for all requests of a process, and its errors."""
+
+from agentsched.client.client import AgentClient
+from agentsched.client.errors import (
+    ClientClosed,
+    InvalidRequest,
+    ReplyTimeout,
+    RequestError,
+    RequestFailed,
+    RequestNotAccepted,
+)
+from agentsched.client.outgoing import RequestOptions
+
+__all__ = [
+    "AgentClient",
+    "ClientClosed",
+    "InvalidRequest",
+    "ReplyTimeout",
+    "RequestError",
+    "RequestFailed",
+    "RequestNotAccepted",
+    "RequestOptions",
+]

@@ -1,0 +1,81 @@
+"""Stands where the whole system would: answers what is on the input topics, as told."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from agentsched.codec import Identity, decode_request, encode_message, reply_to
+from agentsched.kafka_records import InboundRecord, OutboundRecord
+from agentsched.kafka_server.producer import Producer
+from agentsched.kafka_server.topic_reader import EVERYTHING_MS, TopicReader
+from agentsched.types import Message, Reply
+
+Script = Callable[[Message], Sequence[Reply]]
+
+
+def completed(request: Message, content: Any = None, **fields: Any) -> Reply:
+    """The answer to a request; plain: its own prompt."""
+    identity = Identity(str(request.agent_id), str(request.correlation_id))
+    answer = {"status": "completed", "content": content or request.content}
+    return reply_to(request, identity, **(answer | fields))
+
+
+def record_of(reply: Reply, topic: str) -> OutboundRecord:
+    """As workers publish it."""
+    headers = {
+        "correlation_id": str(reply.correlation_id),
+        "agent_id": str(reply.agent_id),
+    }
+    value = encode_message(reply)
+    return OutboundRecord(topic, value, reply.correlation_id, headers)
+
+
+class Answerer:
+    """Answers on a thread of its own; a context manager.
+
+    Args:
+        bootstrap: where Kafka is.
+        topics: the input topics.
+        reply_topic: where to.
+        script: the replies to a request; default: one, its own prompt.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topics: Sequence[str],
+        reply_topic: str,
+        script: Script = lambda request: [completed(request)],
+    ) -> None:
+        self._reader = TopicReader(
+            bootstrap, topics, since_ms=EVERYTHING_MS, fetch_wait_ms=10
+        )
+        self._producer = Producer(bootstrap)
+        self._reply_topic = reply_topic
+        self._script = script
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="answerer")
+        self.requests: list[tuple[InboundRecord, Message]] = []
+
+    def send(self, reply: Reply) -> None:
+        """Put a reply on the topic; blocks until Kafka has it."""
+        self._producer.send(record_of(reply, self._reply_topic)).result(20)
+
+    def __enter__(self) -> Self:
+        self._reader.open(20)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._reader.close()
+        self._producer.close()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            for record in self._reader.poll(0.1):
+                request, _ = decode_request(record, 10_000_000)
+                self.requests.append((record, request))
+                for reply in self._script(request):
+                    self._producer.send(record_of(reply, self._reply_topic))
