@@ -25,6 +25,7 @@ from agentsched.client.outgoing import (
 from agentsched.client.outstanding import Outstanding, Waiting
 from agentsched.client.replies import ReplyThread
 from agentsched.client.room import Room
+from agentsched.codec import Identity, cancel_record
 from agentsched.config.settings import DEFAULT_INPUT_TOPICS, Settings
 from agentsched.errors import AgentSchedError
 from agentsched.kafka_server.librdkafka import record_size_properties
@@ -152,7 +153,7 @@ class AgentClient:
         Blocks while there is no place (`max_outstanding`), and at first until the end
         of the reply topic is known; not for coroutines: those `ask`. Callbacks of the
         future run in the client's thread: keep them short. Cancelling the future
-        forgets the request; it runs all the same.
+        cancels the request, wherever it is.
 
         Args:
             content: the prompt, OpenAI content parts, or a whole `Message`.
@@ -189,7 +190,7 @@ class AgentClient:
     ) -> Reply:
         """Send a request and wait for its reply without blocking the event loop.
 
-        Cancelling the coroutine forgets the request; it runs all the same.
+        Cancelling the coroutine cancels the request, wherever it is.
 
         Raises:
             RequestError: see `agentsched.client.errors`.
@@ -200,6 +201,25 @@ class AgentClient:
             async with asyncio.timeout(request.timeout_s):
                 await asyncio.wrap_future(place)
         return await asyncio.wrap_future(self._send(request))
+
+    def cancel(self, correlation_id: str, agent_id: str = "") -> "Future[RecordAt]":
+        """Cancel a request, of this client or of another one; does not block.
+
+        It is answered with `CANCELLED`, unless it has its answer already: so whoever
+        waits for it gets `RequestFailed`, or the answer. A call that runs is broken off.
+
+        Args:
+            correlation_id: as it was submitted.
+            agent_id: whose it is; the client's own where it is left out.
+
+        The future is done when Kafka has acknowledged the cancellation; it fails with
+        `agentsched.errors.DeliveryFailed`.
+        """
+        identity = Identity(agent_id or self._sender.agent_id, correlation_id)
+        waiting = self._outstanding.get(identity)
+        # The request's own topic is the quickest; any other will do.
+        topic = waiting.topic if waiting else self._sender.input_topics[0]
+        return self._send_cancel(identity, topic)
 
     def close(self, timeout_s: float = 0.0) -> None:
         """Take no more; wait up to `timeout_s` for replies; end. Again is harmless.
@@ -280,23 +300,29 @@ class AgentClient:
     def _send(self, request: Outgoing) -> "Future[Reply]":
         """Use a place that was given; it is given back when the reply is there."""
         try:
-            waiting = self._outstanding.add(
-                request.identity, request.timeout_s, time.monotonic()
-            )
+            waiting = self._outstanding.add(request, time.monotonic())
         except AgentSchedError:
             self._room.acknowledged(request.size)
             self._room.leave()
             raise
-        waiting.future.add_done_callback(lambda _: self._room.leave())
-        record = request.record
+
+        def ended(future: "Future[Reply]") -> None:
+            self._room.leave()
+            if future.cancelled():
+                self._send_cancel(waiting.identity, waiting.topic)
 
         def delivered(sent: "Future[RecordAt]") -> None:
             self._room.acknowledged(request.size)
             if (error := sent.exception()) is not None:
                 self._outstanding.fail(waiting, _not_accepted(request, error))
 
-        self._producer.send(record).add_done_callback(delivered)
+        self._producer.send(request.record).add_done_callback(delivered)
+        # Not before it is sent: a cancellation must stand behind its request.
+        waiting.future.add_done_callback(ended)
         return waiting.future
+
+    def _send_cancel(self, identity: Identity, topic: str) -> "Future[RecordAt]":
+        return self._producer.send(cancel_record(identity, topic))
 
 
 def _not_accepted(request: Outgoing, error: BaseException) -> RequestNotAccepted:

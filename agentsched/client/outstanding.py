@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from agentsched.client.errors import InvalidRequest, RequestFailed
+from agentsched.client.outgoing import Outgoing
 from agentsched.codec import Identity
 from agentsched.types import Reply, TaskStatus
 
@@ -19,6 +20,8 @@ class Waiting:
     """One request that has no reply yet."""
 
     identity: Identity
+    topic: str
+    """Where it was sent: a cancellation follows it there."""
     future: "Future[Reply]"
     timeout_s: float
     until_s: float
@@ -41,13 +44,16 @@ class Outstanding:
         """How many wait."""
         return len(self._waiting)
 
-    def add(self, identity: Identity, timeout_s: float, now_s: float) -> Waiting:
-        """Wait for the reply to a request.
+    def add(self, request: Outgoing, now_s: float) -> Waiting:
+        """Wait for the reply to a request, from now on.
 
         Raises:
             InvalidRequest: one with this identity waits already.
         """
-        one = Waiting(identity, Future(), timeout_s, now_s + timeout_s)
+        identity, timeout_s = request.identity, request.timeout_s
+        one = Waiting(
+            identity, request.record.topic, Future(), timeout_s, now_s + timeout_s
+        )
         with self._changed:
             if identity in self._waiting:
                 raise InvalidRequest(
@@ -59,6 +65,10 @@ class Outstanding:
         # A caller who cancels the future waits no more.
         one.future.add_done_callback(lambda _: self._remove(one))
         return one
+
+    def get(self, identity: Identity) -> Waiting | None:
+        """Return the request of this identity, if it waits."""
+        return self._waiting.get(identity)
 
     def is_waiting(self, identity: Identity) -> bool:
         """Whether a reply to this request is of interest."""

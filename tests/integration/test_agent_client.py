@@ -23,6 +23,7 @@ from agentsched.client import (
     RequestNotAccepted,
     replies,
 )
+from agentsched.codec import Identity
 from agentsched.types import Message, ReplyError
 from tests.support.answerer import Answerer, completed
 from tests.support.waiting import eventually
@@ -147,14 +148,31 @@ def test_an_identity_is_outstanding_once(topics):
         assert first.cancel()
 
 
-def test_a_cancelled_coroutine_leaves_nothing_outstanding(topics):
+def test_a_cancelled_coroutine_or_future_cancels_its_request(topics):
     async def give_up(client):
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.ask("x"), 0.3)
+            await asyncio.wait_for(client.ask("x", correlation_id="c-1"), 0.5)
 
-    with topics.answerer(silence), topics.client() as client:
+    with topics.answerer(silence) as system, topics.client() as client:
         asyncio.run(give_up(client))
+        client.submit("y", correlation_id="c-2", agent_id="other").cancel()
         assert client.outstanding == 0
+        eventually(lambda: len(system.cancelled) == 2, timeout_s=20)
+        assert set(system.cancelled) == {
+            Identity("default", "c-1"),
+            Identity("other", "c-2"),
+        }
+
+
+def test_a_request_can_be_cancelled_by_its_id(topics):
+    with topics.answerer(silence) as system, topics.client() as client:
+        future = client.submit("x", correlation_id="c-1", priority="low")
+        at = client.cancel("c-1").result(20)
+        assert at.topic == topics.inputs[2]
+        assert eventually(lambda: system.cancelled) == [Identity("default", "c-1")]
+        assert not future.done()  # its end is the system's answer
+        client.cancel("another's", "other").result(20)
+        future.cancel()
 
 
 def test_beyond_the_bound_callers_wait_for_a_place(topics):

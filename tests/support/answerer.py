@@ -4,7 +4,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from agentsched.codec import Identity, decode_request, encode_message, reply_to
+from agentsched.codec import (
+    Identity,
+    decode_cancel,
+    decode_request,
+    encode_message,
+    is_cancel,
+    reply_to,
+)
 from agentsched.kafka_records import InboundRecord, OutboundRecord
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.topic_reader import EVERYTHING_MS, TopicReader
@@ -56,6 +63,7 @@ class Answerer:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="answerer")
         self.requests: list[tuple[InboundRecord, Message]] = []
+        self.cancelled: list[Identity] = []
 
     def send(self, reply: Reply) -> None:
         """Put a reply on the topic; blocks until Kafka has it."""
@@ -75,6 +83,9 @@ class Answerer:
     def _run(self) -> None:
         while not self._stopped.is_set():
             for record in self._reader.poll(0.1):
+                if is_cancel(record):
+                    self.cancelled.append(decode_cancel(record, 10_000_000))
+                    continue
                 request, _ = decode_request(record, 10_000_000)
                 self.requests.append((record, request))
                 for reply in self._script(request):

@@ -5,8 +5,10 @@ import threading
 import pytest
 
 from agentsched.client.errors import InvalidRequest, RequestFailed
+from agentsched.client.outgoing import Outgoing
 from agentsched.client.outstanding import Outstanding
 from agentsched.codec import Identity
+from agentsched.kafka_records import OutboundRecord
 from agentsched.types import Reply, ReplyError
 
 ME = Identity("agent", "c-1")
@@ -14,6 +16,10 @@ ME = Identity("agent", "c-1")
 
 def reply(content="yes", status="completed", **fields):
     return Reply(content=content, status=status, correlation_id="c-1", **fields)
+
+
+def request(identity, timeout_s=5.0):
+    return Outgoing(identity, OutboundRecord("high_priority", b"{}"), timeout_s)
 
 
 def error_of(one):
@@ -27,7 +33,7 @@ def outstanding():
 
 @pytest.fixture
 def waiting(outstanding):
-    return outstanding.add(ME, timeout_s=5.0, now_s=100.0)
+    return outstanding.add(request(ME), now_s=100.0)
 
 
 def test_a_reply_settles_the_request_of_its_identity(outstanding, waiting):
@@ -61,7 +67,7 @@ def test_a_failed_reply_is_an_error_that_holds_it(outstanding, waiting):
 
 
 def test_what_is_overdue_fails_and_the_rest_goes_on(outstanding, waiting):
-    later = outstanding.add(Identity("agent", "c-2"), 50.0, 100.0)
+    later = outstanding.add(request(Identity("agent", "c-2"), 50.0), 100.0)
     outstanding.fail_overdue(104.9, error_of)
     assert not waiting.future.done()
     outstanding.fail_overdue(105.0, error_of)
@@ -86,22 +92,22 @@ def test_a_cancelled_request_is_forgotten_and_its_reply_ignored(outstanding, wai
 
 def test_an_identity_waits_once_at_a_time(outstanding, waiting):
     with pytest.raises(InvalidRequest, match="outstanding already"):
-        outstanding.add(ME, 5.0, 100.0)
+        outstanding.add(request(ME), 100.0)
     outstanding.answer(ME, reply())
-    assert outstanding.add(ME, 5.0, 100.0)
+    assert outstanding.add(request(ME), 100.0)
 
 
 def test_a_late_error_of_an_earlier_request_does_not_reach_its_successor(
     outstanding, waiting
 ):
     waiting.future.cancel()
-    second = outstanding.add(ME, 5.0, 100.0)
+    second = outstanding.add(request(ME), 100.0)
     outstanding.fail(waiting, OSError("late"))
     assert not second.future.done()
 
 
 def test_all_can_be_failed_at_once(outstanding, waiting):
-    other = outstanding.add(Identity("agent", "c-2"), 50.0, 100.0)
+    other = outstanding.add(request(Identity("agent", "c-2"), 50.0), 100.0)
     outstanding.fail_all(error_of)
     assert [str(one.future.exception(0)) for one in (waiting, other)] == [
         "over: c-1",
