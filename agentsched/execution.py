@@ -120,17 +120,19 @@ class Execution:
             case ClaimOutcome.CLAIMED:
                 lease.begin()
                 job = Job.from_claim(claimed, asked_at)
-                answer = self._call(job, lease)
+                answer = self._call(job, lease, asked_at)
                 if answer is None or lease.stopped is Stop.LOST:
                     return self._hand_back(job, lease)
                 return self._hand_in(job, lease, answer, fenced=True)
 
-    def _call(self, job: Job, lease: HeldLease) -> Answer | None:
-        """Have the model answer; None when the call was stopped."""
+    def _call(self, job: Job, lease: HeldLease, asked_at: float) -> Answer | None:
+        """Have the model answer; None when the call was stopped, or came too late."""
         endpoint = self._endpoint(job)
         if endpoint is None:
             return misplaced_answer(job)
         started = self._clock.now_s()
+        if started - asked_at >= self._settings.timing.lease_s:
+            return None  # this process slept: by now somebody else may run it
         call = self._calls.start(
             self._completer.complete(
                 endpoint, job.model, job.request, job.time_left_s(started)

@@ -79,7 +79,7 @@ class MemoryLedger(MemoryOperations):
         for key in keys:
             with self._step(epoch) as book:
                 entry = book.find(key)
-                if entry and entry.state is State.READY and not entry.cancelled:
+                if entry and steps.may_be_withdrawn(entry):
                     book.forget(entry)
                     entry = None
                 gone.append(entry is None)

@@ -62,6 +62,15 @@ def winner_of(
     return "reply", answerer or hash_value(reply)
 
 
+def may_be_withdrawn(entry: Entry) -> bool:
+    """Return whether an entry can be forgotten and lose nothing by it.
+
+    One that was rung would start again with the ring number of a doorbell that may
+    still be out, and with no crash on its record.
+    """
+    return entry.state is State.READY and not entry.cancelled and entry.ring == 0
+
+
 def reserve(
     book: Book, key: str, ring: int, model: str, endpoint: str
 ) -> ReserveOutcome:

@@ -51,7 +51,8 @@ class Ledger(Protocol):
         """Forget READY entries (identity too), so that better ones find room.
 
         Returns, for each key, whether it is gone from the ready set: False when it is in
-        another state, or cancelled. An unknown key counts as gone.
+        another state, cancelled, or was rung before (its ring number and its crashes
+        must not be forgotten). An unknown key counts as gone.
         """
 
     def reserve(  # noqa: PLR0913  (a step of the protocol; the values have no other home)

@@ -10,7 +10,7 @@ from agentsched.ledger.records import State
 
 _MOVES: dict[str, dict[State | None, set[State | None]]] = {
     "admit": {None: {None, State.READY, State.DONE}},
-    "withdraw": {State.READY: {None}},
+    "withdraw": {State.READY: {None, State.READY}},
     "reserve": {State.READY: {State.READY, State.RUNG}},
     "ring_again": {},
     "unreserve": {State.RUNG: {State.READY, State.RUNG}},

@@ -67,6 +67,7 @@ def on_withdrawn(state: BridgeState, event: WithdrawAnswered) -> list[Command]:
     for key, gone in zip(event.keys, event.gone, strict=True):
         for entry in state.by_key.get(key, ()):
             if entry.stage is Stage.LEAVING:
+                entry.stays = not gone
                 index.move(state, entry, Stage.WAITING if gone else Stage.IN_FLIGHT)
     return []
 
@@ -131,8 +132,7 @@ def _make_room(state: BridgeState, blocked: Indexed) -> list[Indexed]:
     worse = [
         entry
         for entry in state.all_admitted()
-        if entry.stage is Stage.READY
-        and CLASSES.index(entry.admission.facts.cls) > band
+        if _may_leave(entry) and CLASSES.index(entry.admission.facts.cls) > band
     ]
     worse.sort(key=lambda entry: rank(entry.admission.facts), reverse=True)
     taken: list[Indexed] = []
@@ -204,14 +204,16 @@ def _take_worst(
         wanted = min(moves.withdraw.get(cls, 0), most - len(taken))
         if wanted <= 0:
             continue
-        ready = [
-            entry for entry in state.admitted[models][cls] if entry.stage is Stage.READY
-        ]
+        ready = [entry for entry in state.admitted[models][cls] if _may_leave(entry)]
         ready.sort(key=lambda entry: rank(entry.admission.facts), reverse=True)
         for entry in ready[:wanted]:
             index.move(state, entry, Stage.LEAVING)
             taken.append(entry)
     return taken
+
+
+def _may_leave(entry: Indexed) -> bool:
+    return entry.stage is Stage.READY and not entry.stays
 
 
 def _count_waiting(state: BridgeState, models: Models) -> int:

@@ -24,6 +24,8 @@ from bridge.core.state import BridgeState, Indexed, PartitionIndex, Stage, due
 from bridge.core.tracker import OffsetTracker
 
 COMMIT_MS = 500
+RECOMMIT_MS = 5_000
+"""A commit that was not acknowledged for so long is sent again."""
 LOAD_RETRY_MS = 1_000
 DELIVER_RETRY_MS = 1_000
 
@@ -37,6 +39,7 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
         end=max(event.start, event.end),
         tracker=OffsetTracker(event.start),
         committed=event.start,
+        acknowledged=event.start,
     )
     return [LoadPartition(event.source, event.start, max(event.start, event.end))]
 
@@ -106,12 +109,15 @@ def duties(state: BridgeState) -> list[Command]:
 
 
 def commits(state: BridgeState) -> list[Command]:
-    """Return a commit for every watermark that moved."""
+    """Return a commit for every watermark that moved, or whose commit got lost."""
     commands: list[Command] = []
     for partition in state.partitions.values():
         watermark = partition.tracker.watermark
-        if watermark > partition.committed:
-            partition.committed = watermark
+        lost = partition.acknowledged < partition.committed and (
+            state.now_ms - partition.committed_ms >= RECOMMIT_MS
+        )
+        if watermark > partition.committed or lost:
+            partition.committed, partition.committed_ms = watermark, state.now_ms
             commands.append(Commit(partition.partition, watermark))
     return commands
 
@@ -121,6 +127,7 @@ def on_committed(state: BridgeState, event: Committed) -> list[Command]:
     for partition in state.partitions.values():
         if partition.partition != event.partition:
             continue
+        partition.acknowledged = max(partition.acknowledged, event.offset)
         block = event.offset // BLOCK_OFFSETS
         if block > partition.forgotten_block:
             partition.forgotten_block = block

@@ -56,6 +56,8 @@ class Indexed:
     """When the reconciler looked last, or the stage changed."""
     rings: int = 0
     """Doorbells that nobody claimed, for the back-off."""
+    stays: bool = False
+    """It could not be withdrawn: it was rung before, or is cancelled."""
     retry_ms: int = 0
     """Not admitted before this time (the ready set was full)."""
 
@@ -93,6 +95,10 @@ class PartitionIndex:
     paused: bool = False
     committed: int = -1
     """The last watermark that was sent to Kafka."""
+    committed_ms: int = 0
+    """When it was sent."""
+    acknowledged: int = -1
+    """The last watermark that Kafka acknowledged."""
     forgotten_block: int = 0
     """Bitmap blocks below this one are dropped."""
 

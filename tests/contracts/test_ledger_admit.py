@@ -182,6 +182,14 @@ def test_withdraw_says_of_each_key_whether_it_is_gone(world: World):
     assert world.ledger.withdraw(world.epoch, keys) == [True, False, True, False]
 
 
+def test_a_request_that_was_rung_stays_with_its_ring_number_and_its_crashes(
+    world: World,
+):
+    key = world.returned()
+    assert world.ledger.withdraw(world.epoch, [key]) == [False]
+    assert world.view(key).ring == 1
+
+
 def test_a_repeated_withdraw_has_the_same_answer(world: World):
     key = world.ready()
     assert world.ledger.withdraw(world.epoch, [key]) == [True]

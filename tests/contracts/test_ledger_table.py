@@ -14,9 +14,10 @@ def _entries(world: World, state: State | None) -> list[str]:
     if state is State.RUNNING:
         # The crashed one first: its slot must not be swept by making the other.
         return [world.crashed(), world.running()]
+    if state is State.READY:
+        return [world.ready(), world.returned()]
     make = {
         None: world.unknown,
-        State.READY: world.ready,
         State.RUNG: world.rung,
         State.DONE: world.done,
         State.ANSWERED: world.answered,

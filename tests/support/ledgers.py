@@ -143,6 +143,12 @@ class World:
         assert self.reserve(key) is ReserveOutcome.RESERVED
         return key
 
+    def returned(self, **changed: Any) -> str:
+        """READY again after a doorbell that nobody claimed."""
+        key = self.rung(**changed)
+        assert self.ledger.unreserve(self.epoch, key, 1)
+        return key
+
     def claim(self, key: str, ring: int = 1, lease: str = "L1", ms: int = LONG_MS):
         return self.ledger.claim(self.epoch, key, ring, lease, ms)
 

@@ -4,7 +4,10 @@ from agentsched.kafka_records import RecordAt
 from agentsched.ledger.records import (
     AdmitOutcome,
     Admitted,
+    Change,
+    ChangeKind,
     PartitionView,
+    ReadyEntry,
     State,
 )
 from bridge.core import commands as do
@@ -64,6 +67,26 @@ def test_what_could_not_be_withdrawn_counts_as_in_flight():
     driver.feed(ev.WithdrawAnswered(withdraw.keys, (False,)))
     assert driver.state.in_flight == 1
     assert driver.of(do.Admit) == []
+
+
+def test_what_could_not_be_withdrawn_is_not_asked_again():
+    driver = Driver(**SMALL)
+    driver.own()
+    driver.read(*range(10), priority="low")
+    driver.admitted()
+    driver.read(10, priority="high")
+    (refused,) = driver.of(do.Withdraw)
+    driver.feed(ev.WithdrawAnswered(refused.keys, (False,)))
+    (gone,) = driver.of(do.Withdraw)
+    driver.feed(ev.WithdrawAnswered(gone.keys, (True,)))
+    (entry,) = driver.state.by_key[refused.keys[0]]
+    back = ReadyEntry(entry.admission.facts, ring=1)
+    change = Change(ChangeKind.READY, "1-0", entry.key, ready=back)
+    driver.feed(ev.Changed((change,), driver.now_ms))
+    driver.read(11, priority="high")
+    (withdraw,) = driver.of(do.Withdraw)
+    assert entry.admission.facts.offset == 9  # the worst of all
+    assert entry.key not in withdraw.keys
 
 
 def test_a_withdrawn_request_is_admitted_again_when_there_is_room():

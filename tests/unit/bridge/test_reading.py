@@ -73,6 +73,29 @@ def test_an_unmoved_watermark_is_not_committed_again():
     assert driver.of(do.Commit) == []
 
 
+def test_a_commit_that_nobody_acknowledged_is_sent_again():
+    driver = Driver()
+    driver.own()
+    driver.read(0)
+    driver.admitted()
+    driver.feed(ev.Changed((settled(0),), driver.now_ms))
+    driver.tick(600)
+    driver.tick(5_000)
+    assert driver.of(do.Commit) == [do.Commit(PARTITION, 1)]
+
+
+def test_an_acknowledged_commit_is_not_sent_again():
+    driver = Driver()
+    driver.own()
+    driver.read(0)
+    driver.admitted()
+    driver.feed(ev.Changed((settled(0),), driver.now_ms))
+    driver.tick(600)
+    driver.feed(ev.Committed(PARTITION, 1))
+    driver.tick(5_000)
+    assert driver.of(do.Commit) == []
+
+
 def test_a_dead_letter_settles_its_offset_only_when_it_was_delivered():
     driver = Driver()
     driver.own()

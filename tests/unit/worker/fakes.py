@@ -19,6 +19,7 @@ from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
 from agentsched.ports import Completion
 from agentsched.types import Message
 from agentsched.worker.calls import CallLoop
+from agentsched.worker.clock import Clock
 from agentsched.worker.leases import LeaseBook
 from tests.support.requests import facts, settings
 
@@ -111,13 +112,13 @@ class ScriptedCompleter:
 class Desk:
     """One execution and its surroundings."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, clock: Clock | None = None, **changes: Any) -> None:
         self.settings: Settings = settings(**changes)
         self.ledger = UnreliableLedger()
         self.sink = MemorySink(self.ledger)
         self.completer = ScriptedCompleter()
         self.calls = CallLoop()
-        self.leases = LeaseBook()
+        self.leases = LeaseBook(clock)
         self.execution = Execution(
             self.settings,
             self.ledger,

@@ -9,6 +9,7 @@ from agentsched.errors import CallFailed, ErrorCode
 from agentsched.execution import Ended
 from agentsched.ledger.records import Outcome, State
 from agentsched.worker import patience
+from agentsched.worker.clock import Clock
 from agentsched.worker.leases import Stop
 from tests.support.waiting import eventually
 from tests.unit.worker.fakes import ANSWER, Desk
@@ -50,6 +51,24 @@ def test_an_answer_gets_into_kafka(desk: Desk) -> None:
 def test_the_steps_have_the_order_of_the_contract(desk: Desk) -> None:
     desk.run()
     assert desk.ledger.steps == ["claim", "complete", "send", "published"]
+
+
+class Sleeping(Clock):
+    """The clock of a process that slept longer than its lease after it was asked once."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def now_s(self) -> float:
+        self._asked += 1
+        return 0.0 if self._asked == 1 else 60.0
+
+
+def test_a_worker_that_slept_longer_than_its_lease_calls_no_model() -> None:
+    desk = Desk(clock=Sleeping())
+    assert desk.run() is Ended.PUT_BACK
+    assert desk.completer.asked == []
+    desk.calls.close(5)
 
 
 def test_a_reply_echoes_what_identifies_the_request(desk: Desk) -> None:
