@@ -7,13 +7,15 @@ from agentsched.queues import DEFAULT_PRIORITY, PRIORITY_STEPS, queue_of
 
 VISIBILITY_TIMEOUT_S = 120
 """A doorbell that is unacknowledged for so long comes again; the ledger knows it then."""
+INCLUDE = ("agentsched.tasks", "agentsched.worker.control", "agentsched.worker.signals")
+"""What Celery's commands import: the task, our remote control, our signals."""
 DEFAULT_NAMESPACE = "agentsched"
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return the configuration of workers, bridges, `celery inspect` and Flower."""
     return {
-        "include": ("agentsched.tasks", "agentsched.worker.signals"),
+        "include": INCLUDE,
         **_broker(settings),
         **_queues(settings),
         **_tasks(),

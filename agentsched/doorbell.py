@@ -4,7 +4,7 @@ It holds ids and routing facts only. It may be lost or come twice; the ledger is
 the truth.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID, uuid5
@@ -45,7 +45,7 @@ class Doorbell:
     @property
     def task_id(self) -> str:
         """Another id for every ring: Celery drops a repeated id that was revoked."""
-        return str(uuid5(_TASK_ID_SPACE, f"{self.key}:{self.epoch}:{self.ring}"))
+        return _task_id(self.key, self.epoch, self.ring)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the task's keyword arguments."""
@@ -64,3 +64,15 @@ class Doorbell:
             return cls(**{name: data[name] for name in cls.__slots__})
         except KeyError as error:
             raise CodecError(ErrorCode.MALFORMED, f"doorbell without {error}") from None
+
+
+def task_ids(key: str, epoch: str, ring: int) -> Iterator[str]:
+    """Yield the task id of every ring of a request, the newest first.
+
+    Who revokes one of them means the request, not that ring.
+    """
+    return (_task_id(key, epoch, number) for number in range(ring, 0, -1))
+
+
+def _task_id(key: str, epoch: str, ring: int) -> str:
+    return str(uuid5(_TASK_ID_SPACE, f"{key}:{epoch}:{ring}"))

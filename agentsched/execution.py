@@ -24,6 +24,7 @@ from agentsched.ports import Completer, RecordSink
 from agentsched.worker.answers import (
     Answer,
     Job,
+    cancelled_answer,
     completed_answer,
     failed_answer,
     misplaced_answer,
@@ -31,6 +32,13 @@ from agentsched.worker.answers import (
 )
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
+from agentsched.worker.limits import (
+    NO_LIMITS,
+    TimeLimits,
+    exceeded,
+    wait_for,
+    within,
+)
 from agentsched.worker.patience import persist
 
 logger = logging.getLogger(__name__)
@@ -49,6 +57,10 @@ class Ended(StrEnum):
     """The request waits again; no reply."""
     LOST = "lost"
     """Somebody else answered it, or runs it."""
+    CANCELLED = "cancelled"
+    """Its call was aborted, because somebody cancelled the request."""
+    REVOKED = "revoked"
+    """Nothing was tried: somebody had cancelled the request before."""
     UNAVAILABLE = "unavailable"
     """Redis did not answer: the lease ends by itself, and the request runs again."""
 
@@ -74,18 +86,22 @@ class Execution:
         self._leases = leases
         self._clock = leases.clock
 
-    def run(self, doorbell: Doorbell) -> Ended:
+    def run(self, doorbell: Doorbell, limits: TimeLimits = NO_LIMITS) -> Ended:
         """Claim, call, hand in and publish; blocks until that is over.
 
         Raises nothing that an outage can cause. A bug gets out, and leaves the request
         to the end of its lease.
+
+        Args:
+            doorbell: what rang.
+            limits: how long the call may take, beside the request's deadline.
         """
         # In the book before the claim: a worker that stops must find it there.
         lease = self._leases.hold(doorbell.epoch, doorbell.key, uuid4().hex)
         try:
             asked_at = self._clock.now_s()
             claimed = self._claim(doorbell, lease)
-            return self._obey(claimed, lease, asked_at)
+            ended = self._obey(claimed, lease, asked_at, limits)
         except EpochChanged:
             return Ended.STALE
         except LedgerUnavailable:
@@ -95,6 +111,8 @@ class Execution:
                 doorbell.model,
             )
             return Ended.UNAVAILABLE
+        else:
+            return Ended.CANCELLED if lease.stopped is Stop.CANCELLED else ended
         finally:
             self._leases.release(lease)
 
@@ -108,7 +126,9 @@ class Execution:
             lease,
         )
 
-    def _obey(self, claimed: Claimed, lease: HeldLease, asked_at: float) -> Ended:
+    def _obey(
+        self, claimed: Claimed, lease: HeldLease, asked_at: float, limits: TimeLimits
+    ) -> Ended:
         match claimed.outcome:
             case ClaimOutcome.STALE:
                 return Ended.STALE
@@ -120,29 +140,48 @@ class Execution:
             case ClaimOutcome.CLAIMED:
                 lease.begin()
                 job = Job.from_claim(claimed, asked_at)
-                answer = self._call(job, lease, asked_at)
+                try:
+                    answer = self._call(job, lease, limits, asked_at)
+                except TimeoutError:
+                    # Its slot stays in use until the lease is over: the call goes on.
+                    answer = failed_answer(
+                        job, exceeded("hard", limits.hard_s), model_s=limits.hard_s
+                    )
+                    return self._hand_in(job, lease, answer, fenced=False)
                 if answer is None or lease.stopped is Stop.LOST:
                     return self._hand_back(job, lease)
                 return self._hand_in(job, lease, answer, fenced=True)
 
-    def _call(self, job: Job, lease: HeldLease, asked_at: float) -> Answer | None:
-        """Have the model answer; None when the call was stopped, or came too late."""
+    def _call(
+        self, job: Job, lease: HeldLease, limits: TimeLimits, asked_at: float
+    ) -> Answer | None:
+        """Have the model answer; None when the call was stopped, or came too late.
+
+        Raises:
+            TimeoutError: the call has not ended, although its hard limit is over.
+        """
         endpoint = self._endpoint(job)
         if endpoint is None:
             return misplaced_answer(job)
         started = self._clock.now_s()
         if started - asked_at >= self._settings.timing.lease_s:
             return None  # this process slept: by now somebody else may run it
+        time_left_s = job.time_left_s(started)
         call = self._calls.start(
-            self._completer.complete(
-                endpoint, job.model, job.request, job.time_left_s(started)
+            within(
+                limits,
+                lambda: self._completer.complete(
+                    endpoint, job.model, job.request, time_left_s
+                ),
             )
         )
         lease.attach(call)
         try:
-            completion = call.result()
+            completion = wait_for(call, limits)
         except CancelledError:
-            return None
+            if lease.stopped is not Stop.CANCELLED:
+                return None
+            return cancelled_answer(job, model_s=self._clock.now_s() - started)
         except CallFailed as error:
             model_s = self._clock.now_s() - started
             return failed_answer(job, error, model_s=model_s)

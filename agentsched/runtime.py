@@ -16,6 +16,8 @@ from agentsched.worker.aborts import AbortListener
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.leases import LeaseBook, Stop
+from agentsched.worker.limits import NO_LIMITS, TimeLimits
+from agentsched.worker.revokes import Revokes
 
 CLOSE_S = 5.0
 """For each of the parts that are closed."""
@@ -25,7 +27,11 @@ class Runtime:
     """What one worker process works with."""
 
     def __init__(
-        self, settings: Settings, worker_id: str, slots: Callable[[], Mapping[str, int]]
+        self,
+        settings: Settings,
+        worker_id: str,
+        slots: Callable[[], Mapping[str, int]],
+        limits: TimeLimits = NO_LIMITS,
     ) -> None:
         """Makes all clients and starts the keeper.
 
@@ -33,10 +39,12 @@ class Runtime:
             settings: the whole configuration.
             worker_id: names this process; unlike any other that runs or ran.
             slots: see `Keeper`.
+            limits: of calls for which the task has none of its own.
 
         Raises:
             AgentSchedError: Kafka's client refused its settings.
         """
+        self.limits = limits
         self._settings = settings
         self._ledger = RedisLedger.of(settings)
         self._sink = Producer(
@@ -53,6 +61,7 @@ class Runtime:
             self._calls,
             self._leases,
         )
+        self.revokes = Revokes(self._ledger, self._leases, settings.limits.horizon_s)
         self._keeper = Keeper(
             self._ledger, self._leases, settings.timing, worker_id, slots
         )
@@ -79,6 +88,7 @@ class Runtime:
         """
         self._keeper.stop(CLOSE_S)
         self._aborts.stop(CLOSE_S)
+        self.revokes.close()
         self._sink.close(CLOSE_S)
         self._calls.start(self._completer.close()).result()
         self._calls.close(CLOSE_S)
@@ -98,9 +108,12 @@ _opened: Runtime | None = None
 
 
 def open_runtime(
-    settings: Settings, worker_id: str, slots: Callable[[], Mapping[str, int]]
+    settings: Settings,
+    worker_id: str,
+    slots: Callable[[], Mapping[str, int]],
+    limits: TimeLimits = NO_LIMITS,
 ) -> Runtime:
-    """Make this process's runtime; there is one.
+    """Make this process's runtime; there is one. See `Runtime`.
 
     Raises:
         RuntimeError: there is one already.
@@ -109,7 +122,7 @@ def open_runtime(
     global _opened  # noqa: PLW0603  (Celery's tasks have no other way to it)
     if _opened is not None:
         raise RuntimeError("this process has a runtime already")
-    _opened = Runtime(settings, worker_id, slots)
+    _opened = Runtime(settings, worker_id, slots, limits)
     return _opened
 
 

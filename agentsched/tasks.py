@@ -2,26 +2,36 @@
 
 import logging
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import Ignore
 
 from agentsched import runtime
 from agentsched.celery import app
 from agentsched.doorbell import TASK_NAME, Doorbell
 from agentsched.errors import CodecError
+from agentsched.execution import Ended
+from agentsched.worker.control import is_revoked
+from agentsched.worker.limits import TimeLimits
+
+if TYPE_CHECKING:
+    from celery import Task
 
 logger = logging.getLogger(__name__)
 
 
-@app.task(name=TASK_NAME, acks_late=True, ignore_result=True)
-def run(**wire: Any) -> str:  # noqa: ANN401  (what another version of us may send)
+@app.task(name=TASK_NAME, bind=True, acks_late=True, ignore_result=True)
+def run(self: "Task[Any, Any]", /, **wire: Any) -> str:  # noqa: ANN401  (what another version of us may send)
     """Work on one request until its reply is in Kafka; returns how it ended.
 
     It ends without an error always: Celery would log the exception's text, and could
     do nothing about it. What a bug left undone runs again when its lease is over.
+
+    Raises:
+        Ignore: the request was cancelled while it ran, as Celery has said already.
     """
     try:
-        doorbell = Doorbell.from_wire(wire)
-        return runtime.current().execution.run(doorbell).value
+        ended = _run(self, Doorbell.from_wire(wire))
     except CodecError as error:
         logger.warning("doorbell refused: %s", error)
         return "refused"
@@ -35,3 +45,22 @@ def run(**wire: Any) -> str:  # noqa: ANN401  (what another version of us may se
             where,
         )
         return "bug"
+    if ended is Ended.CANCELLED:
+        raise Ignore
+    return ended.value
+
+
+def _run(task: "Task[Any, Any]", doorbell: Doorbell) -> Ended:
+    opened = runtime.current()
+    if not is_revoked(doorbell):
+        return opened.execution.run(doorbell, _limits(task).over(opened.limits))
+    opened.revokes.dropped(doorbell)
+    return Ended.REVOKED
+
+
+def _limits(task: "Task[Any, Any]") -> TimeLimits:
+    """Return the message's limits, else the task's, as they are now."""
+    hard_s, soft_s = task.request.timelimit or (None, None)
+    return TimeLimits(soft_s, hard_s).over(
+        TimeLimits(task.soft_time_limit, task.time_limit)
+    )

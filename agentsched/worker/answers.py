@@ -12,7 +12,7 @@ from agentsched.codec import (
     failed_reply,
     reply_to,
 )
-from agentsched.endings import OVERDUE
+from agentsched.endings import CANCELLED, OVERDUE
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.ledger.records import Claimed, Outcome, RequestFacts
 from agentsched.ports import Completion
@@ -140,6 +140,11 @@ def _failed(job: Job, error: ReplyError, *, model_s: float | None) -> Answer:
     called = model_s is not None
     outcome = Outcome(ok=False, model_ms=_ms(model_s or 0.0), called=called)
     return Answer(value, outcome, error.code)
+
+
+def cancelled_answer(job: Job, *, model_s: float) -> Answer:
+    """Make the reply of a request whose call was aborted, because it is cancelled."""
+    return _failed(job, CANCELLED, model_s=model_s)
 
 
 def overdue_answer(job: Job) -> Answer:

@@ -36,13 +36,17 @@ class Call(Generic[T]):
         with contextlib.suppress(RuntimeError):  # the loop is closed: it has stopped
             self._loop.call_soon_threadsafe(self._cancel)
 
-    def result(self) -> T:
+    def result(self, timeout_s: float | None = None) -> T:
         """Block until the coroutine has ended; give or raise what it did.
+
+        Args:
+            timeout_s: how long to wait at most; None: as long as it takes.
 
         Raises:
             CancelledError: (of concurrent.futures) it was cancelled, and has stopped.
+            TimeoutError: it has not ended yet.
         """
-        return self._ended.result()
+        return self._ended.result(timeout_s)
 
     def _start(self) -> None:
         self._task = self._loop.create_task(self._work)

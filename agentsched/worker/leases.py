@@ -17,6 +17,8 @@ class Stop(StrEnum):
     """The lease is over or somebody else's: nothing may be handed in."""
     PUT_BACK = "put_back"
     """The worker goes: the request shall run elsewhere."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled the request: it is answered so."""
 
 
 class Cancellable(Protocol):
@@ -139,4 +141,12 @@ class LeaseBook:
             leases = list(self._held.values())
         for lease in leases:
             if lease.thread_id == thread_id:
+                lease.stop(why)
+
+    def stop_request(self, key: str, why: Stop) -> None:
+        """Stop the work on one request; nothing when this process does none."""
+        with self._lock:
+            leases = list(self._held.values())
+        for lease in leases:
+            if lease.key == key:
                 lease.stop(why)

@@ -31,6 +31,15 @@ def _nothing_to_cancel(thread_id: int) -> None:
     """Stand in until the worker is ready."""
 
 
+def _nothing_to_leave() -> None:
+    """Stand in until the worker is ready."""
+
+
+def _no_slots() -> Mapping[str, int]:
+    """Stand in until the worker is ready."""
+    return {}
+
+
 class TaskPool(ThreadsPool):
     """As many threads as the worker has slots.
 
@@ -40,6 +49,10 @@ class TaskPool(ThreadsPool):
 
     on_cancel: Callable[[int], None] = staticmethod(_nothing_to_cancel)
     """Cancels what the thread with this identity does; set when the worker is ready."""
+    on_leaving: Callable[[], None] = staticmethod(_nothing_to_leave)
+    """Is told that no more tasks will come; set when the worker is ready."""
+    slots: Callable[[], Mapping[str, int]] = staticmethod(_no_slots)
+    """Requests at once per model, as heartbeats say it; set when the worker is ready."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Celery makes it; threads start when they are needed."""
@@ -70,6 +83,10 @@ class TaskPool(ThreadsPool):
         """
         self.on_cancel(pid)
 
+    def on_close(self) -> None:
+        """Say that the worker goes, on whatever way: a signal, or remote control."""
+        self.on_leaving()
+
     def on_terminate(self) -> None:
         """Wait for the threads; what they did was cancelled before."""
         self.executor.shutdown(wait=True, cancel_futures=True)
@@ -81,6 +98,11 @@ class TaskPool(ThreadsPool):
     def shrink(self, n: int = 1) -> None:
         """Allow fewer at once; idle threads stay, as they cost nothing."""
         self._resize(max(1, self.limit - n))
+
+    def _get_info(self) -> Any:  # noqa: ANN401  (Celery's own type is narrower)
+        """Return what `celery inspect stats` and Flower show of the pool."""
+        info = super()._get_info()  # type: ignore[misc]  # celery-types has it not
+        return {**info, "slots": dict(self.slots())}
 
     def _resize(self, limit: int) -> None:
         self.limit = limit

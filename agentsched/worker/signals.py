@@ -4,6 +4,7 @@
 receivers only connect; what they call lives elsewhere.
 """
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from celery.concurrency import get_implementation
 from celery.signals import (
     after_setup_logger,
     celeryd_init,
+    task_revoked,
     worker_init,
     worker_ready,
     worker_shutdown,
@@ -23,8 +25,10 @@ from celery.utils.nodenames import default_nodename, nodesplit
 
 from agentsched import runtime
 from agentsched.config.loading import load_settings
-from agentsched.errors import AgentSchedError, ConfigurationError
+from agentsched.doorbell import Doorbell
+from agentsched.errors import AgentSchedError, CodecError, ConfigurationError
 from agentsched.llm_backend.keys import read_api_key
+from agentsched.worker.limits import TimeLimits
 from agentsched.worker.pool import TaskPool
 from agentsched.worker.pools import capacity_of, models_served, node_name, slots_of
 
@@ -100,16 +104,36 @@ def open_runtime(sender: Any, **_: object) -> None:  # noqa: ANN401
     models = models_served(
         settings, [queue.name for queue in sender.task_consumer.queues]
     )
+    pool, controller = sender.pool, sender.controller
+
+    def slots() -> dict[str, int]:
+        return slots_of(models, pool.limit)
+
     try:
         opened = runtime.open_runtime(
             settings,
             worker_id=f"{sender.hostname}/{uuid4().hex[:8]}",
-            slots=lambda: slots_of(models, sender.pool.limit),
+            slots=slots,
+            limits=TimeLimits(controller.soft_time_limit, controller.time_limit),
         )
     except AgentSchedError as error:
         logger.critical("the worker cannot start: %s", error)
         raise SystemExit(1) from None
-    sender.pool.on_cancel = opened.cancel
+    pool.slots = slots
+    pool.on_cancel = opened.cancel
+    pool.on_leaving = lambda: opened.leave(at_once=False)
+
+
+@task_revoked.connect(weak=False)
+def cancel_request(request: Any, terminated: bool, **_: object) -> None:  # noqa: ANN401, FBT001
+    """Cancel the request of a revoked doorbell that Celery has dropped.
+
+    Runs in the consumer's loop, and does not block. What was terminated is cancelled
+    already.
+    """
+    if (opened := runtime.opened()) and not terminated:
+        with contextlib.suppress(CodecError):
+            opened.revokes.dropped(Doorbell.from_wire(request.kwargs))
 
 
 @worker_shutting_down.connect(weak=False)

@@ -86,13 +86,17 @@ class WorkerRig:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def worker(self, *options: str) -> "subprocess.Popen[bytes]":
-        """Start `celery -A agentsched worker` with more options; does not wait."""
-        number = len(self._workers)
-        environ = os.environ | {
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a process of AgentSched needs to find this rig."""
+        return os.environ | {
             "AGENTSCHED_CONFIG": str(self.root / SETTINGS_FILE),
             "PYTHONPATH": str(ROOT),
         }
+
+    def worker(self, *options: str) -> "subprocess.Popen[bytes]":
+        """Start `celery -A agentsched worker` with more options; does not wait."""
+        number = len(self._workers)
         with (self.root / f"worker{number}.log").open("wb") as log:
             process = subprocess.Popen(
                 [
@@ -105,7 +109,7 @@ class WorkerRig:
                     *options,
                 ],
                 cwd=self.root,
-                env=environ,
+                env=self.environ,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -149,9 +153,16 @@ class WorkerRig:
         """Send the doorbells of reserved requests."""
         self.doorbells.ring([self.doorbell(key, model, cls) for key in keys])
 
-    def doorbell(self, key: str, model: str = "gpt-4", cls: str = "high") -> Doorbell:
+    def ring_next(self, key: str, ring: int, model: str = "gpt-4") -> None:
+        """Reserve a request that is READY again, and ring for it."""
+        self._reserve(key, model, ring)
+        self.doorbells.ring([self.doorbell(key, model, ring=ring)])
+
+    def doorbell(
+        self, key: str, model: str = "gpt-4", cls: str = "high", ring: int = 1
+    ) -> Doorbell:
         request = facts(key, cls=cls)
-        return Doorbell.of(request, 1, self.epoch, model)
+        return Doorbell.of(request, ring, self.epoch, model)
 
     def request(self, model: str = "gpt-4", cls: str = "high", **fields: Any) -> str:
         """Admit, reserve and ring."""
@@ -191,10 +202,10 @@ class WorkerRig:
     def log(self, number: int = 0) -> str:
         return (self.root / f"worker{number}.log").read_text("utf-8", "replace")
 
-    def _reserve(self, key: str, model: str) -> None:
+    def _reserve(self, key: str, model: str, ring: int = 1) -> None:
         assert self.ledger.lead(DISPATCHER, 60_000)
         outcome = self.ledger.reserve(
-            self.epoch, DISPATCHER, key, 1, model, self.server.base_url
+            self.epoch, DISPATCHER, key, ring, model, self.server.base_url
         )
         assert outcome is ReserveOutcome.RESERVED
 

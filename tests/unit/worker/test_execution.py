@@ -250,6 +250,46 @@ def test_a_stopped_call_is_put_back(desk: Desk) -> None:
     assert desk.sink.records == []
 
 
+def test_a_cancelled_call_is_answered_so_and_frees_its_slot(desk: Desk) -> None:
+    desk.completer.hangs = True
+    running = InThread(desk)
+    assert desk.completer.started.wait(5)
+
+    desk.leases.stop_request("k1", Stop.CANCELLED)
+
+    assert running.ended() is Ended.CANCELLED
+    assert desk.reply()["error"]["code"] == "CANCELLED"
+    assert (desk.state(), desk.in_flight()) == (State.ANSWERED, 0)
+
+
+def test_a_cancelled_call_that_another_has_answered_frees_its_slot(desk: Desk) -> None:
+    desk.completer.hangs = True
+    running = InThread(desk)
+    assert desk.completer.started.wait(5)
+    outcome = Outcome(ok=False, called=False)
+    assert desk.ledger.complete(desk.epoch, "k1", None, b"theirs", outcome)
+    assert desk.in_flight() == 1
+
+    desk.leases.stop_request("k1", Stop.CANCELLED)
+
+    assert running.ended() is Ended.CANCELLED
+    assert (desk.sink.records, desk.in_flight()) == ([], 0)
+
+
+def test_a_request_that_is_cancelled_before_its_call_makes_none(desk: Desk) -> None:
+    def claim(*args: object) -> object:
+        answer = claimed(*args)
+        desk.leases.stop_request("k1", Stop.CANCELLED)
+        return answer
+
+    doorbell = desk.rung()
+    claimed = desk.ledger.claim
+    desk.ledger.claim = claim
+    desk.completer.hangs = True
+    assert desk.execution.run(doorbell) is Ended.CANCELLED
+    assert desk.completer.asked == []
+
+
 def test_a_worker_that_goes_puts_back_what_it_claims_too_late(desk: Desk) -> None:
     desk.completer.hangs = True
     desk.leases.stop_all(Stop.PUT_BACK)

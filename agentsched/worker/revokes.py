@@ -1,0 +1,107 @@
+"""Turns revoked task ids into cancelled requests, on a thread that may block.
+
+Celery tells of a revoke in its consumer's loop, which must not wait for Redis. It
+answers nothing: the ledger tells the bridge whose request it is, and that one answers.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from agentsched.doorbell import Doorbell, task_ids
+from agentsched.errors import LedgerError
+from agentsched.ledger.protocol import Ledger, Membership
+from agentsched.ledger.records import State
+from agentsched.worker.leases import LeaseBook, Stop
+
+logger = logging.getLogger(__name__)
+
+
+class RevokeLedger(Ledger, Membership, Protocol):
+    """The ledger together with its epoch."""
+
+
+class Revokes:
+    """Cancels what is revoked, in the order in which it hears of it."""
+
+    def __init__(self, ledger: RevokeLedger, leases: LeaseBook, keep_s: int) -> None:
+        """Starts no thread before the first revoke.
+
+        Args:
+            ledger: where the requests are.
+            leases: what this process runs.
+            keep_s: how long a request that the ledger has lost stays cancelled.
+        """
+        self._ledger = ledger
+        self._leases = leases
+        self._keep_s = keep_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="revokes")
+
+    def revoke(self, ids: frozenset[str], abort: Iterable[Doorbell] | None) -> None:
+        """Cancel the requests that these task ids name; does not block.
+
+        An id names its request, whatever ring it belongs to. What names no unanswered
+        request is logged.
+
+        Args:
+            ids: as the operator gave them.
+            abort: the doorbells among them that this process works on: their calls are
+                aborted, and what runs elsewhere is cancelled, too. None: what runs
+                goes on.
+        """
+        running = abort is not None
+        for doorbell in abort or ():
+            # Its thread answers, which frees the slot at once.
+            self._leases.stop_request(doorbell.key, Stop.CANCELLED)
+        self._submit(lambda: self._cancel_named(ids, running=running))
+
+    def dropped(self, doorbell: Doorbell) -> None:
+        """Cancel the request of a revoked doorbell, unless it runs; does not block."""
+        self._submit(lambda: self._cancel(doorbell.epoch, [doorbell.key]))
+
+    def close(self) -> None:
+        """Wait for what is under way, for seconds at most; again is harmless."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except LedgerError as error:
+                # Celery keeps the id: it drops the doorbell, and tells of it again.
+                logger.warning("revoked, but not cancelled yet: %s", error)
+            except Exception as error:  # noqa: BLE001  (a thread's edge)
+                logger.error("bug in a revoke: %s", type(error).__name__)  # noqa: TRY400
+
+        self._thread.submit(guarded)
+
+    def _cancel_named(self, ids: frozenset[str], *, running: bool) -> None:
+        epoch = self._ledger.open_epoch()
+        named = self._named(epoch, ids)
+        self._cancel(epoch, list(dict.fromkeys(named.values())), running=running)
+        if unknown := ids - named.keys():
+            logger.info(
+                "no unanswered request has the task ids %s", ", ".join(sorted(unknown))
+            )
+
+    def _named(self, epoch: str, ids: frozenset[str]) -> Mapping[str, str]:
+        """Return task id -> key of the requests that are named."""
+        found = self._ledger.snapshot(epoch)
+        rings = {entry.facts.key: entry.ring for entry in found.ready}
+        in_flight = [slot.key for slot in found.slots]
+        views = self._ledger.inspect(epoch, in_flight)
+        for key, view in zip(in_flight, views, strict=True):
+            if view is not None:
+                rings[key] = view.ring
+        return {
+            task_id: key
+            for key, ring in rings.items()
+            for task_id in ids.intersection(task_ids(key, epoch, ring))
+        }
+
+    def _cancel(self, epoch: str, keys: list[str], *, running: bool = False) -> None:
+        views = self._ledger.inspect(epoch, keys)
+        for key, view in zip(keys, views, strict=True):
+            if running or view is None or view.state is not State.RUNNING:
+                self._ledger.cancel(epoch, key, self._keep_s)
