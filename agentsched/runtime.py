@@ -61,7 +61,7 @@ class Runtime:
             self._calls,
             self._leases,
         )
-        self.revokes = Revokes(self._ledger, self._leases, settings.limits.horizon_s)
+        self.revokes = Revokes(self._ledger, self._leases)
         self._keeper = Keeper(
             self._ledger, self._leases, settings.timing, worker_id, slots
         )

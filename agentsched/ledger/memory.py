@@ -24,7 +24,6 @@ from agentsched.ledger.records import (
     EntryView,
     Limits,
     ModelTotals,
-    OpenRequest,
     Outcome,
     PartitionView,
     ReserveOutcome,
@@ -191,25 +190,16 @@ class MemoryLedger(MemoryOperations):
                 book.free_slot(key)
             return False
 
-    def request(self, epoch: str, key: str) -> OpenRequest | None:
-        """See `Ledger.request`."""
-        with self._step(epoch) as book:
-            entry = book.find(key)
-            if entry is None or entry.state not in steps.OPEN:
-                return None
-            return OpenRequest(entry.state, entry.facts, entry.payload, entry.starts)
-
-    def complete(  # noqa: PLR0913  (the protocol's)
+    def complete(
         self,
         epoch: str,
         key: str,
         lease_id: str | None,
         reply: bytes,
         outcome: Outcome,
-        answerer: str = "",
     ) -> bool:
         """See `Ledger.complete`."""
-        by = steps.winner_of(lease_id, reply, answerer)
+        by = steps.winner_of(lease_id, reply)
         with self._step(epoch) as book:
             entry = book.find(key)
             ours = entry and entry.lease_id == lease_id

@@ -53,13 +53,9 @@ def _admit_new(book: Book, admission: Admission) -> Admitted:
     return Admitted(AdmitOutcome.NEW, State.DONE)
 
 
-def winner_of(
-    lease_id: str | None, reply: bytes, answerer: str = ""
-) -> tuple[str, str]:
+def winner_of(lease_id: str | None, reply: bytes) -> tuple[str, str]:
     """Say whose reply it is, so that a repeated step is known for one."""
-    if lease_id is not None:
-        return "lease", lease_id
-    return "reply", answerer or hash_value(reply)
+    return ("reply", hash_value(reply)) if lease_id is None else ("lease", lease_id)
 
 
 def may_be_withdrawn(entry: Entry) -> bool:

@@ -21,7 +21,6 @@ from agentsched.ledger.records import (
     EntryView,
     Limits,
     ModelTotals,
-    OpenRequest,
     Outcome,
     PartitionView,
     ReserveOutcome,
@@ -116,17 +115,13 @@ class Ledger(Protocol):
 
     # -- both -------------------------------------------------------------------
 
-    def request(self, epoch: str, key: str) -> OpenRequest | None:
-        """A request that has no reply yet, with its payload; None in every other state."""
-
-    def complete(  # noqa: PLR0913  (a step of the protocol; the values have no other home)
+    def complete(
         self,
         epoch: str,
         key: str,
         lease_id: str | None,
         reply: bytes,
         outcome: Outcome,
-        answerer: str = "",
     ) -> bool:
         """Store the reply: -> DONE. First wins; it never changes afterwards.
 
@@ -135,17 +130,7 @@ class Ledger(Protocol):
         Without: from READY, RUNG and RUNNING; a lease is voided, and the slot of a
         RUNNING request stays in use until its holder calls or its lease is over.
         Returns whether this reply is the stored one: True again when the winner
-        repeats the step (same lease_id, or None again with the same answerer; without
-        one, with the same bytes).
-
-        Args:
-            epoch: see the module.
-            key: the request.
-            lease_id: the right to answer; None: an answer without a lease.
-            reply: the reply record's value.
-            outcome: for the statistics.
-            answerer: random, made by the caller, where several processes may give the
-                same answer without a lease and only one of them is to win.
+        repeats the step (same lease_id, or None again with the same bytes).
         """
 
     def reply(self, epoch: str, key: str) -> StoredReply | None:

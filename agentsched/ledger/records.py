@@ -162,19 +162,6 @@ class StoredReply:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRequest:
-    """A request without a reply, for who answers it without a lease."""
-
-    state: State
-    """READY, RUNG or RUNNING."""
-    facts: RequestFacts
-    payload: bytes
-    """The record's value as it was on Kafka."""
-    attempts: int
-    """How often a worker started it."""
-
-
-@dataclass(frozen=True, slots=True)
 class EntryView:
     """What the reconciler sees of one entry."""
 

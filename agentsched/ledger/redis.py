@@ -26,7 +26,6 @@ from agentsched.ledger.records import (
     EntryView,
     Limits,
     ModelTotals,
-    OpenRequest,
     Outcome,
     PartitionView,
     ReserveOutcome,
@@ -136,27 +135,17 @@ class RedisLedger(RedisOperations):
         """See `Ledger.put_back`."""
         return bool(self._scripts.run("put_back", epoch, key, lease_id, not_before_ms))
 
-    def request(self, epoch: str, key: str) -> OpenRequest | None:
-        """See `Ledger.request`."""
-        row = self._scripts.run("request", epoch, key)
-        if not row:
-            return None
-        state, facts, payload, starts = row
-        facts = wire.decode_facts(facts)
-        return OpenRequest(State(state.decode()), facts, payload, int(starts))
-
-    def complete(  # noqa: PLR0913  (the protocol's)
+    def complete(
         self,
         epoch: str,
         key: str,
         lease_id: str | None,
         reply: bytes,
         outcome: Outcome,
-        answerer: str = "",
     ) -> bool:
         """See `Ledger.complete`."""
         facts = (int(outcome.called), int(not outcome.ok), outcome.model_ms)
-        by = _by(lease_id, reply, answerer)
+        by = _by(lease_id, reply)
         return bool(self._scripts.run("complete", epoch, key, by, reply, *facts))
 
     def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
@@ -261,11 +250,9 @@ def _admit_row(admission: Admission) -> tuple[str | bytes | int, ...]:
     )
 
 
-def _by(lease_id: str | None, reply: bytes, answerer: str = "") -> str:
+def _by(lease_id: str | None, reply: bytes) -> str:
     """Say whose reply it is, so that a repeated step is known for one."""
-    if lease_id is not None:
-        return f"lease:{lease_id}"
-    return f"reply:{answerer or hash_value(reply)}"
+    return f"reply:{hash_value(reply)}" if lease_id is None else f"lease:{lease_id}"
 
 
 def _admitted(row: Sequence[bytes]) -> Admitted:

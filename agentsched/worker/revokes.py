@@ -17,6 +17,9 @@ from agentsched.worker.leases import LeaseBook, Stop
 
 logger = logging.getLogger(__name__)
 
+KEEP_S = 60
+"""For a request that is forgotten between the look at it and its cancellation."""
+
 
 class RevokeLedger(Ledger, Membership, Protocol):
     """The ledger together with its epoch."""
@@ -25,17 +28,10 @@ class RevokeLedger(Ledger, Membership, Protocol):
 class Revokes:
     """Cancels what is revoked, in the order in which it hears of it."""
 
-    def __init__(self, ledger: RevokeLedger, leases: LeaseBook, keep_s: int) -> None:
-        """Starts no thread before the first revoke.
-
-        Args:
-            ledger: where the requests are.
-            leases: what this process runs.
-            keep_s: how long a request that the ledger has lost stays cancelled.
-        """
+    def __init__(self, ledger: RevokeLedger, leases: LeaseBook) -> None:
+        """Starts no thread before the first revoke."""
         self._ledger = ledger
         self._leases = leases
-        self._keep_s = keep_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="revokes")
 
     def revoke(self, ids: frozenset[str], abort: Iterable[Doorbell] | None) -> None:
@@ -103,5 +99,5 @@ class Revokes:
     def _cancel(self, epoch: str, keys: list[str], *, running: bool = False) -> None:
         views = self._ledger.inspect(epoch, keys)
         for key, view in zip(keys, views, strict=True):
-            if running or view is None or view.state is not State.RUNNING:
-                self._ledger.cancel(epoch, key, self._keep_s)
+            if view and (running or view.state is not State.RUNNING):
+                self._ledger.cancel(epoch, key, KEEP_S)

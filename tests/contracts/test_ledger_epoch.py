@@ -15,7 +15,6 @@ STEPS = {
     "claim": lambda w, e, k: w.ledger.claim(e, k, 1, "L1", LONG_MS),
     "renew": lambda w, e, k: w.ledger.renew(e, {k: "L1"}, LONG_MS),
     "put_back": lambda w, e, k: w.ledger.put_back(e, k, "L1"),
-    "request": lambda w, e, k: w.ledger.request(e, k),
     "complete": lambda w, e, k: w.ledger.complete(e, k, "L1", b"r", OK),
     "reply": lambda w, e, k: w.ledger.reply(e, k),
     "published": lambda w, e, k: w.ledger.published(e, k, REPLY_AT),

@@ -245,33 +245,6 @@ def test_a_complete_without_lease_is_repeated_after_the_answer_too(world: World)
     assert not world.complete(key, None, b"cancelled")
 
 
-def test_of_two_answerers_with_the_same_bytes_one_wins(world: World):
-    key = world.ready()
-    for _ in range(2):
-        assert _cancel(world, key, "answerer-1")
-        assert not _cancel(world, key, "answerer-2")
-        assert not world.complete(key, None, b"cancelled")
-
-
-def _cancel(world: World, key: str, answerer: str) -> bool:
-    outcome = Outcome(ok=False, called=False)
-    args = (world.epoch, key, None, b"cancelled", outcome)
-    return world.ledger.complete(*args, answerer=answerer)
-
-
-@pytest.mark.parametrize("way", ["ready", "rung", "running"])
-def test_an_unanswered_request_can_be_read(world: World, way: str):
-    key = getattr(world, way)(payload=b"\x00asked\xff")
-    found = world.ledger.request(world.epoch, key)
-    assert (found.state, found.facts.key) == (State(way), key)
-    assert (found.payload, found.attempts) == (b"\x00asked\xff", way == "running")
-
-
-@pytest.mark.parametrize("way", ["unknown", "done", "answered"])
-def test_a_request_with_a_reply_cannot_be_read(world: World, way: str):
-    assert world.ledger.request(world.epoch, getattr(world, way)()) is None
-
-
 def test_of_two_completes_one_wins(world: World):
     for _ in range(5):
         key = world.running("L1")

@@ -24,7 +24,6 @@ def test_what_is_no_step_in_the_table_names_no_key_or_only_reads():
     methods = {name for name in vars(Ledger) if not name.startswith("_")}
     reads = {
         "reply",
-        "request",
         "inspect",
         "partition",
         "snapshot",

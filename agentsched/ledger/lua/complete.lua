@@ -1,5 +1,4 @@
--- `by` says whose reply this is: "lease:" and the lease_id, or "reply:" and the answerer or
--- the hash.
+-- `by` says whose reply this is: "lease:" and the lease_id, or "reply:" and the hash.
 local key, by, reply = ARGV[3], ARGV[4], ARGV[5]
 local called, failed, model_ms = ARGV[6] == '1', ARGV[7], ARGV[8]
 
