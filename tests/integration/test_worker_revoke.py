@@ -1,4 +1,7 @@
-"""`celery revoke` on real workers: the request is cancelled, whatever rang for it."""
+"""`celery revoke` on a real worker: it has the request cancelled, whatever rang for it.
+
+The bridge that then answers is in `test_revoke.py`.
+"""
 
 import subprocess
 import sys
@@ -14,6 +17,8 @@ from tests.support.model_server import Answer, Hang
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(90)
+
+HEARD = {"reply": True, "limit": 1, "timeout": 20}
 
 
 @pytest.fixture(scope="module")
@@ -43,31 +48,28 @@ def running(rig: WorkerRig, step: Answer | Hang) -> str:
     return key
 
 
+def cancelled(rig: WorkerRig, key: str) -> bool:
+    (view,) = rig.ledger.inspect(rig.epoch, [key])
+    return view is not None and view.cancelled
+
+
 def test_what_waits_is_cancelled_at_once_and_never_runs(shared: WorkerRig) -> None:
     before = running(shared, Hang())
     waiting = shared.request()
 
     shared.app.control.revoke(task_id(shared, waiting))
+    eventually(lambda: cancelled(shared, waiting), message="it is cancelled")
 
-    assert shared.reply_to(waiting)["error"] == {
-        "code": "CANCELLED",
-        "message": "the request was cancelled",
-        "retryable": False,
-    }
-    shared.wait_for_state(waiting, State.ANSWERED)
     # Its doorbell comes to the worker when the slot is free, and is dropped.
     shared.app.control.terminate(task_id(shared, before))
-    after = shared.request()
-    assert shared.reply_to(after)["status"] == "completed"
+    assert shared.reply_to(shared.request())["status"] == "completed"
     assert calls_of(shared, waiting) == 0
-    assert shared.replies.counts()[f"c-{waiting}"] == 1
+    assert shared.state(waiting) is State.RUNG
 
 
 def test_what_runs_goes_on_without_terminate(shared: WorkerRig) -> None:
     key = running(shared, Answer(delay_s=1))
-    assert shared.app.control.revoke(
-        task_id(shared, key), reply=True, limit=1, timeout=20
-    )
+    assert shared.app.control.revoke(task_id(shared, key), **HEARD)
     assert shared.reply_to(key)["status"] == "completed"
 
 
@@ -77,10 +79,15 @@ def test_terminate_aborts_the_call_and_frees_its_slot(shared: WorkerRig) -> None
     shared.app.control.revoke(task_id(shared, key), terminate=True)
 
     reply = shared.reply_to(key)
-    assert (reply["error"]["code"], reply["attempts"]) == ("CANCELLED", 1)
+    assert reply["error"] == {
+        "code": "CANCELLED",
+        "message": "the request was cancelled",
+        "retryable": False,
+    }
+    assert reply["attempts"] == 1
     eventually(lambda: shared.server.in_flight() == 0, message="the call is closed")
-    eventually(lambda: shared.ledger.totals(shared.epoch)["gpt-4"].in_flight == 0)
-    # The thread is free, too.
+    shared.wait_for_state(key, State.ANSWERED)
+    # Thread and slot are free.
     assert shared.reply_to(shared.request())["status"] == "completed"
     assert shared.replies.counts()[f"c-{key}"] == 1
 
@@ -90,34 +97,29 @@ def test_a_request_is_named_by_every_ring_it_had(shared: WorkerRig) -> None:
     # The first doorbell is lost: the request is rung again under another task id.
     assert shared.ledger.ring_again(shared.epoch, key, 1)
     shared.app.control.revoke(task_id(shared, key, ring=1))
-    assert shared.reply_to(key)["error"]["code"] == "CANCELLED"
+    eventually(lambda: cancelled(shared, key), message="it is cancelled")
 
 
 def test_a_request_that_waits_for_another_try_is_cancelled(shared: WorkerRig) -> None:
-    key = shared.reserved(session_id="s-1")
+    key = shared.reserved()
     assert shared.ledger.unreserve(shared.epoch, key, 1)
-
     shared.app.control.revoke(task_id(shared, key))
-
-    reply = shared.reply_to(key)
-    assert (reply["error"]["code"], reply["session_id"]) == ("CANCELLED", "s-1")
+    eventually(lambda: cancelled(shared, key), message="it is cancelled")
 
 
-def test_a_doorbell_that_comes_after_the_revoke_cancels_its_request(
+def test_a_doorbell_is_refused_when_an_earlier_one_was_revoked(
     shared: WorkerRig,
 ) -> None:
+    """As when Redis could not be reached at the time of the revoke."""
     key = shared.reserved()
-    # As if the worker had heard of it from another one, or could not reach Redis.
-    shared.app.control.revoke(
-        task_id(shared, key, ring=7), reply=True, limit=1, timeout=20
-    )
-    for ring in range(1, 8):
+    unborn = task_id(shared, key, ring=2)  # no ring has it yet: it names nothing
+    assert shared.app.control.revoke(unborn, **HEARD)
+    for ring in (1, 2):
         shared.ledger.ring_again(shared.epoch, key, ring)
-    assert shared.state(key) is State.RUNG
 
-    shared.doorbells.ring([shared.doorbell(key, ring=8)])
+    shared.doorbells.ring([shared.doorbell(key, ring=3)])
 
-    assert shared.reply_to(key)["error"]["code"] == "CANCELLED"
+    eventually(lambda: cancelled(shared, key), message="it is cancelled")
     assert calls_of(shared, key) == 0
 
 
@@ -127,7 +129,7 @@ def test_the_commands_of_celery_do_the_same(shared: WorkerRig) -> None:
 
     said = celery(shared, "control", "revoke", task_id(shared, waiting))
     assert "calls that run go on" in said
-    assert shared.reply_to(waiting)["error"]["code"] == "CANCELLED"
+    eventually(lambda: cancelled(shared, waiting), message="it is cancelled")
 
     said = celery(shared, "control", "terminate", "TERM", task_id(shared, before))
     assert "calls are aborted" in said
@@ -155,23 +157,6 @@ def test_an_unknown_task_id_is_said_in_the_log(shared: WorkerRig) -> None:
     )
 
 
-def test_one_of_several_workers_answers(redis_url: str, tmp_path: Path) -> None:
-    with WorkerRig(tmp_path, redis_url, {"gpt-4": 2}) as rig:
-        for name in ("a", "b"):
-            rig.worker("-Q", "gpt4", "-n", f"{name}@%h")
-        eventually(lambda: rig.ledger.live_slots() == {"gpt-4": 4}, timeout_s=40)
-        keys = [rig.reserved() for _ in range(20)]
-        ids = [task_id(rig, key) for key in keys]
-
-        assert len(rig.app.control.revoke(ids, reply=True, limit=2, timeout=20)) == 2
-
-        codes = [rig.reply_to(key)["error"]["code"] for key in keys]
-        assert codes == ["CANCELLED"] * 20
-        for key in keys:
-            rig.wait_for_state(key, State.ANSWERED)
-        assert set(rig.replies.counts().values()) == {1}
-
-
 def test_a_revoked_request_that_ran_is_not_run_again(
     redis_url: str, tmp_path: Path
 ) -> None:
@@ -181,14 +166,12 @@ def test_a_revoked_request_that_ran_is_not_run_again(
         key = running(rig, Hang())
         rig.worker("-Q", "gpt4", "-n", "heir@%h")
         eventually(lambda: rig.ledger.live_slots() == {"gpt-4": 2}, timeout_s=40)
-        heard = rig.app.control.revoke(
-            task_id(rig, key), reply=True, limit=2, timeout=20
-        )
+        heard = rig.app.control.revoke(task_id(rig, key), **(HEARD | {"limit": 2}))
         assert len(heard) == 2
 
         dying.kill()
         eventually(lambda: rig.ledger.expire(rig.epoch, key), message="the lease ends")
         rig.ring_next(key, ring=2)
 
-        assert rig.reply_to(key)["error"]["code"] == "CANCELLED"
+        eventually(lambda: cancelled(rig, key), message="it is cancelled")
         assert calls_of(rig, key) == 1

@@ -109,11 +109,11 @@ class System:
         """Start one bridge."""
         return self._start(name, ["-m", "bridge"])
 
-    def worker(self, model: str, name: str) -> GuardedChild:
-        """Start one worker of a model."""
-        command = ["-m", "celery", "-A", "agentsched", "worker", "-Q", model]
+    def worker(self, queues: str, name: str, *more: str) -> GuardedChild:
+        """Start one worker of a model (or several), with more options."""
+        command = ["-m", "celery", "-A", "agentsched", "worker", "-Q", queues]
         options = ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
-        return self._start(name, [*command, *options, "--loglevel", "INFO"])
+        return self._start(name, [*command, *options, "--loglevel", "INFO", *more])
 
     def kill(self, name: str) -> None:
         """End a process without a chance to say goodbye."""
