@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from agentsched.errors import EpochChanged
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import memory_steps as steps
+from agentsched.ledger import memory_views as views
 from agentsched.ledger.done_offsets import BLOCK_OFFSETS, runs_of, within
 from agentsched.ledger.memory_book import Book, Sums
 from agentsched.ledger.memory_operations import MemoryOperations
@@ -31,11 +32,12 @@ from agentsched.ledger.records import (
     State,
     StoredReply,
 )
+from agentsched.ledger.views import Description, LiveWorker, Pool
 from agentsched.ledger.voided import MemoryVoidedLeases
 
 
 class MemoryLedger(MemoryOperations):
-    """`Ledger`, `Membership` and `Operations`, in memory.
+    """`Ledger`, `Membership`, `Operations` and `Views`, in memory.
 
     Args:
         clock_ms: the time in milliseconds; it never goes back.
@@ -349,6 +351,25 @@ class MemoryLedger(MemoryOperations):
                 )
             return rows
 
+    def epoch(self) -> str | None:
+        """See `Views.epoch`."""
+        return self._epoch
+
+    def pools(self, epoch: str) -> list[Pool]:
+        """See `Views.pools`."""
+        with self._step(epoch) as book:
+            return views.pools(book)
+
+    def workers(self) -> list[LiveWorker]:
+        """See `Views.workers`."""
+        with self._lock:
+            return views.workers(self._workers, self._clock_ms())
+
+    def describe(self, epoch: str, key: str) -> Description | None:
+        """See `Views.describe`."""
+        with self._step(epoch) as book:
+            return views.describe(book, key)
+
 
 def _place(at: str) -> tuple[int, int]:
     milliseconds, _, number = at.partition("-")
@@ -358,8 +379,10 @@ def _place(at: str) -> tuple[int, int]:
 if TYPE_CHECKING:
     from agentsched.ledger.operations import Operations
     from agentsched.ledger.protocol import Ledger, Membership
+    from agentsched.ledger.views import Views
 
-    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations]] = (
+    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations], type[Views]] = (
+        MemoryLedger,
         MemoryLedger,
         MemoryLedger,
         MemoryLedger,

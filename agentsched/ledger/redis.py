@@ -33,7 +33,7 @@ from agentsched.ledger.records import (
     State,
     StoredReply,
 )
-from agentsched.ledger.redis_operations import RedisOperations
+from agentsched.ledger.redis_views import RedisViews
 from agentsched.ledger.scripts import translated
 from agentsched.ledger.voided import RedisVoidedLeases
 
@@ -46,8 +46,8 @@ BLOCK_MAX_MS = 4000
 """A blocking read must end before the socket's time-out."""
 
 
-class RedisLedger(RedisOperations):
-    """`Ledger`, `Membership` and `Operations` on Redis.
+class RedisLedger(RedisViews):
+    """`Ledger`, `Membership`, `Operations` and `Views` on Redis.
 
     Args:
         client: must return bytes (no `decode_responses`); it should not retry by
@@ -285,8 +285,10 @@ def _claimed(row: Sequence[bytes]) -> Claimed:
 if TYPE_CHECKING:
     from agentsched.ledger.operations import Operations
     from agentsched.ledger.protocol import Ledger, Membership
+    from agentsched.ledger.views import Views
 
-    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations]] = (
+    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations], type[Views]] = (
+        RedisLedger,
         RedisLedger,
         RedisLedger,
         RedisLedger,
