@@ -30,6 +30,13 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "Try it", "See it work once, on this machine."),
     "up": Entry("up", "Try it", "Keep it running here, for requests of your own."),
+    "status": Entry("status", "Look", "What waits, what runs, what is wrong."),
+    "explain": Entry("explain", "Look", "Where a request is, and why it waits."),
+    "pause": Entry("pause", "Steer", "Let no new request of a model start."),
+    "resume": Entry("resume", "Steer", "End a pause, or with --all a drain."),
+    "block": Entry("block", "Steer", "Have the requests of an agent refused."),
+    "unblock": Entry("unblock", "Steer", "Let an agent's requests in again."),
+    "drain": Entry("drain", "Steer", "Start nothing new, wait until all has ended."),
     "cancel": Entry("cancel", "Steer", "Cancel a request, wherever it is."),
 }
 """By name, in the order of `--help`."""

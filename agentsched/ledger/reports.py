@@ -84,9 +84,14 @@ class BridgeReport(Note):
     """It was asked to end, and waits for what is in flight."""
     draining: bool = False
     """It has seen that operators drain the system."""
+    waiting: dict[str, int] = Field(default_factory=dict)
+    """By class, over all flows."""
+    in_flight: int = 0
+    """Over all flows."""
+    unanswered: int = 0
+    """Records that were read and are not answered."""
     flows: tuple[FlowLoad, ...] = ()
-    other_flows: int = 0
-    """Requests that wait in flows beyond those that are listed."""
+    """Those with the most requests that wait."""
     agents: tuple[AgentLoad, ...] = ()
     """Those with the most requests."""
     other_agents: int = 0

@@ -61,18 +61,21 @@ def on_calls(state: BridgeState, event: CallsCounted) -> list[Command]:
 def report(state: BridgeState) -> BridgeReport:
     """Put together what this bridge knows."""
     says, flows = state.says, _flows(state)
-    waiting = sum(sum(flow.waiting.values()) for flow in flows)
+    waiting = {cls: sum(flow.waiting[cls] for flow in flows) for cls in CLASSES}
+    listed = sum(one.waiting for one in says.agents)
     partitions = sorted(state.partitions.values(), key=lambda one: one.partition)
     return BridgeReport(
         software=__version__,
         leading=state.leading,
         stopping=state.draining,
         draining=state.controls is not None and state.controls.drain is not None,
+        waiting=waiting,
+        in_flight=state.in_flight,
+        unanswered=sum(len(one.tracker) for one in partitions),
         flows=tuple(flows[:FLOWS_LISTED]),
-        other_flows=sum(sum(flow.waiting.values()) for flow in flows[FLOWS_LISTED:]),
         agents=says.agents,
         other_agents=max(0, len(state.agents) - len(says.agents)),
-        other_agents_waiting=max(0, waiting - sum(one.waiting for one in says.agents)),
+        other_agents_waiting=max(0, sum(waiting.values()) - listed),
         oldest=_oldest(state),
         answered_per_s=says.answered_rate.per_s,
         calls_per_s={m: rate.per_s for m, rate in says.call_rates.items()}

@@ -1,0 +1,32 @@
+"""Owns `agentsched block`: has the requests of an agent refused."""
+
+import click
+
+from agentsched.cli.steering import control, opened, said_why, tell_who_follows
+from agentsched.codec import ID_MAX_CHARACTERS
+from agentsched.ledger.controls import ControlKind
+
+
+@click.command("block")
+@click.argument("agents", nargs=-1, required=True, metavar="AGENT...")
+@said_why
+def command(agents: tuple[str, ...], *, reason: str, by: str) -> None:
+    r"""Have the requests of an agent refused, until `agentsched unblock AGENT`.
+
+    New requests, and those that wait, are answered AGENT_BLOCKED; what is in flight
+    ends by itself. It holds for all bridges, within a second, and outlives them. To
+    block an agent for good: `blocked: true` in agentsched.yaml.
+
+    \b
+      agentsched block crawler --reason "sends the same request in a loop"
+    """
+    for name in agents:
+        if len(name) > ID_MAX_CHARACTERS:
+            raise click.BadParameter(
+                f"an agent has {ID_MAX_CHARACTERS} letters at most"
+            )
+    with opened() as (_, ledger):
+        for name in agents:
+            ledger.impose(control(ControlKind.BLOCK, name, by, reason))
+            click.echo(f"agent {name} is blocked: its requests get AGENT_BLOCKED")
+        tell_who_follows(ledger)

@@ -1,0 +1,81 @@
+"""Owns `agentsched status`: the whole system at a glance, once or again and again."""
+
+import json
+import sys
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from agentsched.cli.status_tables import away, page
+from agentsched.cli.steering import opened
+from agentsched.config.settings import Settings
+from agentsched.errors import LedgerUnavailable
+from agentsched.ledger.redis import RedisLedger
+from agentsched.operating.looking import look
+from agentsched.operating.status import Status
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON, for programs.")
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option(
+    "--interval-s",
+    type=click.FloatRange(0.2, 3600),
+    default=1.0,
+    show_default=True,
+    help="With --watch: seconds between two looks.",
+)
+def command(*, as_json: bool, watch: bool, interval_s: float) -> None:
+    """Show models and workers, what waits, who runs, and what is paused or blocked.
+
+    Bridges say once a second what they know. "Waits" is what was not started, in Kafka
+    or in the ready set. Exit code 0: all is well; 1: something keeps requests from being
+    answered (no bridge, no worker of a model, Redis does not answer), and is named.
+    """
+    with opened() as (settings, ledger):
+        if watch:
+            _watch(settings, ledger, interval_s, as_json=as_json)
+            return
+        seen = _look(settings, ledger)
+    if as_json:
+        click.echo(_line(seen))
+    else:
+        console = Console()
+        console.print(page(seen) if isinstance(seen, Status) else away(seen))
+    sys.exit(0 if isinstance(seen, Status) and not seen.problems else 1)
+
+
+def _look(settings: Settings, ledger: RedisLedger) -> Status | LedgerUnavailable:
+    try:
+        return look(settings, ledger)
+    except LedgerUnavailable as error:
+        return error
+
+
+def _watch(
+    settings: Settings, ledger: RedisLedger, interval_s: float, *, as_json: bool
+) -> None:
+    """Show it until Ctrl-C, which ends it well; Redis may go and come back."""
+    try:
+        if as_json:
+            while True:
+                click.echo(_line(_look(settings, ledger)))
+                time.sleep(interval_s)
+        with Live(screen=sys.stdout.isatty(), auto_refresh=False) as live:
+            while True:
+                seen = _look(settings, ledger)
+                shown = page(seen) if isinstance(seen, Status) else away(seen)
+                live.update(shown, refresh=True)
+                time.sleep(interval_s)
+    except KeyboardInterrupt:
+        return
+
+
+def _line(seen: Status | LedgerUnavailable) -> str:
+    if isinstance(seen, Status):
+        return seen.to_json()
+    gone: dict[str, Any] = {"problems": [str(seen)]}
+    return json.dumps(gone)

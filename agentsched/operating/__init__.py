@@ -1,0 +1,1 @@
+"""What operators see and order: it reads ledger and reports, and moves no request."""

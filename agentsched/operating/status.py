@@ -1,0 +1,326 @@
+"""The state of the whole system at one moment: values, and how they are put together.
+
+Pure: it is handed what ledger and bridges say, and asks nobody.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import Field
+
+from agentsched.config.settings import ModelSettings, Settings
+from agentsched.ledger.controls import Control, Controls
+from agentsched.ledger.records import ModelTotals
+from agentsched.ledger.reports import (
+    AgentLoad,
+    BridgeReport,
+    FlowLoad,
+    Note,
+    OldestRequest,
+    PartitionReport,
+    Reported,
+)
+from agentsched.ledger.views import LiveWorker, Pool
+from agentsched.operating.reasons import order_of
+from agentsched.types import Priority
+
+AGENTS_LISTED = 20
+
+
+class Order(Note):
+    """A control in force."""
+
+    kind: str
+    name: str
+    by: str
+    reason: str
+    at_ms: int
+    """Milliseconds since the Unix epoch, by the ledger's clock."""
+
+
+class EndpointStatus(Note):
+    """The capacity of a model at one endpoint."""
+
+    endpoint: str
+    in_flight: int
+    capacity: int
+
+
+class ModelStatus(Note):
+    """One model and its pool of workers."""
+
+    model: str
+    queue: str
+    """Empty: only the bridges' configuration has this model."""
+    workers: int
+    slots: int
+    """Requests that its live workers can run at once."""
+    in_flight: int
+    capacity: int
+    endpoints: tuple[EndpointStatus, ...]
+    waiting: int
+    """Requests that it may answer; others may answer some of them, too."""
+    calls: int
+    """Calls that ended since the ledger began, with an answer or an error."""
+    failed: int
+    mean_s: float | None
+    """Of all these calls; None before the first."""
+    calls_per_s: float
+    paused: Order | None = None
+
+
+class FlowStatus(Note):
+    """Requests that the same models may answer, over all bridges."""
+
+    models: tuple[str, ...]
+    waiting: dict[str, int]
+    in_flight: int
+
+
+class BridgeStatus(Note):
+    """One live bridge."""
+
+    bridge_id: str
+    reports: bool
+    """False: it lives, and has not said anything for some seconds."""
+    software: str = ""
+    leading: bool = False
+    stopping: bool = False
+    unanswered: int = 0
+    """Records of its partitions that were read and are not answered."""
+    answered_per_s: float = 0.0
+    partitions: tuple[PartitionReport, ...] = ()
+    other_partitions: int = 0
+
+
+class Status(Note):
+    """The whole system."""
+
+    at_ms: int
+    """By the ledger's clock."""
+    models: tuple[ModelStatus, ...] = ()
+    waiting: dict[str, int] = Field(default_factory=dict)
+    """By class: not started yet, in Kafka or in the ready set."""
+    flows: tuple[FlowStatus, ...] = ()
+    agents: tuple[AgentLoad, ...] = ()
+    other_agents_waiting: int = 0
+    """Requests that wait, of agents that are not listed."""
+    oldest: OldestRequest | None = None
+    in_flight: int = 0
+    answered_per_s: float = 0.0
+    workers: int = 0
+    bridges: tuple[BridgeStatus, ...] = ()
+    orders: tuple[Order, ...] = ()
+    """What operators have ordered, the drain first."""
+    notices: tuple[str, ...] = ()
+    """What is in force or unusual, in words."""
+    problems: tuple[str, ...] = ()
+    """What keeps requests from being answered, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What ledger and bridges say at one moment."""
+
+    now_ms: int
+    controls: Controls = field(default_factory=Controls)
+    pools: Sequence[Pool] = ()
+    totals: Mapping[str, ModelTotals] = field(default_factory=dict)
+    workers: Sequence[LiveWorker] = ()
+    bridges: Sequence[Reported] = ()
+
+
+def put_together(settings: Settings, seen: Seen) -> Status:
+    """Make the status of what was seen.
+
+    Args:
+        settings: the configuration of who asks: names the queues.
+        seen: see `Seen`.
+    """
+    reports = [one.report for one in seen.bridges if one.report is not None]
+    flows = _flows(reports)
+    agents, others = _agents(reports)
+    models = _models(settings, seen, flows, reports)
+    return Status(
+        at_ms=seen.now_ms,
+        models=models,
+        waiting=_by_class(reports),
+        flows=flows,
+        agents=agents,
+        other_agents_waiting=others,
+        oldest=max(
+            (report.oldest for report in reports if report.oldest),
+            key=lambda oldest: oldest.age_ms,
+            default=None,
+        ),
+        in_flight=sum(pool.in_flight for pool in seen.pools),
+        answered_per_s=round(sum(report.answered_per_s for report in reports), 3),
+        workers=len(seen.workers),
+        bridges=tuple(map(_bridge, seen.bridges)),
+        orders=tuple(map(_order, seen.controls)),
+        notices=tuple(_notices(seen, reports)),
+        problems=tuple(_problems(seen, reports, models)),
+    )
+
+
+def _flows(reports: Sequence[BridgeReport]) -> tuple[FlowStatus, ...]:
+    by_models: dict[tuple[str, ...], list[FlowLoad]] = {}
+    for report in reports:
+        for flow in report.flows:
+            by_models.setdefault(flow.models, []).append(flow)
+    return tuple(
+        FlowStatus(
+            models=models,
+            waiting=_by_class(loads),
+            in_flight=sum(load.in_flight for load in loads),
+        )
+        for models, loads in sorted(by_models.items())
+    )
+
+
+def _by_class(loads: Sequence[FlowLoad] | Sequence[BridgeReport]) -> dict[str, int]:
+    return {
+        cls.value: sum(load.waiting.get(cls.value, 0) for load in loads)
+        for cls in Priority
+    }
+
+
+def _agents(reports: Sequence[BridgeReport]) -> tuple[tuple[AgentLoad, ...], int]:
+    """Return the agents with most requests, and how many requests of others wait."""
+    loads: dict[str, AgentLoad] = {}
+    for load in (load for report in reports for load in report.agents):
+        known = loads.get(load.agent_id, AgentLoad(agent_id=load.agent_id, waiting=0))
+        loads[load.agent_id] = AgentLoad(
+            agent_id=load.agent_id,
+            waiting=known.waiting + load.waiting,
+            in_flight=known.in_flight + load.in_flight,
+        )
+    largest = sorted(
+        loads.values(), key=lambda load: (-load.waiting, -load.in_flight, load.agent_id)
+    )
+    beyond = sum(report.other_agents_waiting for report in reports)
+    beyond += sum(load.waiting for load in largest[AGENTS_LISTED:])
+    return tuple(largest[:AGENTS_LISTED]), beyond
+
+
+def _models(
+    settings: Settings,
+    seen: Seen,
+    flows: Sequence[FlowStatus],
+    reports: Sequence[BridgeReport],
+) -> tuple[ModelStatus, ...]:
+    names = dict.fromkeys(
+        [model.name for model in settings.models] + [pool.model for pool in seen.pools]
+    )
+    rates = next((one.calls_per_s for one in reports if one.leading), {})
+    return tuple(
+        _model(name, settings.model(name), seen, flows, rates.get(name, 0.0))
+        for name in names
+    )
+
+
+def _model(
+    name: str,
+    configured: ModelSettings | None,
+    seen: Seen,
+    flows: Sequence[FlowStatus],
+    calls_per_s: float,
+) -> ModelStatus:
+    pools = [pool for pool in seen.pools if pool.model == name]
+    slots = [w.slots[name] for w in seen.workers if w.slots.get(name)]
+    total = seen.totals.get(name, ModelTotals(0, 0, 0, 0))
+    paused = seen.controls.paused.get(name)
+    may_answer = [flow for flow in flows if name in flow.models]
+    return ModelStatus(
+        model=name,
+        queue=configured.queue if configured else "",
+        workers=len(slots),
+        slots=sum(slots),
+        in_flight=sum(pool.in_flight for pool in pools),
+        capacity=sum(pool.capacity for pool in pools),
+        endpoints=tuple(
+            EndpointStatus(
+                endpoint=pool.endpoint, in_flight=pool.in_flight, capacity=pool.capacity
+            )
+            for pool in pools
+        ),
+        waiting=sum(sum(flow.waiting.values()) for flow in may_answer),
+        calls=total.calls,
+        failed=total.failed,
+        mean_s=round(total.model_ms / total.calls / 1000, 3) if total.calls else None,
+        calls_per_s=calls_per_s,
+        paused=_order(paused) if paused else None,
+    )
+
+
+def _bridge(one: Reported) -> BridgeStatus:
+    report = one.report
+    if report is None:
+        return BridgeStatus(bridge_id=one.bridge_id, reports=False)
+    return BridgeStatus(
+        bridge_id=one.bridge_id,
+        reports=True,
+        software=report.software,
+        leading=report.leading,
+        stopping=report.stopping,
+        unanswered=report.unanswered,
+        answered_per_s=report.answered_per_s,
+        partitions=report.partitions,
+        other_partitions=report.other_partitions,
+    )
+
+
+def _order(control: Control) -> Order:
+    return Order(
+        kind=control.kind.value,
+        name=control.name,
+        by=control.by,
+        reason=control.reason,
+        at_ms=control.at_ms,
+    )
+
+
+def _notices(seen: Seen, reports: Sequence[BridgeReport]) -> list[str]:
+    controls, now_ms = seen.controls, seen.now_ms
+    notices = []
+    if controls.drain:
+        notices.append(f"drained {order_of(controls.drain, now_ms)}")
+    notices += [
+        f"{name} is paused {order_of(one, now_ms)}"
+        for name, one in controls.paused.items()
+    ]
+    notices += [
+        f"agent {name} is blocked {order_of(one, now_ms)}"
+        for name, one in controls.blocked.items()
+    ]
+    notices += [
+        f"{partition.topic} {partition.partition} is not read: {partition.paused}"
+        for report in reports
+        for partition in report.partitions
+        if partition.paused
+    ]
+    return notices
+
+
+def _problems(
+    seen: Seen, reports: Sequence[BridgeReport], models: Sequence[ModelStatus]
+) -> list[str]:
+    problems = []
+    if not seen.bridges:
+        problems.append(
+            "no bridge runs: nothing is read or started; start one: python -m bridge"
+        )
+    elif not any(report.leading for report in reports):
+        problems.append("no bridge is the dispatcher now: nothing is started")
+    problems += [
+        f"bridge {one.bridge_id} has not reported for some seconds: see its log"
+        for one in seen.bridges
+        if one.report is None
+    ]
+    problems += [
+        f"no live worker serves {model.model}"
+        + (f": celery -A agentsched worker -Q {model.queue}" if model.queue else "")
+        for model in models
+        if not model.slots
+    ]
+    return problems
