@@ -60,6 +60,12 @@ def choose_capacity(
             read_api_key(endpoint, os.environ)
     except ConfigurationError as error:
         raise SystemExit(f"agentsched worker: {error}") from None
+    if options.get("autoscale"):
+        raise SystemExit(
+            "agentsched worker: leave --autoscale out; idle slots cost nothing, and the"
+            " model's capacity bounds the calls (-c N or `celery control pool_grow N`"
+            " set the slots)"
+        )
     for note in settings.notes:
         logger.info("%s", note)
     if not conf.worker_concurrency:

@@ -94,8 +94,14 @@ class WorkerRig:
             "PYTHONPATH": str(ROOT),
         }
 
-    def worker(self, *options: str) -> "subprocess.Popen[bytes]":
-        """Start `celery -A agentsched worker` with more options; does not wait."""
+    def worker(self, *options: str, config: str = "") -> "subprocess.Popen[bytes]":
+        """Start `celery -A agentsched worker` with more options; does not wait.
+
+        Args:
+            options: of `worker`.
+            config: a module of the user's in `root`, for `celery --config`.
+        """
+        chosen = ["--config", config] if config else []
         number = len(self._workers)
         with (self.root / f"worker{number}.log").open("wb") as log:
             process = subprocess.Popen(
@@ -105,6 +111,7 @@ class WorkerRig:
                     "celery",
                     "-A",
                     "agentsched",
+                    *chosen,
                     "worker",
                     *options,
                 ],
@@ -116,9 +123,11 @@ class WorkerRig:
         self._workers.append(process)
         return process
 
-    def ready_worker(self, *options: str) -> "subprocess.Popen[bytes]":
+    def ready_worker(
+        self, *options: str, config: str = ""
+    ) -> "subprocess.Popen[bytes]":
         """Start a worker, and wait until it offers slots."""
-        process = self.worker(*options)
+        process = self.worker(*options, config=config)
         eventually(
             lambda: self.ledger.live_slots() or process.poll() is not None,
             timeout_s=30,

@@ -128,3 +128,27 @@ def test_a_wrong_setting_ends_the_command_with_a_sentence(
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "modells: unknown key; did you mean 'models'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--autoscale", "9,1"), "leave --autoscale out; idle slots cost nothing"),
+        (("-P", "threads"), "leave -P out; calls run on AgentSched's own pool"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_with_its_reason_in_one_line(
+    tmp_path: Path, options: tuple[str, ...], reason: str
+) -> None:
+    (tmp_path / "agentsched.yaml").write_text(FILE)
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "agentsched", "worker", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"agentsched worker: {reason}")
+    assert done.returncode == 1
