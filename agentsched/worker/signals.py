@@ -16,7 +16,6 @@ from celery.signals import (
     after_setup_logger,
     celeryd_init,
     task_revoked,
-    worker_init,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
@@ -50,6 +49,7 @@ def choose_capacity(
     Raises:
         SystemExit: with one line, when this worker could not work.
     """
+    _refuse_what_cannot_work(options, conf)
     try:
         settings = load_settings()
         queues = _listed(options.get("queues"))
@@ -60,12 +60,6 @@ def choose_capacity(
             read_api_key(endpoint, os.environ)
     except ConfigurationError as error:
         raise SystemExit(f"agentsched worker: {error}") from None
-    if options.get("autoscale"):
-        raise SystemExit(
-            "agentsched worker: leave --autoscale out; idle slots cost nothing, and the"
-            " model's capacity bounds the calls (-c N or `celery control pool_grow N`"
-            " set the slots)"
-        )
     for note in settings.notes:
         logger.info("%s", note)
     if not conf.worker_concurrency:
@@ -74,22 +68,23 @@ def choose_capacity(
         instance.hostname = node_name(models, nodesplit(instance.hostname)[1])
 
 
-def _listed(value: str | Sequence[str] | None) -> list[str]:
-    names = value.split(",") if isinstance(value, str) else value or ()
-    return [name for name in names if name]
-
-
-@worker_init.connect(weak=False)
-def insist_on_our_pool(sender: Any, **_: object) -> None:  # noqa: ANN401
-    """Refuse -P: processes and greenlets share no call loop and no leases.
-
-    Raises:
-        SystemExit: with one line.
-    """
-    if not issubclass(get_implementation(sender.pool_cls), TaskPool):
+def _refuse_what_cannot_work(options: Mapping[str, Any], conf: Any) -> None:  # noqa: ANN401
+    if options.get("autoscale"):
+        raise SystemExit(
+            "agentsched worker: leave --autoscale out; idle slots cost nothing, and the"
+            " model's capacity bounds the calls (-c N or `celery control pool_grow N`"
+            " set the slots)"
+        )
+    pool = get_implementation(options.get("pool_cls") or conf.worker_pool)
+    if not issubclass(pool, TaskPool):  # processes share no call loop and no leases
         raise SystemExit(
             "agentsched worker: leave -P out; calls run on AgentSched's own pool"
         )
+
+
+def _listed(value: str | Sequence[str] | None) -> list[str]:
+    names = value.split(",") if isinstance(value, str) else value or ()
+    return [name for name in names if name]
 
 
 @after_setup_logger.connect(weak=False)
