@@ -75,8 +75,10 @@ def _refuse_what_cannot_work(options: Mapping[str, Any], conf: Any) -> None:  # 
             " model's capacity bounds the calls (-c N or `celery control pool_grow N`"
             " set the slots)"
         )
-    pool = get_implementation(options.get("pool_cls") or conf.worker_pool)
-    if not issubclass(pool, TaskPool):  # processes share no call loop and no leases
+    pool = options.get("pool") or options.get("pool_cls") or conf.worker_pool
+    if not issubclass(
+        get_implementation(pool), TaskPool
+    ):  # processes share no call loop and no leases
         raise SystemExit(
             "agentsched worker: leave -P out; calls run on AgentSched's own pool"
         )
