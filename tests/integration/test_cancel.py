@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,22 +15,6 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
 
 LONG_S = 40.0
-
-
-def run_cancel(system, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "agentsched", "cancel", *arguments],
-        env=environment(
-            os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-            system.root / "agentsched.yaml",
-            {},
-        ),
-        cwd=system.root,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=40,
-    )
 
 
 def cancel(system, correlation_id, cls="high", agent_id="default"):
@@ -58,7 +41,7 @@ def test_it_is_cancelled_in_flight_ready_indexed_and_unread(tmp_path, kafka):
             {"correlation_id": unread, "content": unread}, system.topics["low"]
         )
         sent.result(20)
-        done = run_cancel(system, running, "--topic", system.topics["low"])
+        done = system.agentsched("cancel", running, "--topic", system.topics["low"])
         assert done.returncode == 0, done.stderr
         assert running not in done.stderr
 

@@ -56,7 +56,14 @@ class Hang:
     """Never answer, until the client or the server goes."""
 
 
-Step = Answer | Refuse | Disconnect | Hang
+@dataclass(frozen=True)
+class Hold:
+    """Answer when `until` says so: a test decides how long a call runs."""
+
+    until: Callable[[], bool]
+
+
+Step = Answer | Refuse | Disconnect | Hang | Hold
 Script = Callable[[dict[str, Any]], Step | None]
 
 
@@ -212,6 +219,10 @@ class ModelServer:
         if isinstance(step, Hang):
             await self._over.wait()
             step = Disconnect()
+        if isinstance(step, Hold):
+            while not step.until():  # noqa: ASYNC110  (the test decides, in its thread)
+                await asyncio.sleep(0.02)
+            step = Answer()
         await asyncio.sleep(step.delay_s)
         if isinstance(step, Disconnect):
             request.transport.abort()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
@@ -115,6 +116,18 @@ class System:
         options = ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
         return self._start(name, [*command, *options, "--loglevel", "INFO", *more])
 
+    def agentsched(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command `agentsched` with this system's configuration."""
+        return subprocess.run(
+            [sys.executable, "-m", "agentsched", *arguments],
+            env=self._environment() | {"COLUMNS": "80"},
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
     def kill(self, name: str) -> None:
         """End a process without a chance to say goodbye."""
         child = self.children.pop(name)
@@ -160,15 +173,18 @@ class System:
         child = GuardedChild(
             [sys.executable, *command],
             log_path=self.root / f"{name}.log",
-            env=environment(
-                os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-                self.root / "agentsched.yaml",
-                self._secrets,
-            ),
+            env=self._environment(),
             cwd=self.root,
         )
         self.children[name] = child
         return child
+
+    def _environment(self) -> dict[str, str]:
+        return environment(
+            os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            self.root / "agentsched.yaml",
+            self._secrets,
+        )
 
     def _stop_children(self) -> None:
         for child in self.children.values():
