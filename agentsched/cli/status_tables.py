@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from rich.columns import Columns
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +25,7 @@ def page(status: Status) -> RenderableType:
         parts += ["", *lines]
     parts += ["", _models(status.models)]
     side_by_side = [
-        table
+        Padding(table, (0, 0, 1, 0))
         for table, shown in (
             (_waiting(status), status.flows),
             (_agents(status), status.agents),
@@ -33,6 +34,7 @@ def page(status: Status) -> RenderableType:
         if shown
     ]
     if side_by_side:
+        # As many beside each other as the terminal is wide for.
         parts += ["", Columns(side_by_side, padding=(0, 4))]
     return Group(*parts)
 
