@@ -4,7 +4,6 @@ The order is sacred: claim -> call -> complete -> publish -> published -> (Celer
 Publishing before `complete` would let a worker that lost its lease past the fence.
 """
 
-import logging
 from concurrent.futures import CancelledError
 from enum import StrEnum
 from uuid import uuid4
@@ -39,9 +38,8 @@ from agentsched.worker.limits import (
     wait_for,
     within,
 )
+from agentsched.worker.observing import WorkerObserver
 from agentsched.worker.patience import persist
-
-logger = logging.getLogger(__name__)
 
 
 class Ended(StrEnum):
@@ -68,7 +66,7 @@ class Ended(StrEnum):
 class Execution:
     """Works on doorbells; `run` may be called by many threads at once."""
 
-    def __init__(  # noqa: PLR0913  (six collaborators, made and closed by the caller)
+    def __init__(  # noqa: PLR0913  (collaborators, made and closed by the caller)
         self,
         settings: Settings,
         ledger: Ledger,
@@ -76,6 +74,7 @@ class Execution:
         completer: Completer,
         calls: CallLoop,
         leases: LeaseBook,
+        observer: WorkerObserver | None = None,
     ) -> None:
         """Does nothing yet."""
         self._settings = settings
@@ -85,6 +84,7 @@ class Execution:
         self._calls = calls
         self._leases = leases
         self._clock = leases.clock
+        self._observer = observer or WorkerObserver()
 
     def run(self, doorbell: Doorbell, limits: TimeLimits = NO_LIMITS) -> Ended:
         """Claim, call, hand in and publish; blocks until that is over.
@@ -99,22 +99,25 @@ class Execution:
         # In the book before the claim: a worker that stops must find it there.
         lease = self._leases.hold(doorbell.epoch, doorbell.key, uuid4().hex)
         try:
+            ended = self._work(doorbell, lease, limits)
+        finally:
+            self._leases.release(lease)
+        if ended is Ended.STALE:
+            self._observer.stale(doorbell)
+        self._observer.ended(doorbell, ended)
+        return ended
+
+    def _work(self, doorbell: Doorbell, lease: HeldLease, limits: TimeLimits) -> Ended:
+        try:
             asked_at = self._clock.now_s()
             claimed = self._claim(doorbell, lease)
             ended = self._obey(claimed, lease, asked_at, limits)
         except EpochChanged:
             return Ended.STALE
         except LedgerUnavailable:
-            logger.warning(
-                "given up: Redis does not answer correlation_id=%r model=%s",
-                doorbell.correlation_id,
-                doorbell.model,
-            )
+            self._observer.abandoned(doorbell)
             return Ended.UNAVAILABLE
-        else:
-            return Ended.CANCELLED if lease.stopped is Stop.CANCELLED else ended
-        finally:
-            self._leases.release(lease)
+        return Ended.CANCELLED if lease.stopped is Stop.CANCELLED else ended
 
     def _claim(self, doorbell: Doorbell, lease: HeldLease) -> Claimed:
         lease_ms = round(self._settings.timing.lease_s * 1000)
@@ -141,7 +144,7 @@ class Execution:
                 lease.begin()
                 job = Job.from_claim(claimed, asked_at)
                 try:
-                    answer = self._call(job, lease, limits, asked_at)
+                    answer = self._watched_call(job, lease, limits)
                 except TimeoutError:
                     # Its slot stays in use until the lease is over: the call goes on.
                     answer = failed_answer(
@@ -152,9 +155,19 @@ class Execution:
                     return self._hand_back(job, lease)
                 return self._hand_in(job, lease, answer, fenced=True)
 
-    def _call(
-        self, job: Job, lease: HeldLease, limits: TimeLimits, asked_at: float
+    def _watched_call(
+        self, job: Job, lease: HeldLease, limits: TimeLimits
     ) -> Answer | None:
+        self._observer.claimed(job)
+        try:
+            answer = self._call(job, lease, limits)
+        finally:
+            self._observer.released(job)
+        if answer is not None and answer.outcome.called:
+            self._observer.called(job, answer.outcome.model_ms / 1000)
+        return answer
+
+    def _call(self, job: Job, lease: HeldLease, limits: TimeLimits) -> Answer | None:
         """Have the model answer; None when the call was stopped, or came too late.
 
         Raises:
@@ -164,7 +177,7 @@ class Execution:
         if endpoint is None:
             return misplaced_answer(job)
         started = self._clock.now_s()
-        if started - asked_at >= self._settings.timing.lease_s:
+        if started - job.asked_at >= self._settings.timing.lease_s:
             return None  # this process slept: by now somebody else may run it
         time_left_s = job.time_left_s(started)
         call = self._calls.start(
@@ -202,9 +215,11 @@ class Execution:
             lambda: self._ledger.put_back(lease.epoch, lease.key, lease.lease_id),
             self._leases.unstoppable(),  # this one is stopped: it would end the tries
         )
-        ended = Ended.PUT_BACK if back else Ended.LOST
-        logger.info("%s %s", ended, job)
-        return ended
+        if back:
+            self._observer.put_back(job)
+            return Ended.PUT_BACK
+        self._observer.lost(job)
+        return Ended.LOST
 
     def _hand_in(
         self, job: Job, lease: HeldLease, answer: Answer, *, fenced: bool
@@ -223,8 +238,9 @@ class Execution:
         )
         self._leases.release(lease)  # what is DONE needs no renewal
         if not won:
-            logger.info("%s %s", Ended.LOST, job)
+            self._observer.lost(job)
             return Ended.LOST
+        self._observer.answered(job, answer)
         return self._publish(job, lease, answer)
 
     def _publish(self, job: Job, lease: HeldLease, answer: Answer) -> Ended:
@@ -236,16 +252,8 @@ class Execution:
                 lambda: self._ledger.published(lease.epoch, lease.key, reply_at), lease
             )
         except (DeliveryFailed, TimeoutError, EpochChanged, LedgerUnavailable) as error:
-            reason = type(error).__name__
-            logger.warning(
-                "%s, not known as published: %s %s", Ended.STORED, reason, job
-            )
+            self._observer.stored(job, error)
             return Ended.STORED
-        logger.info(
-            "%s %s model_s=%.3f code=%s",
-            "completed" if answer.outcome.ok else "failed",
-            job,
-            answer.outcome.model_ms / 1000,
-            answer.code or "-",
-        )
+        total_s = job.queued_s + self._clock.now_s() - job.asked_at
+        self._observer.published(job, answer, total_s)
         return Ended.ANSWERED

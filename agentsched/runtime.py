@@ -8,19 +8,30 @@ from collections.abc import Callable, Mapping
 
 from agentsched.config.settings import Settings
 from agentsched.execution import Execution
+from agentsched.kafka_server.errors import KafkaFailed
 from agentsched.kafka_server.librdkafka import Properties, producer_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.redis import RedisLedger
 from agentsched.llm_backend.client import HttpCompleter
+from agentsched.telemetry import events
+from agentsched.telemetry.health import Health, Pulse, Signal, Watch
+from agentsched.telemetry.logs import say
+from agentsched.telemetry.meters import Meters
+from agentsched.telemetry.page import Page
+from agentsched.telemetry.stores import MeteredSink, step_meter
 from agentsched.worker.aborts import AbortListener
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.leases import LeaseBook, Stop
 from agentsched.worker.limits import NO_LIMITS, TimeLimits
+from agentsched.worker.observing import WorkerObserver
 from agentsched.worker.revokes import Revokes
 
 CLOSE_S = 5.0
 """For each of the parts that are closed."""
+REACH_EVERY_S = 5.0
+REACH_TIMEOUT_S = 3.0
+REACH_GOOD_FOR_S = 3 * REACH_EVERY_S
 
 
 class Runtime:
@@ -42,32 +53,70 @@ class Runtime:
             limits: of calls for which the task has none of its own.
 
         Raises:
-            AgentSchedError: Kafka's client refused its settings.
+            AgentSchedError: the port of `http` cannot be had.
         """
         self.limits = limits
         self._settings = settings
-        self._ledger = RedisLedger.of(settings)
-        self._sink = Producer(
+        self._worker_id = worker_id
+        meters = Meters("worker")
+        meters.describe_process()
+        self._ledger = RedisLedger.of(settings, step_meter(meters))
+        self._producer = Producer(
             settings.kafka.bootstrap_servers, properties=_producer_keys(settings)
         )
-        self._calls = CallLoop()
+        self._loop_pulse = Pulse()
+        self._calls = CallLoop(self._loop_pulse.turn)
         self._completer = HttpCompleter(settings)
         self._leases = LeaseBook()
+        self._observer = WorkerObserver(meters, settings.timing.heartbeat_ttl_s)
         self.execution = Execution(
             settings,
             self._ledger,
-            self._sink,
+            MeteredSink(self._producer, meters),
             self._completer,
             self._calls,
             self._leases,
+            self._observer,
         )
         self.revokes = Revokes(self._ledger, self._leases)
         self._keeper = Keeper(
-            self._ledger, self._leases, settings.timing, worker_id, slots
+            self._ledger,
+            self._leases,
+            settings.timing,
+            worker_id,
+            slots,
+            self._observer,
         )
         self._aborts = AbortListener(self._ledger.voided(), self._leases)
+        kafka = Signal("Kafka", REACH_GOOD_FOR_S)
+        self._watch = Watch(
+            self._reach_kafka, kafka, expected=KafkaFailed, every_s=REACH_EVERY_S
+        )
+        self._page = self._open_page(meters, kafka)
+        # Last: from the first heartbeat on there is work.
+        self._watch.start()
         self._keeper.start()
         self._aborts.start()
+        say(events.WORKER_STARTED, worker_id=worker_id, slots=dict(slots()))
+
+    @property
+    def http_address(self) -> str:
+        """Where this process serves its metrics and health; empty: nowhere."""
+        return self._page.address if self._page else ""
+
+    def _open_page(self, meters: Meters, kafka: Signal) -> Page | None:
+        http = self._settings.http
+        if not http.enabled:
+            return None
+        health = Health(
+            pulses={"keeper": self._observer.pulse, "calls": self._loop_pulse},
+            stuck_s=http.stuck_s,
+            checks=self._observer.checks() | {"producer": kafka.check},
+        )
+        return Page(http, http.worker_port, meters.registry, health)
+
+    def _reach_kafka(self) -> None:
+        self._producer.reach(self._settings.kafka.output_topic, REACH_TIMEOUT_S)
 
     def leave(self, *, at_once: bool) -> None:
         """Take no more work; safe in a signal handler.
@@ -89,10 +138,14 @@ class Runtime:
         self._keeper.stop(CLOSE_S)
         self._aborts.stop(CLOSE_S)
         self.revokes.close()
-        self._sink.close(CLOSE_S)
+        self._watch.stop(CLOSE_S)
+        self._producer.close(CLOSE_S)
         self._calls.start(self._completer.close()).result()
         self._calls.close(CLOSE_S)
         self._ledger.close()
+        if self._page:
+            self._page.stop()
+        say(events.WORKER_STOPPED, worker_id=self._worker_id)
 
 
 def _producer_keys(settings: Settings) -> Properties:

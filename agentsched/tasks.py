@@ -1,7 +1,5 @@
 """The Celery task: from a doorbell to the execution, and nothing in between."""
 
-import logging
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore
@@ -11,13 +9,13 @@ from agentsched.celery import app
 from agentsched.doorbell import TASK_NAME, Doorbell
 from agentsched.errors import CodecError
 from agentsched.execution import Ended
+from agentsched.telemetry.events import BUG, DOORBELL_REFUSED
+from agentsched.telemetry.logs import say, where
 from agentsched.worker.control import is_revoked
 from agentsched.worker.limits import TimeLimits
 
 if TYPE_CHECKING:
     from celery import Task
-
-logger = logging.getLogger(__name__)
 
 
 @app.task(name=TASK_NAME, bind=True, acks_late=True, ignore_result=True)
@@ -33,16 +31,15 @@ def run(self: "Task[Any, Any]", /, **wire: Any) -> str:  # noqa: ANN401  (what a
     try:
         ended = _run(self, Doorbell.from_wire(wire))
     except CodecError as error:
-        logger.warning("doorbell refused: %s", error)
+        say(DOORBELL_REFUSED, detail=error.detail)
         return "refused"
     except Exception as error:  # noqa: BLE001  (a process edge)
         # Where and what class; the text may hold a part of a request.
-        where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error(  # noqa: TRY400
-            "bug: %s at correlation_id=%r\n%s",
-            type(error).__name__,
-            wire.get("correlation_id"),
-            where,
+        say(
+            BUG,
+            error=type(error).__name__,
+            where=where(error.__traceback__),
+            correlation_id=wire.get("correlation_id"),
         )
         return "bug"
     if ended is Ended.CANCELLED:

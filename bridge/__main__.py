@@ -7,12 +7,11 @@ import sys
 import click
 
 from agentsched.config.loading import LoadedSettings, load_settings
-from agentsched.errors import AgentSchedError
-from bridge.bootstrap import build_daemon, check, prepare_topics
+from agentsched.errors import AgentSchedError, ConfigurationError
+from agentsched.telemetry.events import CONFIGURATION_NOTE
+from agentsched.telemetry.logs import configure, say
+from bridge.bootstrap import Bridge, build_bridge, check, prepare_topics
 from bridge.core.rules import Rules
-from bridge.daemon import Daemon
-
-log = logging.getLogger("agentsched.bridge")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,36 +24,38 @@ def main(*, verbose: bool) -> None:
     started, requests in flight are waited for (timing.drain_s), offsets committed.
     Any number of bridges may run side by side.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
     try:
-        daemon = _build()
+        bridge = _build(verbose=verbose)
     except AgentSchedError as error:
         click.echo(f"bridge: {error}", err=True)
         sys.exit(2)
+    daemon = bridge.daemon
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     signal.signal(signal.SIGHUP, lambda *_: daemon.reload(_reload))
     try:
-        daemon.run()
+        bridge.run()
+    except ConfigurationError as error:
+        click.echo(f"bridge: {error}", err=True)
+        sys.exit(2)
     except AgentSchedError as error:
         click.echo(f"bridge: {error}", err=True)
         sys.exit(1)
 
 
-def _build() -> Daemon:
+def _build(*, verbose: bool) -> Bridge:
     loaded = load_settings()
+    level = logging.DEBUG if verbose else None
+    configure(loaded.settings.logging, "bridge", level=level)
     _tell(loaded)
     check(loaded.settings)
     for topic in prepare_topics(loaded.settings):
-        log.warning(
-            "dead-letter topic %s is missing and this broker cannot create it:"
-            " create it, else bad records of its input topic cannot be put aside",
-            topic,
+        say(
+            CONFIGURATION_NOTE,
+            detail=f"dead-letter topic {topic} is missing and this broker cannot create"
+            " it: create it, else bad records of its input topic cannot be put aside",
         )
-    return build_daemon(loaded.settings)
+    return build_bridge(loaded.settings)
 
 
 def _reload() -> Rules:
@@ -66,7 +67,7 @@ def _reload() -> Rules:
 
 def _tell(loaded: LoadedSettings) -> None:
     for note in loaded.notes:
-        log.info("%s", note)
+        say(CONFIGURATION_NOTE, detail=note)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
 
 from agentsched.celery import app
@@ -17,10 +18,15 @@ from agentsched.kafka_server.source import RequestSource
 from agentsched.kafka_server.topics import ensure_topics
 from agentsched.ledger.redis import RedisLedger
 from agentsched.queues import CeleryDoorbells
+from agentsched.telemetry.meters import Meters
+from agentsched.telemetry.stores import MeteredSink, step_meter
 from bridge.change_reader import ChangeReader
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
 from bridge.effects import Effects, Later, Outside
+from bridge.measuring import BridgeMeter
+from bridge.observing import BridgeObserver
+from bridge.watching import BridgePage, KafkaWatch
 
 READ_BACK_TIMEOUT_S = 5.0
 
@@ -66,31 +72,56 @@ def prepare_topics(settings: Settings) -> list[str]:
     return list(ensure_topics(settings.kafka, wanted).missing)
 
 
-def build_daemon(settings: Settings) -> Daemon:
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """One bridge process: its loop, and what can be seen of it from outside."""
+
+    daemon: Daemon
+    page: BridgePage
+
+    def run(self) -> None:
+        """Run until `daemon.stop`, then drain; blocks.
+
+        Raises:
+            ConfigurationError: the port of `http` cannot be had.
+            KafkaFailed: the client is broken for good.
+        """
+        self.page.start()
+        try:
+            self.daemon.run()
+        finally:
+            self.page.stop()
+
+
+def build_bridge(settings: Settings) -> Bridge:
     """Build a bridge from settings; nothing is connected before `run`."""
+    bridge_id, meters = _bridge_id(), Meters("bridge")
+    meters.describe_process()
+    meter = BridgeMeter(meters, bridge_id, ends=lambda: kafka.ends)
+    kafka = KafkaWatch(settings, owned=lambda: meter.owned)
+    observer = BridgeObserver(meters, meter)
+    daemon = _build_daemon(settings, bridge_id, meters, observer)
+    return Bridge(daemon, BridgePage(settings, meters, meter, kafka))
+
+
+def _build_daemon(
+    settings: Settings, bridge_id: str, meters: Meters, observer: BridgeObserver
+) -> Daemon:
     rules, now_ms = Rules(settings), steady_clock()
     inbox: SimpleQueue[Later] = SimpleQueue()
-    ledger = RedisLedger.of(settings)
+    ledger = RedisLedger.of(settings, step_meter(meters))
     outside = Outside(
         ledger=ledger,
         membership=ledger,
         operations=ledger,
         doorbells=CeleryDoorbells(app),
-        sink=Producer(
-            settings.kafka.bootstrap_servers,
-            properties=producer_properties(
-                settings.kafka,
-                delivery_timeout_s=settings.timing.delivery_timeout_s,
-                value_max_bytes=settings.limits.reply_max_bytes,
-            ),
-        ),
+        sink=MeteredSink(_make_producer(settings), meters),
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
         now_ms=now_ms,
     )
-    effects = Effects(outside, rules, bridge_id=_bridge_id(), inbox=inbox.put)
     return Daemon(
         rules=rules,
-        effects=effects,
+        effects=Effects(outside, rules, bridge_id, inbox.put, observer),
         make_source=lambda daemon: RequestSource(
             settings.kafka,
             on_assigned=daemon.on_assigned,
@@ -101,4 +132,16 @@ def build_daemon(settings: Settings) -> Daemon:
         make_reader=lambda deliver: ChangeReader(ledger, deliver),
         now_ms=now_ms,
         inbox=inbox,
+        observer=observer,
+    )
+
+
+def _make_producer(settings: Settings) -> Producer:
+    return Producer(
+        settings.kafka.bootstrap_servers,
+        properties=producer_properties(
+            settings.kafka,
+            delivery_timeout_s=settings.timing.delivery_timeout_s,
+            value_max_bytes=settings.limits.reply_max_bytes,
+        ),
     )

@@ -1,6 +1,5 @@
 """The one loop: read Kafka, take what came back, ask the core, do what it says."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -10,14 +9,15 @@ from agentsched.errors import ConfigurationError, LedgerError, LedgerUnavailable
 from agentsched.kafka_records import Partition
 from agentsched.kafka_server.source import AssignedPartition, RequestSource
 from agentsched.ledger.records import Change
+from agentsched.telemetry import events as log
+from agentsched.telemetry.logs import say
 from bridge.change_reader import ChangeReader
 from bridge.core import events as ev
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
 from bridge.core.step import step, watermark
 from bridge.effects import Effects, Later
-
-log = logging.getLogger("agentsched.bridge")
+from bridge.observing import BridgeObserver
 
 POLL_S = 0.005
 """How long the loop waits for records; what comes back waits so long at the most."""
@@ -39,6 +39,7 @@ class Daemon:
         make_reader: builds the change reader from this daemon's callback.
         now_ms: the clock.
         inbox: what `effects` and the change reader put its later work into.
+        observer: is told of every turn and event.
     """
 
     def __init__(  # noqa: PLR0913  (the seams of the one loop)
@@ -49,6 +50,7 @@ class Daemon:
         make_reader: Callable[[Callable[[list[Change]], None]], ChangeReader],
         now_ms: Callable[[], int],
         inbox: SimpleQueue[Later],
+        observer: BridgeObserver | None = None,
     ) -> None:
         self._rules = rules
         self._effects = effects
@@ -56,6 +58,7 @@ class Daemon:
         self._reader = make_reader(self._take_changes)
         self._now_ms = now_ms
         self._inbox = inbox
+        self._observer = observer or BridgeObserver()
         self._stop = threading.Event()
         self._reload: Callable[[], Rules] | None = None
         self._state = BridgeState(rules, epoch="")
@@ -77,7 +80,9 @@ class Daemon:
             return
         self._effects.attach(self._source)
         self._source.subscribe(self._rules.settings.kafka.input_topics)
-        log.info("bridge started: topics %s", ", ".join(self._topics()))
+        say(
+            log.BRIDGE_STARTED, bridge_id=self._effects.bridge_id, topics=self._topics()
+        )
         try:
             while not self._stop.is_set():
                 self._turn(POLL_RECORDS)
@@ -93,7 +98,6 @@ class Daemon:
             source = f"{one.partition.topic}:{one.topic_id}:{one.partition.partition}"
             self._sources[one.partition] = source
             self._feed(ev.Assigned(one.partition, source, one.start, one.end))
-            log.info("partition %s %d: from offset %d", *one.partition, one.start)
 
     def on_revoked(self, revoked: Sequence[Partition]) -> Mapping[Partition, int]:
         """Give partitions up; returns the watermarks to commit.
@@ -132,7 +136,8 @@ class Daemon:
                 epoch = self._effects.open()
                 cursor = self._effects.log_position()
             except LedgerUnavailable as error:
-                log.warning("waiting for redis: %s", error)
+                self._observer.meter.turn_begins()
+                self._observer.meter.redis_failed("open_epoch", error)
                 self._stop.wait(START_RETRY_S)
                 continue
             self._state.epoch = epoch
@@ -142,6 +147,7 @@ class Daemon:
 
     def _turn(self, records: int) -> None:
         """Read a little, work a little: never so long that a heartbeat is late."""
+        self._observer.meter.turn_begins()
         busy = bool(self._events)
         read = self._source.poll(records, 0.0 if busy else POLL_S)
         if read:
@@ -151,6 +157,7 @@ class Daemon:
             self._adopt(load)
         self._tick()
         self._take_inbox()
+        self._observer.meter.turn_ended(self._state, joined=self._source.joined)
 
     def _tick(self) -> None:
         now_ms = self._now_ms()
@@ -175,6 +182,7 @@ class Daemon:
     def _handle(self, event: ev.Event) -> None:
         if isinstance(event, ev.EpochOpened):
             self._reader.switch(event.epoch)
+        self._observer.saw(event, self._state)
         self._state, commands = step(self._state, event)
         for command in commands:
             self._events.extend(self._effects.run(command))
@@ -196,23 +204,23 @@ class Daemon:
         try:
             rules = load()
         except ConfigurationError as error:
-            log.error("the old configuration stays in force: %s", error)  # noqa: TRY400
+            say(log.CONFIGURATION_KEPT, detail=str(error))
             return
         try:
             self._effects.adopt(rules)
         except LedgerError as error:
-            log.warning("configuration not adopted yet: %s", error)
+            say(log.CONFIGURATION_KEPT, detail=f"{error}; tried again")
             self._reload = load
             return
         self._rules = rules
         self._feed(ev.RulesChanged(rules))
-        log.info("configuration read again: models %s", ", ".join(self._models()))
+        say(log.CONFIGURATION_RELOADED, models=self._models())
 
     def _drain(self) -> None:
         """Admit and reserve nothing more; wait for what is in flight, within drain_s."""
         self._feed(ev.DrainStarted())
         until_ms = self._now_ms() + int(self._rules.settings.timing.drain_s * 1000)
-        log.info("draining: %d requests in flight", self._state.in_flight)
+        say(log.BRIDGE_DRAINING, in_flight=self._state.in_flight)
         self._source.pause(tuple(self._sources))
         while self._state.in_flight and self._now_ms() < until_ms:
             self._turn(1)
@@ -224,7 +232,7 @@ class Daemon:
         self._take_inbox()
         self._source.close()  # revokes: commits the last watermarks
         self._effects.close()
-        log.info("bridge stopped")
+        say(log.BRIDGE_STOPPED)
 
     def _topics(self) -> tuple[str, ...]:
         return self._rules.settings.kafka.input_topics

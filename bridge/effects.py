@@ -5,7 +5,6 @@ ledger's steps may be repeated. Work that takes long (Kafka's acknowledgements)
 comes back through `inbox`, so that the loop never waits for it.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,8 +28,7 @@ from agentsched.ports import DoorbellSender, RecordSink
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
-
-log = logging.getLogger("agentsched.bridge")
+from bridge.observing import BridgeObserver
 
 DOWN_MS = 1_000
 """How long no step is tried after Redis did not answer one."""
@@ -80,6 +78,7 @@ class Effects:
         rules: the configuration in force.
         bridge_id: random; also the id under which it takes the dispatcher lease.
         inbox: takes what has to go on in the loop's thread; called from any thread.
+        observer: is told of what had an effect, and of what failed.
     """
 
     def __init__(
@@ -88,17 +87,24 @@ class Effects:
         rules: Rules,
         bridge_id: str,
         inbox: Callable[[Later], None],
+        observer: BridgeObserver | None = None,
     ) -> None:
         self._out = outside
         self._rules = rules
         self._id = bridge_id
         self._inbox = inbox
+        self._observer = observer or BridgeObserver()
         self._reader: PartitionReader | None = None
         self._sending: set[str] = set()
         self._down_until_ms = 0
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="read-back")
         self._controls = Controls()
         self.epoch = ""
+
+    @property
+    def bridge_id(self) -> str:
+        """Names this bridge."""
+        return self._id
 
     def attach(self, reader: PartitionReader) -> None:
         """Give the Kafka side, which itself needs this bridge's callbacks."""
@@ -135,10 +141,9 @@ class Effects:
         try:
             self._out.membership.resign(self._id)
             self._out.membership.leave_bridge(self._id)
-        except LedgerUnavailable:
-            log.warning(
-                "redis is unreachable: lease and heartbeat run out by themselves"
-            )
+        except LedgerUnavailable as error:
+            # Lease and heartbeat run out by themselves.
+            self._observer.meter.redis_failed("leave_bridge", error)
 
     def run(self, command: do.Command) -> list[ev.Event]:
         """Carry out one command.
@@ -155,7 +160,7 @@ class Effects:
         except EpochChanged:
             return [*self._reopen(), *self._undone(command)]
         except LedgerUnavailable as error:
-            log.warning("%s: not done now: %s", type(command).__name__, error)
+            self._observer.meter.redis_failed(type(command).__name__, error)
             # Each try may block for the socket's time-out: one is enough for now.
             self._down_until_ms = self._out.now_ms() + DOWN_MS
             return self._undone(command)
@@ -165,7 +170,6 @@ class Effects:
             epoch = self.open()
         except LedgerUnavailable:
             return []
-        log.warning("the ledger is empty or another one: epoch %s begins", epoch)
         return [ev.EpochOpened(epoch)]
 
     def _undone(self, command: do.Command) -> list[ev.Event]:
@@ -194,6 +198,7 @@ class Effects:
                 return [ev.PartitionLoaded(source, view)]
             case do.Admit(admissions):
                 answers = tuple(out.ledger.admit(epoch, admissions))
+                self._observer.admitted(admissions, answers)
                 return [ev.AdmitAnswered(_places(command), answers, now_ms)]
             case do.Withdraw(keys):
                 gone = tuple(out.ledger.withdraw(epoch, keys))
@@ -204,20 +209,22 @@ class Effects:
                 )
                 return [ev.ReserveAnswered(command, outcome, now_ms)]
             case do.Ring(doorbell):
-                self._ring(doorbell)
+                self._ring(command, doorbell)
             case do.RingAgain(facts, ring, model):
                 if out.ledger.ring_again(epoch, facts.key, ring):
-                    self._ring(_doorbell(command, epoch))
+                    self._ring(command, _doorbell(command, epoch))
             case do.Unreserve(key, ring):
-                out.ledger.unreserve(epoch, key, ring)
+                self._note(command, done=out.ledger.unreserve(epoch, key, ring))
             case do.Expire(key):
-                out.ledger.expire(epoch, key)
+                self._note(command, done=out.ledger.expire(epoch, key))
             case do.Inspect(keys):
                 return [self._inspect(keys, now_ms)]
             case do.SendStored(key):
-                self._send_stored(key)
+                self._note(command, done=self._send_stored(key))
             case do.MeetPeers(lead):
-                return [self._meet(lead=lead, now_ms=now_ms)]
+                peers = self._meet(lead=lead, now_ms=now_ms)
+                self._observer.meter.redis_answered()
+                return [peers]
             case do.ReadOrders():
                 return [self._read_orders(epoch, now_ms)]
             case do.CountCalls():
@@ -234,13 +241,19 @@ class Effects:
             case do.Cancel(key, keep_s, source, offset):
                 out.ledger.cancel(epoch, key, keep_s)
                 out.ledger.settle(epoch, source, offset)
+                self._observer.did(command)
                 return [ev.OffsetSettled(source, offset)]
             case do.ForgetDone(source, watermark):
                 out.ledger.forget_done(epoch, source, watermark)
             case do.Answer(facts, value):
                 if out.ledger.complete(epoch, facts.key, None, value, NO_CALL):
+                    self._observer.did(command)
                     self._send_stored(facts.key)
         return []
+
+    def _note(self, command: do.Command, *, done: bool) -> None:
+        if done:
+            self._observer.did(command)
 
     def _do_in_kafka(self, command: do.Command) -> list[ev.Event]:
         match command:
@@ -252,15 +265,19 @@ class Effects:
                 self._reader.commit({partition: offset})
             case do.Pause(partitions) if self._reader:
                 self._reader.pause(partitions)
+                self._observer.did(command)
             case do.Resume(partitions) if self._reader:
                 self._reader.resume(partitions)
+                self._observer.did(command)
         return []
 
-    def _ring(self, doorbell: Doorbell) -> None:
+    def _ring(self, command: do.Ring | do.RingAgain, doorbell: Doorbell) -> None:
         try:
             self._out.doorbells.ring([doorbell])
         except DoorbellFailed as error:
-            log.warning("doorbell not sent, it is rung again later: %s", error)
+            self._observer.doorbell_failed(doorbell, error)
+        else:
+            self._observer.did(command)
 
     def _inspect(self, keys: tuple[str, ...], now_ms: int) -> ev.Inspected:
         views = tuple(self._out.ledger.inspect(self.epoch, keys))
@@ -294,21 +311,18 @@ class Effects:
     def _read_orders(self, epoch: str, now_ms: int) -> ev.OrdersSeen:
         orders = self._out.operations.orders(epoch, self._id)
         now, before = set(orders.controls), set(self._controls)
-        for control in now - before:
-            log.warning("in force: %s", control)
-        for control in before - now:
-            log.warning("no longer in force: %s", control)
+        self._observer.controlled(now - before, before - now)
         self._controls = orders.controls
         return ev.OrdersSeen(orders.controls, orders.questions, now_ms)
 
-    def _send_stored(self, key: str) -> None:
+    def _send_stored(self, key: str) -> bool:
+        """Publish a stored reply; returns whether there is one that is not under way."""
         if key in self._sending:
-            return
+            return False
         stored = self._out.ledger.reply(self.epoch, key)
         if stored is None:
-            return
+            return False
         self._sending.add(key)
-        log.info("reply sent again: correlation_id=%s", stored.facts.correlation_id)
         epoch = self.epoch
 
         def finish(at: RecordAt | None) -> list[ev.Event]:
@@ -318,6 +332,7 @@ class Effects:
             return []
 
         self._send(reply_record(stored.facts, stored.value), finish)
+        return True
 
     def _deliver(
         self, command: do.Deliver | do.SendRepeat, record: OutboundRecord
@@ -334,6 +349,7 @@ class Effects:
                     self.epoch, command.source, command.offset
                 )
             )
+            self._observer.did(command)
             return [ev.OffsetSettled(command.source, command.offset)]
 
         self._send(record, finish)
@@ -370,7 +386,7 @@ class Effects:
         try:
             ledger_step()
         except (EpochChanged, LedgerUnavailable) as error:
-            log.warning("not noted in the ledger: %s", error)
+            self._observer.not_noted(error)
 
 
 def _places(command: do.Admit) -> tuple[tuple[str, int], ...]:

@@ -173,6 +173,30 @@ class TimingSettings(Section):
         return self
 
 
+class HttpSettings(Section):
+    """The one port of every bridge and worker: /metrics, /healthz and /readyz."""
+
+    enabled: bool = True
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Who may ask: this machine only, or 0.0.0.0 for all. There is no password; the
+    pages hold no content of requests, no ids and no keys."""
+    bridge_port: int = Field(default=9790, ge=0, le=65_535)
+    """Taken already: a free one, which the log names. 0: always a free one."""
+    worker_port: int = Field(default=9791, ge=0, le=65_535)
+    stuck_s: float = Field(default=60.0, ge=1)
+    """/healthz fails when the process's loop has not turned for so long."""
+
+
+class LoggingSettings(Section):
+    """What bridges and workers write to stderr."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, else one JSON object a line."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """`debug` has one line for every change of a request's state. `-v` of the bridge
+    and an explicit `-l` of the worker win over this."""
+
+
 class ConnectionPoolSettings(Section):
     """The HTTP connections of one worker process to one endpoint."""
 
@@ -193,6 +217,8 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     timing: TimingSettings = TimingSettings()
     connection_pool: ConnectionPoolSettings = ConnectionPoolSettings()
+    http: HttpSettings = HttpSettings()
+    logging: LoggingSettings = LoggingSettings()
     scaling: dict[str, Any] = {}
     """Accepted, not active yet."""
     load_balancing: dict[str, Any] = {}

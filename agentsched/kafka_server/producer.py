@@ -105,6 +105,22 @@ class Producer:
             failed.set_exception(_not_delivered(record.topic, error))
             return failed
 
+    def reach(self, topic: str, timeout_s: float) -> None:
+        """Ask Kafka about a topic, with the client that writes; blocks.
+
+        Raises:
+            KafkaFailed: no answer within `timeout_s`.
+        """
+        try:
+            with self._changed:
+                client = self._open()
+            client.list_topics(topic, timeout=timeout_s)
+        except KafkaFailed:
+            raise
+        except (KafkaException, RuntimeError) as error:
+            text = said_by(error) if isinstance(error, KafkaException) else "closed"
+            raise KafkaFailed(f"Kafka does not answer: {text}") from error
+
     def flush(self, timeout_s: float = 10.0) -> int:
         """Block until all is acknowledged or failed; return how many are still open."""
         with self._changed:

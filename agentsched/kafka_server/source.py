@@ -95,6 +95,12 @@ class RequestSource:
         self._owned: set[Partition] = set()
         self._read: list[InboundRecord] = []
         self._missed: set[str] = set()
+        self._joined = False
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given this member its partitions, maybe none."""
+        return self._joined
 
     @property
     def owned(self) -> frozenset[Partition]:
@@ -203,6 +209,7 @@ class RequestSource:
             [TopicPartition(*each.partition, each.start) for each in found]
         )
         self._owned.update(partitions)
+        self._joined = True
         if found:
             self._on_assigned(found)
 
@@ -227,6 +234,7 @@ class RequestSource:
         partitions = [each for each in map(partition_of, lost) if each in self._owned]
         if not partitions:
             return
+        self._joined = False
         self._forget_read(partitions)
         self._owned.difference_update(partitions)
         self._on_lost(partitions)

@@ -34,7 +34,7 @@ from agentsched.ledger.records import (
     StoredReply,
 )
 from agentsched.ledger.redis_views import RedisViews
-from agentsched.ledger.scripts import translated
+from agentsched.ledger.scripts import OnStep, translated
 from agentsched.ledger.voided import RedisVoidedLeases
 
 SOCKET_TIMEOUT_S = 5.0
@@ -53,10 +53,13 @@ class RedisLedger(RedisViews):
         client: must return bytes (no `decode_responses`); it should not retry by
             itself, since callers repeat steps.
         namespace: prefix of all keys.
+        on_step: is told of every step but `changes`, which waits by design.
     """
 
     @classmethod
-    def from_url(cls, url: str, namespace: str = "agentsched") -> Self:
+    def from_url(
+        cls, url: str, namespace: str = "agentsched", on_step: OnStep | None = None
+    ) -> Self:
         """Build the client too; nothing is opened until the first step."""
         client = redis.Redis.from_url(
             url,
@@ -66,12 +69,12 @@ class RedisLedger(RedisViews):
             health_check_interval=HEALTH_CHECK_S,
             max_connections=CONNECTIONS,
         )
-        return cls(client, namespace)
+        return cls(client, namespace, on_step)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, on_step: OnStep | None = None) -> Self:
         """Build it from the configuration; nothing is opened until the first step."""
-        return cls.from_url(settings.redis.url, settings.namespace)
+        return cls.from_url(settings.redis.url, settings.namespace, on_step)
 
     def close(self) -> None:
         """Close all connections; a later step would open new ones."""

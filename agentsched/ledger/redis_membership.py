@@ -6,21 +6,26 @@ from secrets import token_hex
 
 import redis
 
-from agentsched.ledger.scripts import Scripts, translated
+from agentsched.ledger.scripts import OnStep, Scripts
 
 
 class RedisMembership:
     """`agentsched.ledger.protocol.Membership` on Redis; opens nothing until used."""
 
-    def __init__(self, client: redis.Redis, namespace: str = "agentsched") -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        namespace: str = "agentsched",
+        on_step: OnStep | None = None,
+    ) -> None:
         self._client = client
         self._namespace = namespace
-        self._scripts = Scripts(client, namespace)
+        self._scripts = Scripts(client, namespace, on_step)
 
     def open_epoch(self) -> str:
         """See `Membership.open_epoch`."""
         name = f"{self._namespace}:epoch"
-        with translated("open_epoch"):
+        with self._scripts.watched("open_epoch"):
             while True:
                 self._client.set(name, token_hex(8), nx=True)
                 epoch = self._client.get(name)
@@ -30,7 +35,7 @@ class RedisMembership:
 
     def now_ms(self) -> int:
         """See `Membership.now_ms`."""
-        with translated("now_ms"):
+        with self._scripts.watched("now_ms"):
             seconds, micros = self._client.time()
         return seconds * 1000 + micros // 1000
 
@@ -52,7 +57,7 @@ class RedisMembership:
 
     def leave_bridge(self, bridge_id: str) -> None:
         """See `Membership.leave_bridge`."""
-        with translated("leave_bridge"):
+        with self._scripts.watched("leave_bridge"):
             self._client.zrem(f"{self._namespace}:bridges", bridge_id)
 
     def beat_worker(
@@ -64,7 +69,7 @@ class RedisMembership:
 
     def leave_worker(self, worker_id: str) -> None:
         """See `Membership.leave_worker`."""
-        with translated("leave_worker"):
+        with self._scripts.watched("leave_worker"):
             self._client.zrem(f"{self._namespace}:workers", worker_id)
 
     def live_slots(self) -> dict[str, int]:

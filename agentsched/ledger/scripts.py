@@ -3,11 +3,12 @@
 It knows no step by name; the scripts lie in `lua/`, one file a step.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from time import perf_counter
 from typing import Any
 
 import redis
@@ -90,17 +91,41 @@ def _cause(ours: LedgerError, error: RedisError) -> RedisError | None:
     return error if isinstance(ours, (LedgerUnavailable, EpochChanged)) else None
 
 
+OnStep = Callable[[str, float, str], None]
+"""Is told of every step that ended: its name, its seconds, the class of our error or ""."""
+
+
+def _unwatched(step: str, took_s: float, error: str) -> None:
+    """Stand in where nobody wants to know."""
+
+
 class Scripts:
     """Runs the steps of one namespace; safe for threads, opens nothing until used."""
 
-    def __init__(self, client: redis.Redis, namespace: str) -> None:
+    def __init__(
+        self, client: redis.Redis, namespace: str, on_step: OnStep | None = None
+    ) -> None:
         self._client = client
         self._namespace = namespace
+        self._on_step = on_step or _unwatched
+
+    @contextmanager
+    def watched(self, step: str) -> Iterator[None]:
+        """Raise our errors for the client's, and tell how the step ended."""
+        started, ended = perf_counter(), ""
+        try:
+            with translated(step):
+                yield
+        except LedgerError as error:
+            ended = type(error).__name__
+            raise
+        finally:
+            self._on_step(step, perf_counter() - started, ended)
 
     def run(self, step: str, *args: Argument, checks_epoch: bool = True) -> Any:  # noqa: ANN401  (each step has its own answer)
         """Run one step and return its answer; blocks for one round trip."""
         digest = _digest(step, checks_epoch=checks_epoch)
-        with translated(step):
+        with self.watched(step):
             try:
                 return self._client.evalsha(digest, 0, self._namespace, *args)
             except NoScriptError:
@@ -116,7 +141,7 @@ class Scripts:
         The first row that failed raises, after all rows were tried.
         """
         digest = _digest(step, checks_epoch=True)
-        with translated(step):
+        with self.watched(step):
             answers = self._send(digest, epoch, rows)
             again = [
                 at for at, it in enumerate(answers) if isinstance(it, NoScriptError)
@@ -126,10 +151,10 @@ class Scripts:
                 repeated = self._send(digest, epoch, [rows[at] for at in again])
                 for at, answer in zip(again, repeated, strict=True):
                     answers[at] = answer
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                ours = translate(step, answer)
-                raise ours from _cause(ours, answer)
+            for answer in answers:
+                if isinstance(answer, RedisError):
+                    ours = translate(step, answer)
+                    raise ours from _cause(ours, answer)
         return answers
 
     def _send(

@@ -38,6 +38,8 @@ class Job:
     queued_s: float
     deadline: float
     """On this process's monotonic clock, in seconds."""
+    asked_at: float
+    """When the claim was asked, on the same clock."""
 
     @classmethod
     def from_claim(cls, claimed: Claimed, asked_at: float) -> "Job":
@@ -65,15 +67,7 @@ class Job:
             attempt=claimed.attempt,
             queued_s=claimed.queued_ms / 1000,
             deadline=asked_at + claimed.time_left_ms / 1000,
-        )
-
-    def __str__(self) -> str:
-        """Name it in the log: ids and routing facts, never content."""
-        facts = self.facts
-        return (
-            f"correlation_id={facts.correlation_id!r} agent_id={facts.agent_id!r}"
-            f" model={self.model} class={facts.cls} attempt={self.attempt}"
-            f" queued_s={self.queued_s:.3f}"
+            asked_at=asked_at,
         )
 
     @property

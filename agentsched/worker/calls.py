@@ -6,11 +6,13 @@ All LLM calls run on it, so that hundreds of them share connections and one thre
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+BEAT_S = 1.0
 
 
 class Call(Generic[T]):
@@ -68,13 +70,23 @@ class Call(Generic[T]):
 class CallLoop:
     """Runs coroutines for threads that wait for them."""
 
-    def __init__(self) -> None:
-        """Starts the thread."""
+    def __init__(self, on_turn: Callable[[], None] | None = None) -> None:
+        """Starts the thread.
+
+        Args:
+            on_turn: called in the loop, every second: proof that it turns.
+        """
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="llm-calls", daemon=True
         )
         self._thread.start()
+        if on_turn is not None:
+            self._loop.call_soon_threadsafe(self._beat, on_turn)
+
+    def _beat(self, on_turn: Callable[[], None]) -> None:
+        on_turn()
+        self._loop.call_later(BEAT_S, self._beat, on_turn)
 
     def start(self, work: Coroutine[Any, Any, T]) -> Call[T]:
         """Run a coroutine; does not wait for it.

@@ -4,7 +4,6 @@ It also leads the way out: it says at once that the worker leaves, and puts back
 still runs when the time to drain is over. It claims and answers nothing.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,8 +14,7 @@ from agentsched.config.settings import TimingSettings
 from agentsched.errors import EpochChanged, LedgerUnavailable
 from agentsched.ledger.protocol import Ledger, Membership
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
-
-logger = logging.getLogger(__name__)
+from agentsched.worker.observing import WorkerObserver
 
 BEAT_S = 1.0
 NEVER = float("inf")
@@ -29,13 +27,14 @@ class WorkerLedger(Ledger, Membership, Protocol):
 class Keeper:
     """Beats every second and renews every `timing.renew_s`, until it is stopped."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the last has a default)
         self,
         ledger: WorkerLedger,
         leases: LeaseBook,
         timing: TimingSettings,
         worker_id: str,
         slots: Callable[[], Mapping[str, int]],
+        observer: WorkerObserver | None = None,
     ) -> None:
         """Starts nothing.
 
@@ -45,6 +44,7 @@ class Keeper:
             timing: how often.
             worker_id: names this process among all workers.
             slots: requests that this process can run at once, per model, now.
+            observer: is told of every turn.
         """
         self._ledger = ledger
         self._leases = leases
@@ -52,12 +52,12 @@ class Keeper:
         self._timing = timing
         self._worker_id = worker_id
         self._slots = slots
+        self._observer = observer or WorkerObserver()
         # Its `put` may be called in a signal handler, which an Event's `set` may not.
         self._orders: SimpleQueue[float | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._next_beat = self._next_renewal = 0.0
         self._put_back_at = NEVER
-        self._reachable = True
 
     def start(self) -> None:
         """Start the thread; call it once."""
@@ -79,6 +79,7 @@ class Keeper:
 
     def _run(self) -> None:
         while True:
+            self._observer.turned()
             self._work()
             wait_s = min(self._next_beat, self._next_renewal, self._put_back_at)
             try:
@@ -89,6 +90,7 @@ class Keeper:
                 self._say_goodbye()
                 return
             if self._put_back_at == NEVER:
+                self._observer.leaving(self._worker_id)
                 self._say_goodbye()
             self._put_back_at = min(self._put_back_at, self._clock.now_s() + order)
 
@@ -106,20 +108,23 @@ class Keeper:
                 self._beat()
 
     def _beat(self) -> None:
+        self._try("beat_worker", self._beat_once)
+
+    def _beat_once(self) -> None:
+        slots = self._slots()
         ttl_ms = round(self._timing.heartbeat_ttl_s * 1000)
-        self._try(
-            lambda: self._ledger.beat_worker(self._worker_id, self._slots(), ttl_ms)
-        )
+        self._ledger.beat_worker(self._worker_id, slots, ttl_ms)
+        self._observer.beaten(slots)
 
     def _say_goodbye(self) -> None:
-        self._try(lambda: self._ledger.leave_worker(self._worker_id))
+        self._try("leave_worker", lambda: self._ledger.leave_worker(self._worker_id))
 
     def _renew(self) -> None:
         by_epoch: dict[str, list[HeldLease]] = {}
         for lease in self._leases.held():
             by_epoch.setdefault(lease.epoch, []).append(lease)
         for epoch, leases in by_epoch.items():
-            self._try(partial(self._renew_epoch, epoch, leases))
+            self._try("renew", partial(self._renew_epoch, epoch, leases))
 
     def _renew_epoch(self, epoch: str, leases: list[HeldLease]) -> None:
         wanted = {lease.key: lease.lease_id for lease in leases}
@@ -132,15 +137,11 @@ class Keeper:
             if not renewed.get(lease.key, False):
                 lease.stop(Stop.LOST)
 
-    def _try(self, step: Callable[[], None]) -> None:
-        """Carry on without Redis, and say once that it is gone and once that it is back."""
+    def _try(self, name: str, step: Callable[[], None]) -> None:
+        """Carry on without Redis: running calls go on."""
         try:
             step()
-        except LedgerUnavailable:
-            if self._reachable:
-                logger.warning("Redis does not answer; running calls go on")
-            self._reachable = False
+        except LedgerUnavailable as error:
+            self._observer.redis_failed(name, error)
         else:
-            if not self._reachable:
-                logger.warning("Redis answers again")
-            self._reachable = True
+            self._observer.redis_answered()

@@ -11,30 +11,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+import click
 from celery.concurrency import get_implementation
 from celery.signals import (
-    after_setup_logger,
     celeryd_init,
+    setup_logging,
     task_revoked,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
 )
 from celery.utils.nodenames import default_nodename, nodesplit
+from click.core import ParameterSource
 
 from agentsched import runtime
 from agentsched.config.loading import load_settings
 from agentsched.doorbell import Doorbell
 from agentsched.errors import AgentSchedError, CodecError, ConfigurationError
 from agentsched.llm_backend.keys import read_api_key
+from agentsched.telemetry.events import CONFIGURATION_NOTE
+from agentsched.telemetry.logs import configure, say
 from agentsched.worker.limits import TimeLimits
 from agentsched.worker.pool import TaskPool
 from agentsched.worker.pools import capacity_of, models_served, node_name, slots_of
 
 logger = logging.getLogger(__name__)
-
-CHATTY_LOGGERS = ("aiohttp", "asyncio", "httpcore", "httpx", "kombu", "urllib3")
-"""What they log at debug level includes headers and bodies."""
 
 
 @celeryd_init.connect(weak=False)
@@ -60,8 +61,6 @@ def choose_capacity(
             read_api_key(endpoint, os.environ)
     except ConfigurationError as error:
         raise SystemExit(f"agentsched worker: {error}") from None
-    for note in settings.notes:
-        logger.info("%s", note)
     if not conf.worker_concurrency:
         conf.worker_concurrency = capacity_of(models)
     if queues and instance.hostname == default_nodename(""):
@@ -89,11 +88,26 @@ def _listed(value: str | Sequence[str] | None) -> list[str]:
     return [name for name in names if name]
 
 
-@after_setup_logger.connect(weak=False)
-def quieten_libraries(**_: object) -> None:
-    """Keep prompts and keys out of the log, also with `-l debug`."""
-    for name in CHATTY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
+@setup_logging.connect(weak=False)
+def log_our_way(loglevel: int, logfile: str | None, **_: object) -> None:
+    """Set up logging in Celery's place: one handler, one line for an event.
+
+    An explicit -l wins over `logging.level`. That something is connected here keeps
+    Celery from adding handlers of its own.
+    """
+    loaded = load_settings()
+    level = loglevel if _stands_on_command_line("loglevel") else None
+    configure(loaded.settings.logging, "worker", level=level, file=logfile)
+    for note in loaded.notes:
+        say(CONFIGURATION_NOTE, detail=note)
+
+
+def _stands_on_command_line(option: str) -> bool:
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return True  # a program made this worker: what it says, it means
+    source = context.get_parameter_source(option)
+    return source not in (None, ParameterSource.DEFAULT)
 
 
 @worker_ready.connect(weak=False)

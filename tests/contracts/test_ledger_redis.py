@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.errors import LedgerError, LedgerUnavailable
+from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
 from agentsched.ledger.controls import Control, ControlKind
 from agentsched.ledger.records import AdmitOutcome, ClaimOutcome
 from agentsched.ledger.redis import RedisLedger
@@ -47,6 +47,30 @@ def test_a_server_that_is_gone_is_ledger_unavailable(tmp_path: Path):
         with pytest.raises(LedgerUnavailable):
             call()
     backend.ledger.close()
+
+
+def test_every_step_is_told_with_its_end(tmp_path: Path):
+    told = []
+    with EmbeddedValkey(tmp_path / "data", tmp_path / "log") as server:
+        ledger = RedisLedger.from_url(
+            server.url, on_step=lambda step, took_s, error: told.append((step, error))
+        )
+        epoch = ledger.open_epoch()
+        ledger.withdraw(epoch, ["k"])
+        with pytest.raises(EpochChanged):
+            ledger.unreserve("another", "k", 1)
+        with pytest.raises(EpochChanged):
+            ledger.withdraw("another", ["k"])
+    with pytest.raises(LedgerUnavailable):
+        ledger.live_slots()
+    assert told == [
+        ("open_epoch", ""),
+        ("withdraw", ""),
+        ("unreserve", "EpochChanged"),
+        ("withdraw", "EpochChanged"),
+        ("live_slots", "LedgerUnavailable"),
+    ]
+    ledger.close()
 
 
 def test_connections_that_the_server_closed_are_replaced(

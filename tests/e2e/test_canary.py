@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from tests.support.model_server import Answer, ModelServer, Refuse
+from tests.support.pages import get
 from tests.support.system import System
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -40,7 +41,14 @@ def test_no_canary_leaves_kafka_ledger_and_model_server(tmp_path, kafka):
     ]
     with (
         ModelServer(script=lambda _: Answer(content=ANSWER, delay_s=0.05)) as server,
-        System(tmp_path, kafka, server, {"m": 2}, secrets={"THE_KEY": KEY}) as system,
+        System(
+            tmp_path,
+            kafka,
+            server,
+            {"m": 2},
+            secrets={"THE_KEY": KEY},
+            config={"logging": {"level": "debug"}},
+        ) as system,
     ):
         client = redis.Redis.from_url(system.valkey.url)
         with client.monitor() as monitor:
@@ -55,6 +63,7 @@ def test_no_canary_leaves_kafka_ledger_and_model_server(tmp_path, kafka):
                 future.result(10)
             replies = system.replies.wait_for(set(sent), 60)
             client.set("end-of-test", "1")
+            pages = [page for name in system.children for page in shown(system, name)]
             seen = read_until_end(monitor)
 
         statuses = sorted(reply["status"] for reply in replies.values())
@@ -68,10 +77,19 @@ def test_no_canary_leaves_kafka_ledger_and_model_server(tmp_path, kafka):
         assert any("agentsched.run" in command for command in celery)
         assert found_in("\n".join(celery)) == []
         assert found_in("\n".join(system.logs().values())) == []
+        assert system.events("worker-m-0", "request_claimed")  # the log is a full one
+        assert any("agentsched_answered_total" in page for page in pages)
+        assert found_in("\n".join(pages)) == []
         assert found_in(command_lines()) == []
         for reply in replies.values():
             if reply["status"] == "failed":
                 assert found_in(json.dumps(reply)) == []
+
+
+def shown(system, name):
+    """All pages of one process."""
+    address = system.address(name)
+    return [get(address, path)[1] for path in ("/metrics", "/readyz", "/healthz", "/")]
 
 
 def read_until_end(monitor):

@@ -30,7 +30,7 @@ def test_a_killed_bridge_comes_back_and_its_peer_leaves_in_order(tmp_path, kafka
         eventually(lambda: len(system.replies.counts()) > seen, timeout_s=20)
         assert time.monotonic() - killed_s <= 20
 
-        eventually(lambda: "partition" in system.log("bridge2"), timeout_s=30)
+        eventually(lambda: system.events("bridge2", "partition_assigned"), timeout_s=30)
         assert system.stop("bridge1") == 0
         sent |= set(system.send("high", 20))
         system.replies.wait_for(sent, 90)

@@ -23,7 +23,7 @@ def uneven(asked):
 
 
 def owns(system, bridge):
-    return "partition" in system.log(bridge)
+    return bool(system.events(bridge, "partition_assigned"))
 
 
 @pytest.mark.parametrize("bridges", [1, 2])

@@ -20,6 +20,7 @@ from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.redis import RedisLedger
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.model_server import ModelServer
+from tests.support.pages import log_events
 from tests.support.replies import RawReplies
 from tests.support.waiting import eventually
 
@@ -114,7 +115,7 @@ class System:
         """Start one worker of a model (or several), with more options."""
         command = ["-m", "celery", "-A", "agentsched", "worker", "-Q", queues]
         options = ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
-        return self._start(name, [*command, *options, "--loglevel", "INFO", *more])
+        return self._start(name, [*command, *options, *more])
 
     def agentsched(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command `agentsched` with this system's configuration."""
@@ -158,6 +159,19 @@ class System:
 
     def log(self, name: str) -> str:
         return (self.root / f"{name}.log").read_text("utf-8", "replace")
+
+    def events(self, name: str, event: str) -> list[dict[str, Any]]:
+        """The log lines of one event that a process has said so far."""
+        return [one for one in log_events(self.log(name)) if one["event"] == event]
+
+    def address(self, name: str) -> str:
+        """Where a process serves its metrics and health, once it does."""
+        said = eventually(
+            lambda: self.events(name, "http_listening"),
+            timeout_s=30,
+            message=f"{name} has a port; its log is in {self.root}",
+        )
+        return said[0]["address"]
 
     def logs(self) -> dict[str, str]:
         """Every log of every process."""

@@ -19,10 +19,13 @@ from agentsched.ledger.records import (
     State,
 )
 from agentsched.ledger.reports import BridgeReport, Findings, Question
+from agentsched.telemetry import metrics
+from agentsched.telemetry.meters import Meters
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
 from bridge.effects import Effects, Outside
+from bridge.observing import BridgeObserver
 from tests.support.requests import ARRIVAL_MS, facts, record, settings
 
 ENDPOINT = "http://127.0.0.1:1/v1"
@@ -95,7 +98,11 @@ class Rig:
             read_back=self.kept.get,
             now_ms=lambda: self.now_ms,
         )
-        self.effects = Effects(outside, Rules(settings()), "b1", self.inbox.put)
+        self.meters = Meters("bridge")
+        observer = BridgeObserver(self.meters)
+        self.redis = observer.meter.checks()["redis"]
+        rules = Rules(settings())
+        self.effects = Effects(outside, rules, "b1", self.inbox.put, observer)
 
     def open(self):
         self.epoch = self.effects.open()
@@ -421,3 +428,67 @@ def test_an_answer_to_an_operator_is_told_for_this_bridge(rig):
 def test_the_calls_of_each_model_are_counted(rig):
     done(rig)
     assert rig.effects.run(do.CountCalls()) == [ev.CallsCounted({"m": 1}, 7)]
+
+
+def test_what_had_an_effect_is_counted_and_nothing_else(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.effects.run(do.Ring(Doorbell.of(facts("k"), 1, rig.epoch, "m")))
+    rig.effects.run(do.RingAgain(facts("k"), 1, "m"))
+    rig.effects.run(do.RingAgain(facts("gone"), 1, "m"))
+    rig.effects.run(do.Unreserve("k", 7))
+    rig.effects.run(do.Unreserve("k", 2))
+    assert rig.meters.value(metrics.ADMITTED, "m", "medium") == 1
+    assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") == 1
+    assert rig.meters.value(metrics.DOORBELLS_RUNG_AGAIN, "m") == 1
+    assert rig.meters.value(metrics.RESERVATIONS_RETURNED) == 1
+
+
+def test_a_lease_that_is_not_over_is_no_expiry(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.ledger.claim(rig.epoch, "k", 1, "lease", 15_000)
+    rig.effects.run(do.Expire("k"))
+    assert rig.meters.value(metrics.LEASE_EXPIRIES) == 0
+
+
+def test_a_doorbell_that_was_not_sent_counts_as_a_failure(rig):
+    rig.doorbells.fails = True
+    rig.effects.run(do.Ring(Doorbell.of(facts("k"), 1, "e", "m")))
+    assert rig.meters.value(metrics.DOORBELL_FAILURES) == 1
+    assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") is None
+
+
+def test_a_dead_letter_counts_when_kafka_has_it(rig):
+    letter = OutboundRecord("t.dead_letter", b"x", headers={"reason": "MALFORMED"})
+    rig.effects.run(do.Deliver(letter, "medium_priority:t1:0", 4))
+    assert rig.meters.value(metrics.DEAD_LETTERS, "MALFORMED") == 0
+    rig.sink.sent[0][1].set_result(AT)
+    rig.inboxed()
+    assert rig.meters.value(metrics.DEAD_LETTERS, "MALFORMED") == 1
+
+
+def test_a_stored_reply_that_is_sent_again_is_counted(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    rig.effects.run(do.SendStored("k"))
+    assert rig.meters.value(metrics.REPLIES_SENT_AGAIN) == 1
+
+
+def test_an_answer_counts_for_who_wins_only(rig):
+    rig.admit("k")
+    value = b'{"error": {"code": "MODEL_REMOVED"}}'
+    rig.effects.run(do.Answer(facts("k"), value))
+    rig.effects.run(do.Answer(facts("k"), b"another"))
+    labels = ("m", "medium", "MODEL_REMOVED")
+    assert rig.meters.value(metrics.ANSWERED, *labels) == 1
+
+
+def test_redis_is_well_while_the_heartbeat_is_taken(rig):
+    assert rig.redis().ok
+
+
+def test_a_step_without_an_answer_says_that_redis_is_gone():
+    rig = Rig(Unreachable())
+    rig.effects.run(do.MeetPeers(lead=True))
+    assert rig.redis().detail == "no answer"

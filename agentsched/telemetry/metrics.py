@@ -1,0 +1,362 @@
+"""Every metric there is: name with its unit, labels, buckets, and what it says. Pure data.
+
+Labels have few values: models of the configuration, three classes, error codes, topics.
+No id is a label. `docs/reference/metrics.md` is made from this file.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Process = Literal["bridge", "worker"]
+
+LABELS = {
+    "class": "`high`, `medium` or `low`.",
+    "code": "`OK`, or the error code of the failed reply.",
+    "ended": "How the work on a doorbell ended: `answered`, `stored` (a bridge publishes"
+    " the reply), `stale` (late or double: nothing was done), `put_back`, `lost` (the"
+    " lease was over), `cancelled` (the call was broken off), `unavailable` (Redis did"
+    " not answer).",
+    "error": "Our name of the error: `LedgerUnavailable`, `EpochChanged`, `LedgerError`.",
+    "kind": "`attached` (sent again before the answer), `repeated` (after it),"
+    " `conflict` (another payload under the same identity).",
+    "model": "A model of the configuration; `any`: several may answer; `none`: no model"
+    " was found.",
+    "outcome": "Why the ledger refused a reservation.",
+    "partition": "The number of the partition.",
+    "reason": "The reason in the dead letter's header.",
+    "stage": "`waiting` (in Kafka only), `ready` (in the ready set), `in_flight` (a slot"
+    " is reserved, or later).",
+    "step": "The step of the ledger, as in `docs/delivery.md`.",
+    "topic": "An input topic.",
+    "version": "The version of AgentSched.",
+}
+"""What each label means."""
+
+CALL_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+"""From a cached answer to the default time to live (600 s)."""
+WAIT_BUCKETS_S = (0.005, 0.01, 0.025, *CALL_BUCKETS_S, 1800, 3600)
+"""From a free slot to a long backlog."""
+STEP_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5)
+"""From a round trip on one host to the socket's time-out (5 s)."""
+TURN_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""An idle turn takes 5 ms; a bridge that is silent for 10 s loses its partitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    processes: tuple[Process, ...]
+    says: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+BRIDGE: tuple[Process, ...] = ("bridge",)
+WORKER: tuple[Process, ...] = ("worker",)
+BOTH: tuple[Process, ...] = ("bridge", "worker")
+
+# -- what agents feel -----------------------------------------------------------------
+
+ANSWERED = Metric(
+    "agentsched_answered_total",
+    "counter",
+    BOTH,
+    "Requests that got their terminal reply, counted once by the process that decided"
+    " it. Repeats of a reply and dead letters are not among them.",
+    ("model", "class", "code"),
+)
+REQUEST_SECONDS = Metric(
+    "agentsched_request_seconds",
+    "histogram",
+    WORKER,
+    "From the broker's append time of a request to the acknowledged reply.",
+    ("model", "class"),
+    WAIT_BUCKETS_S,
+)
+QUEUE_SECONDS = Metric(
+    "agentsched_queue_seconds",
+    "histogram",
+    WORKER,
+    "From the broker's append time of a request to each start of it.",
+    ("model", "class"),
+    WAIT_BUCKETS_S,
+)
+MODEL_CALL_SECONDS = Metric(
+    "agentsched_model_call_seconds",
+    "histogram",
+    WORKER,
+    "Calls to model servers that ended, with an answer or an error.",
+    ("model", "class"),
+    CALL_BUCKETS_S,
+)
+
+# -- a worker's work ------------------------------------------------------------------
+
+CALLS_IN_FLIGHT = Metric(
+    "agentsched_calls_in_flight",
+    "gauge",
+    WORKER,
+    "Requests that this worker runs now.",
+    ("model", "class"),
+)
+ATTEMPTS_REPEATED = Metric(
+    "agentsched_attempts_repeated_total",
+    "counter",
+    WORKER,
+    "Starts of a request that had been started before: after a crash, a lost lease or"
+    " a retry.",
+    ("model", "class"),
+)
+DOORBELLS_ENDED = Metric(
+    "agentsched_doorbells_ended_total",
+    "counter",
+    WORKER,
+    "Doorbells that the worker is done with.",
+    ("model", "ended"),
+)
+WORKER_SLOTS = Metric(
+    "agentsched_worker_slots",
+    "gauge",
+    WORKER,
+    "Requests of a model that this worker can run at once.",
+    ("model",),
+)
+
+# -- a bridge's picture ---------------------------------------------------------------
+
+REQUESTS = Metric(
+    "agentsched_requests",
+    "gauge",
+    BRIDGE,
+    "Unanswered requests of this bridge's partitions, by where they are; the sum over"
+    " all bridges is all there are.",
+    ("stage", "model", "class"),
+)
+SLOTS_IN_USE = Metric(
+    "agentsched_slots_in_use",
+    "gauge",
+    BRIDGE,
+    "Requests in flight over all bridges and workers; only the bridge that leads has it.",
+    ("model", "class"),
+)
+CAPACITY_SLOTS = Metric(
+    "agentsched_capacity_slots",
+    "gauge",
+    BRIDGE,
+    "Requests that a model may have in flight, as configured.",
+    ("model",),
+)
+LIVE_SLOTS = Metric(
+    "agentsched_live_slots",
+    "gauge",
+    BRIDGE,
+    "Slots of the workers that live, over all of them.",
+    ("model",),
+)
+LIVE_BRIDGES = Metric(
+    "agentsched_live_bridges",
+    "gauge",
+    BRIDGE,
+    "Bridges that live, as this one sees it.",
+)
+LEADS = Metric(
+    "agentsched_leads",
+    "gauge",
+    BRIDGE,
+    "1 while this bridge holds the dispatcher lease, else 0. The sum over all bridges"
+    " is 1, save for some seconds of a change.",
+)
+LEADER_CHANGES = Metric(
+    "agentsched_leader_changes_total",
+    "counter",
+    BRIDGE,
+    "How often this bridge took the dispatcher lease or lost it.",
+)
+INDEX_RECORDS = Metric(
+    "agentsched_index_records", "gauge", BRIDGE, "Unanswered records in the index."
+)
+INDEX_BYTES = Metric(
+    "agentsched_index_bytes",
+    "gauge",
+    BRIDGE,
+    "Payloads that the index keeps in memory.",
+)
+READY_BYTES = Metric(
+    "agentsched_ready_bytes",
+    "gauge",
+    BRIDGE,
+    "Payloads of this bridge's admitted requests.",
+)
+
+# -- partitions -----------------------------------------------------------------------
+
+PARTITIONS_OWNED = Metric(
+    "agentsched_partitions_owned", "gauge", BRIDGE, "Partitions that this bridge reads."
+)
+PARTITIONS_PAUSED = Metric(
+    "agentsched_partitions_paused",
+    "gauge",
+    BRIDGE,
+    "Partitions of which nothing more is read, because their part of the index is full.",
+)
+PARTITION_LAG_RECORDS = Metric(
+    "agentsched_partition_lag_records",
+    "gauge",
+    BRIDGE,
+    "Records from the watermark (below it all is answered) to the end of the partition.",
+    ("topic", "partition"),
+)
+PARTITION_UNREAD_RECORDS = Metric(
+    "agentsched_partition_unread_records",
+    "gauge",
+    BRIDGE,
+    "Records that the bridge has not yet read: of these it knows nothing.",
+    ("topic", "partition"),
+)
+PARTITION_OLDEST_SECONDS = Metric(
+    "agentsched_partition_oldest_waiting_seconds",
+    "gauge",
+    BRIDGE,
+    "Age of the oldest request of the partition that has not started; 0: none waits.",
+    ("topic", "partition"),
+)
+RECORDS_READ = Metric(
+    "agentsched_records_read_total",
+    "counter",
+    BRIDGE,
+    "Records read from input topics, also those that are read again.",
+    ("topic",),
+)
+COMMITS = Metric(
+    "agentsched_commits_total", "counter", BRIDGE, "Commits that Kafka acknowledged."
+)
+
+# -- what a bridge does ---------------------------------------------------------------
+
+ADMITTED = Metric(
+    "agentsched_admitted_total",
+    "counter",
+    BRIDGE,
+    "Requests that entered the ready set.",
+    ("model", "class"),
+)
+DUPLICATES = Metric(
+    "agentsched_duplicates_total",
+    "counter",
+    BRIDGE,
+    "Records whose identity was known already.",
+    ("kind",),
+)
+DOORBELLS_RUNG = Metric(
+    "agentsched_doorbells_rung_total",
+    "counter",
+    BRIDGE,
+    "Doorbells sent for new reservations.",
+    ("model",),
+)
+DOORBELLS_RUNG_AGAIN = Metric(
+    "agentsched_doorbells_rung_again_total",
+    "counter",
+    BRIDGE,
+    "Doorbells sent anew, because nobody claimed the one before.",
+    ("model",),
+)
+DOORBELL_FAILURES = Metric(
+    "agentsched_doorbell_failures_total",
+    "counter",
+    BRIDGE,
+    "Doorbells that Celery's broker did not take.",
+)
+RESERVATIONS_REFUSED = Metric(
+    "agentsched_reservations_refused_total",
+    "counter",
+    BRIDGE,
+    "Reservations that the ledger refused: the dispatcher's picture was old.",
+    ("outcome",),
+)
+RESERVATIONS_RETURNED = Metric(
+    "agentsched_reservations_returned_total",
+    "counter",
+    BRIDGE,
+    "Reservations given up, because no live worker serves the model.",
+)
+LEASE_EXPIRIES = Metric(
+    "agentsched_lease_expiries_total",
+    "counter",
+    BRIDGE,
+    "Leases that ended without an answer: a worker crashed, hung or lost Redis.",
+)
+REPLIES_SENT_AGAIN = Metric(
+    "agentsched_replies_sent_again_total",
+    "counter",
+    BRIDGE,
+    "Stored replies that a bridge published in a worker's place.",
+)
+DEAD_LETTERS = Metric(
+    "agentsched_dead_letters_total",
+    "counter",
+    BRIDGE,
+    "Records that cannot be answered, now in a dead-letter topic.",
+    ("reason",),
+)
+EPOCH_CHANGES = Metric(
+    "agentsched_epoch_changes_total",
+    "counter",
+    BRIDGE,
+    "How often Redis was found empty or another one.",
+)
+LOOP_TURN_SECONDS = Metric(
+    "agentsched_loop_turn_seconds",
+    "histogram",
+    BRIDGE,
+    "Turns of the bridge's loop, with the wait for records (5 ms at the most).",
+    (),
+    TURN_BUCKETS_S,
+)
+
+# -- stores ---------------------------------------------------------------------------
+
+REDIS_STEP_SECONDS = Metric(
+    "agentsched_redis_step_seconds",
+    "histogram",
+    BOTH,
+    "Steps of the ledger, failed ones too; a batch counts as one.",
+    ("step",),
+    STEP_BUCKETS_S,
+)
+REDIS_STEP_FAILURES = Metric(
+    "agentsched_redis_step_failures_total",
+    "counter",
+    BOTH,
+    "Steps of the ledger that failed.",
+    ("step", "error"),
+)
+KAFKA_DELIVERY_SECONDS = Metric(
+    "agentsched_kafka_delivery_seconds",
+    "histogram",
+    BOTH,
+    "From handing a record to the producer to Kafka's acknowledgement.",
+    (),
+    STEP_BUCKETS_S,
+)
+KAFKA_DELIVERY_FAILURES = Metric(
+    "agentsched_kafka_delivery_failures_total",
+    "counter",
+    BOTH,
+    "Replies and dead letters that Kafka did not acknowledge in time.",
+)
+BUILD_INFO = Metric(
+    "agentsched_build_info",
+    "gauge",
+    BOTH,
+    "Always 1; the version is its label.",
+    ("version",),
+)
+
+METRICS: tuple[Metric, ...] = tuple(
+    value for value in list(vars().values()) if isinstance(value, Metric)
+)
+"""All of them, in the order of this file."""

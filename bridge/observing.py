@@ -1,0 +1,254 @@
+"""What a bridge tells of itself: a log event and the metrics of whatever happens.
+
+It sees the events before the core does, and the commands that had an effect. It decides
+nothing, and changes no state: the bridge works the same without it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from agentsched.doorbell import Doorbell
+from agentsched.errors import ErrorCode, LedgerError
+from agentsched.ledger.controls import Control
+from agentsched.ledger.records import (
+    Admission,
+    AdmitOutcome,
+    Admitted,
+    ChangeKind,
+    RequestFacts,
+    ReserveOutcome,
+)
+from agentsched.scheduling.order import CLASSES
+from agentsched.telemetry import events as log
+from agentsched.telemetry import metrics
+from agentsched.telemetry.logs import say
+from agentsched.telemetry.meters import Meters
+from bridge.core import commands as do
+from bridge.core import events as ev
+from bridge.core import index
+from bridge.core.state import BridgeState
+from bridge.measuring import NONE, BridgeMeter, model_of
+
+DEAD_LETTER_REASONS = (
+    ErrorCode.MALFORMED,
+    ErrorCode.TOO_LARGE,
+    ErrorCode.MISSING_IDENTITY,
+    ErrorCode.CONFLICT,
+)
+DUPLICATES = (AdmitOutcome.ATTACHED, AdmitOutcome.REPEATED, AdmitOutcome.CONFLICT)
+UNKNOWN = "UNKNOWN"
+
+
+class BridgeObserver:
+    """Is told of events and commands; for the loop's thread.
+
+    Args:
+        meters: what is counted into; by default nobody sees the numbers.
+        meter: measures the state; it is told of the loop and of Redis.
+    """
+
+    def __init__(
+        self, meters: Meters | None = None, meter: BridgeMeter | None = None
+    ) -> None:
+        self._meters = meters or Meters("bridge")
+        self.meter = meter or BridgeMeter(self._meters)
+        # An alert on an increase does not see a series that begins with 1.
+        for reason in DEAD_LETTER_REASONS:
+            self._meters.count(metrics.DEAD_LETTERS, reason, by=0)
+        for kind in DUPLICATES:
+            self._meters.count(metrics.DUPLICATES, kind, by=0)
+        self._state: BridgeState | None = None
+
+    # -- events, before the core takes them -------------------------------------------
+
+    def saw(self, event: ev.Event, state: BridgeState) -> None:  # noqa: C901  (a table)
+        """Tell of an event; `state` is as it was before it."""
+        self._state = state
+        match event:
+            case ev.Read():
+                for topic, count in Counter(r.topic for r in event.records).items():
+                    self._meters.count(metrics.RECORDS_READ, topic, by=count)
+            case ev.Changed():
+                self._saw_settled(event, state)
+            case ev.ReserveAnswered() if event.outcome is not ReserveOutcome.RESERVED:
+                self._meters.count(metrics.RESERVATIONS_REFUSED, event.outcome)
+            case ev.Committed():
+                self._meters.count(metrics.COMMITS)
+            case ev.EpochOpened():
+                self._meters.count(metrics.EPOCH_CHANGES)
+                say(log.EPOCH_CHANGED, epoch=event.epoch)
+            case ev.SettleFailed(do.Deliver(record)):
+                say(log.DELIVERY_FAILED, topic=record.topic)
+            case ev.SettleFailed(do.SendRepeat(_, facts)):
+                say(log.DELIVERY_FAILED, topic=facts.reply_topic, **_request(facts))
+            case ev.Assigned():
+                topic, partition = event.partition
+                say(
+                    log.PARTITION_ASSIGNED,
+                    topic=topic,
+                    partition=partition,
+                    start=event.start,
+                    end=event.end,
+                )
+            case ev.Revoked() if owned := state.partitions.get(event.source):
+                topic, partition = owned.partition
+                say(log.PARTITION_REVOKED, topic=topic, partition=partition)
+
+    def _saw_settled(self, event: ev.Changed, state: BridgeState) -> None:
+        for change in event.changes:
+            if change.kind is not ChangeKind.SETTLED:
+                continue
+            entry = index.find(state, change.source, change.offset)
+            if entry is not None:
+                say(log.REQUEST_SETTLED, **_place(entry.admission.facts))
+
+    # -- commands that had an effect ---------------------------------------------------
+
+    def did(self, command: do.Command) -> None:  # noqa: C901, PLR0912  (a table)
+        """Tell of a command that was carried out and changed something."""
+        match command:
+            case do.Ring(doorbell):
+                self._meters.count(metrics.DOORBELLS_RUNG, doorbell.model)
+                say(log.REQUEST_RUNG, ring=doorbell.ring, **_rung(doorbell))
+            case do.RingAgain(facts, ring, model):
+                self._meters.count(metrics.DOORBELLS_RUNG_AGAIN, model)
+                say(
+                    log.REQUEST_RUNG_AGAIN,
+                    model=model,
+                    ring=ring + 1,
+                    **_request(facts),
+                )
+            case do.Unreserve(key, ring):
+                self._meters.count(metrics.RESERVATIONS_RETURNED)
+                say(log.RESERVATION_RETURNED, ring=ring, **self._known(key))
+            case do.Expire(key):
+                self._meters.count(metrics.LEASE_EXPIRIES)
+                say(log.LEASE_EXPIRED, **self._known(key))
+            case do.SendStored(key):
+                self._meters.count(metrics.REPLIES_SENT_AGAIN)
+                say(log.REPLY_SENT_AGAIN, **self._known(key))
+            case do.Answer(facts, value):
+                self._answered(facts, read_refusal(value)[0])
+            case do.Deliver():
+                self._delivered(command)
+            case do.SendRepeat(_, facts):
+                say(log.REPLY_REPEATED, **_place(facts))
+            case do.Cancel(key):
+                say(log.CANCEL_RECEIVED, **self._known(key))
+            case do.Pause(partitions):
+                for topic, partition in partitions:
+                    say(log.PARTITION_PAUSED, topic=topic, partition=partition)
+            case do.Resume(partitions):
+                for topic, partition in partitions:
+                    say(log.PARTITION_RESUMED, topic=topic, partition=partition)
+
+    def admitted(
+        self, admissions: Sequence[Admission], answers: Sequence[Admitted]
+    ) -> None:
+        """The ledger answered for a batch of admissions."""
+        for admission, answer in zip(admissions, answers, strict=True):
+            facts = admission.facts
+            if answer.outcome is AdmitOutcome.NEW and admission.reply:
+                self._answered(facts, read_refusal(admission.reply)[0])
+            elif answer.outcome is AdmitOutcome.NEW:
+                self._meters.count(metrics.ADMITTED, model_of(facts.models), facts.cls)
+                say(log.REQUEST_ADMITTED, models=facts.models, **_place(facts))
+            elif answer.outcome in DUPLICATES:
+                self._meters.count(metrics.DUPLICATES, answer.outcome)
+            if answer.outcome is AdmitOutcome.ATTACHED:
+                say(log.REQUEST_ATTACHED, **_place(facts))
+
+    def controlled(self, imposed: Iterable[Control], lifted: Iterable[Control]) -> None:
+        """Operators have paused, blocked or drained something, or no longer do."""
+        for control in imposed:
+            say(log.CONTROL_IMPOSED, control=str(control))
+        for control in lifted:
+            say(log.CONTROL_LIFTED, control=str(control))
+
+    def not_noted(self, error: LedgerError) -> None:
+        """What Kafka acknowledged is not in the ledger; something repeats it."""
+        say(log.NOT_NOTED, detail=str(error))
+
+    def doorbell_failed(self, doorbell: Doorbell, error: Exception) -> None:
+        """Celery's broker did not take a doorbell."""
+        self._meters.count(metrics.DOORBELL_FAILURES)
+        say(log.DOORBELL_FAILED, detail=str(error), **_rung(doorbell))
+
+    def _answered(self, facts: RequestFacts, code: str) -> None:
+        model = model_of(facts.models)
+        self._meters.count(metrics.ANSWERED, model, facts.cls, code)
+        say(log.REQUEST_FAILED, model=model, code=code, **_request(facts))
+
+    def _delivered(self, command: do.Deliver) -> None:
+        headers = command.record.headers
+        place = {
+            "topic": headers.get("source_topic"),
+            "partition": _number(headers.get("source_partition")),
+            "offset": command.offset,
+        }
+        if reason := headers.get("reason"):
+            self._meters.count(metrics.DEAD_LETTERS, reason)
+            detail = headers.get("reason_detail")
+            say(log.DEAD_LETTERED, code=reason, detail=detail, **place)
+            return
+        code, stated = read_refusal(command.record.value)
+        cls = stated or self._class_of(str(place["topic"]))
+        self._meters.count(metrics.ANSWERED, NONE, cls, code)
+        say(
+            log.REQUEST_REFUSED,
+            code=code,
+            correlation_id=headers.get("correlation_id"),
+            agent_id=headers.get("agent_id"),
+            **place,
+        )
+
+    def _class_of(self, topic: str) -> str:
+        return self._state.rules.class_of_topic(topic) if self._state else NONE
+
+    def _known(self, key: str) -> dict[str, object]:
+        """Return what the index knows of a request."""
+        entries = self._state.by_key.get(key) if self._state else None
+        return _request(entries[0].admission.facts) if entries else {}
+
+
+def read_refusal(value: bytes | None) -> tuple[str, str]:
+    """Return (code, class) of a failed reply of ours; "" where it states no class.
+
+    Only codes and classes that we know: the values become labels.
+    """
+    with suppress(ValueError, TypeError, KeyError):
+        reply = json.loads(value or b"")
+        cls = reply.get("priority")
+        return ErrorCode(reply["error"]["code"]).value, cls if cls in CLASSES else ""
+    return UNKNOWN, ""
+
+
+def _request(facts: RequestFacts) -> dict[str, object]:
+    return {
+        "correlation_id": facts.correlation_id,
+        "agent_id": facts.agent_id,
+        "cls": facts.cls,
+    }
+
+
+def _place(facts: RequestFacts) -> dict[str, object]:
+    return _request(facts) | {
+        "topic": facts.topic,
+        "partition": facts.partition,
+        "offset": facts.offset,
+    }
+
+
+def _rung(doorbell: Doorbell) -> dict[str, object]:
+    return {
+        "correlation_id": doorbell.correlation_id,
+        "agent_id": doorbell.agent_id,
+        "cls": doorbell.cls,
+        "model": doorbell.model,
+    }
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
