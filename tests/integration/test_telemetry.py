@@ -1,6 +1,9 @@
 """What the pages and logs of real processes say, against what really happened."""
 
 import json
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
+ROOT = Path(__file__).parents[2]
 BRIDGE, WORKER = "bridge0", "worker-m-0"
 DELAY_S = 0.1
 ANSWERED, FAILED, BAD = 20, 2, 3
@@ -177,6 +181,23 @@ def test_no_line_is_written_twice(system, happened):
     for name in (BRIDGE, WORKER):
         lines = [one for one in system.log(name).splitlines() if one.startswith("{")]
         assert len(set(lines)) == len(lines)
+
+
+def test_the_commands_of_the_how_to_work(system, happened):
+    page = (ROOT / "docs" / "how-to" / "monitor.md").read_text("utf-8")
+    (commands,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    for told, name in (("127.0.0.1:9790", BRIDGE), ("127.0.0.1:9791", WORKER)):
+        assert told in commands
+        commands = commands.replace(told, system.address(name))
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", commands],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert '"ready": true' in done.stdout
+    assert 'agentsched_answered_total{class="high",code="OK",model="m"}' in done.stdout
 
 
 def test_a_second_bridge_on_the_host_has_a_port_of_its_own(system, happened):

@@ -1,10 +1,13 @@
 """The declarations of metrics and log events, and the pages that are made from them."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from agentsched.config.settings import Settings
 from agentsched.telemetry import events
 from agentsched.telemetry.events import EVENTS, FIELDS, PYTHON_NAMES
 from agentsched.telemetry.metrics import LABELS, METRICS
@@ -53,6 +56,21 @@ def test_an_event_has_known_fields_and_a_meaning(event) -> None:
 def test_every_field_and_label_is_used() -> None:
     assert set(FIELDS) == {field for event in EVENTS for field in event.fields}
     assert set(LABELS) == {label for metric in METRICS for label in metric.labels}
+
+
+def test_the_how_to_names_metrics_settings_and_events_that_there_are() -> None:
+    page = (ROOT / "docs" / "how-to" / "monitor.md").read_text("utf-8")
+    metrics = {metric.name for metric in METRICS}
+    for name in re.findall(r"agentsched_[a-z_]+", page):
+        assert name.removesuffix("_bucket") in metrics
+    events = {event.name for event in EVENTS}
+    assert set(re.findall(r"`(request_[a-z_]+)`", page)) <= events
+    for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+        data = yaml.safe_load(block)
+        assert data
+        if data.keys() & {"http", "logging"}:
+            defaults = Settings().model_dump(mode="json")
+            assert all(defaults[section] == data[section] for section in data)
 
 
 def said_calls():
