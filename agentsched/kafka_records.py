@@ -15,6 +15,22 @@ class Partition(NamedTuple):
     partition: int
 
 
+class Depth(NamedTuple):
+    """How far a partition is read and filled."""
+
+    committed: int | None
+    """What the bridges have committed; None: nothing yet."""
+    low: int
+    """The oldest offset that Kafka keeps."""
+    end: int
+    """The offset of the next record."""
+
+    @property
+    def start(self) -> int:
+        """Where a bridge that takes it over begins to read."""
+        return self.low if self.committed is None else max(self.low, self.committed)
+
+
 @dataclass(frozen=True, slots=True)
 class InboundRecord:
     """One record as it was read."""

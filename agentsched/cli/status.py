@@ -3,6 +3,9 @@
 import json
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 import click
@@ -13,9 +16,13 @@ from agentsched.cli.status_tables import away, page
 from agentsched.cli.steering import opened
 from agentsched.config.settings import Settings
 from agentsched.errors import LedgerUnavailable
+from agentsched.kafka_server.backlog import Backlog
 from agentsched.ledger.redis import RedisLedger
 from agentsched.operating.looking import look
 from agentsched.operating.status import Status
+
+Sight = Status | LedgerUnavailable
+"""What a look brings: Redis may be away."""
 
 
 @click.command("status")
@@ -35,11 +42,12 @@ def command(*, as_json: bool, watch: bool, interval_s: float) -> None:
     or in the ready set. Exit code 0: all is well; 1: something keeps requests from being
     answered (no bridge, no worker of a model, Redis does not answer), and is named.
     """
-    with opened() as (settings, ledger):
+    with opened() as (settings, ledger), closing(Backlog(settings.kafka)) as backlog:
+        looking = partial(_look, settings, ledger, backlog)
         if watch:
-            _watch(settings, ledger, interval_s, as_json=as_json)
+            _watch(looking, interval_s, as_json=as_json)
             return
-        seen = _look(settings, ledger)
+        seen = looking()
     if as_json:
         click.echo(_line(seen))
     else:
@@ -48,25 +56,23 @@ def command(*, as_json: bool, watch: bool, interval_s: float) -> None:
     sys.exit(0 if isinstance(seen, Status) and not seen.problems else 1)
 
 
-def _look(settings: Settings, ledger: RedisLedger) -> Status | LedgerUnavailable:
+def _look(settings: Settings, ledger: RedisLedger, backlog: Backlog) -> Sight:
     try:
-        return look(settings, ledger)
+        return look(settings, ledger, backlog)
     except LedgerUnavailable as error:
         return error
 
 
-def _watch(
-    settings: Settings, ledger: RedisLedger, interval_s: float, *, as_json: bool
-) -> None:
+def _watch(looking: Callable[[], Sight], interval_s: float, *, as_json: bool) -> None:
     """Show it until Ctrl-C, which ends it well; Redis may go and come back."""
     try:
         if as_json:
             while True:
-                click.echo(_line(_look(settings, ledger)))
+                click.echo(_line(looking()))
                 time.sleep(interval_s)
         with Live(screen=sys.stdout.isatty(), auto_refresh=False) as live:
             while True:
-                seen = _look(settings, ledger)
+                seen = looking()
                 shown = page(seen) if isinstance(seen, Status) else away(seen)
                 live.update(shown, refresh=True)
                 time.sleep(interval_s)
@@ -74,7 +80,7 @@ def _watch(
         return
 
 
-def _line(seen: Status | LedgerUnavailable) -> str:
+def _line(seen: Sight) -> str:
     if isinstance(seen, Status):
         return seen.to_json()
     gone: dict[str, Any] = {"problems": [str(seen)]}

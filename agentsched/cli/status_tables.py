@@ -50,7 +50,7 @@ def _headline(status: Status) -> RenderableType:
         ("AgentSched", "bold"),
         f"  {now:%H:%M:%S}   ",
         (f"{sum(status.waiting.values()):,}", "bold"),
-        " wait, ",
+        f" wait{_unread(status)}, ",
         (f"{status.in_flight:,}", "bold"),
         " in flight, ",
         (f"{status.answered_per_s:,.1f}", "bold"),
@@ -65,6 +65,11 @@ def _headline(status: Status) -> RenderableType:
         no_wrap=True,
     )
     return Group(counts, line)
+
+
+def _unread(status: Status) -> str:
+    unread = sum(topic.unread for topic in status.topics or ())
+    return f" and {unread:,} are not read yet" if unread else ""
 
 
 def _problems(status: Status) -> Iterable[Text]:

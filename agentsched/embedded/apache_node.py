@@ -78,8 +78,9 @@ def format_storage(jars: Path, properties: Path, cluster_id: str) -> None:
         EmbeddedError: Kafka refused, with its own words.
     """
     command = java_command(jars, "kafka.tools.StorageTool")
+    # With "=": an id may begin with a dash, which would be taken for an option.
     done = subprocess.run(  # noqa: S603
-        [*command, "format", "-t", cluster_id, "-c", str(properties)],
+        [*command, "format", f"--cluster-id={cluster_id}", "-c", str(properties)],
         check=False,
         capture_output=True,
         text=True,

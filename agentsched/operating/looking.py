@@ -1,9 +1,12 @@
 """Reads what the status is made of; it changes nothing, and makes no epoch."""
 
+from dataclasses import replace
 from typing import Protocol
 
 from agentsched.config.settings import Settings
 from agentsched.errors import EpochChanged
+from agentsched.kafka_server.backlog import Backlog
+from agentsched.kafka_server.errors import KafkaFailed
 from agentsched.ledger.operations import Operations
 from agentsched.ledger.protocol import Ledger, Membership
 from agentsched.ledger.views import Views
@@ -15,13 +18,18 @@ class Lookout(Ledger, Membership, Operations, Views, Protocol):
     """All of the ledger; only what reads is used here."""
 
 
-def look(settings: Settings, ledger: Lookout) -> Status:
+def look(settings: Settings, ledger: Lookout, backlog: Backlog) -> Status:
     """Look at the whole system; blocks for some round trips.
 
     Raises:
         LedgerUnavailable: Redis did not answer.
     """
-    return put_together(settings, see(ledger))
+    seen = see(ledger)
+    try:
+        seen = replace(seen, depths=backlog.ask())
+    except KafkaFailed as error:
+        seen = replace(seen, kafka_problem=str(error))
+    return put_together(settings, seen)
 
 
 def see(ledger: Lookout) -> Seen:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from agentsched.config.settings import ModelSettings, Settings
+from agentsched.kafka_records import Depth, Partition
 from agentsched.ledger.controls import Control, Controls
 from agentsched.ledger.records import ModelTotals
 from agentsched.ledger.reports import (
@@ -93,6 +94,17 @@ class BridgeStatus(Note):
     other_partitions: int = 0
 
 
+class TopicStatus(Note):
+    """One input topic, by what Kafka says."""
+
+    topic: str
+    partitions: int
+    behind: int
+    """Offsets from the watermarks to the ends: not answered, or not known to be."""
+    unread: int
+    """Of these: not read by any bridge yet."""
+
+
 class Status(Note):
     """The whole system."""
 
@@ -106,6 +118,8 @@ class Status(Note):
     other_agents_waiting: int = 0
     """Requests that wait, of agents that are not listed."""
     oldest: OldestRequest | None = None
+    topics: tuple[TopicStatus, ...] | None = None
+    """None: Kafka was not asked, or did not answer."""
     in_flight: int = 0
     answered_per_s: float = 0.0
     workers: int = 0
@@ -128,6 +142,9 @@ class Seen:
     totals: Mapping[str, ModelTotals] = field(default_factory=dict)
     workers: Sequence[LiveWorker] = ()
     bridges: Sequence[Reported] = ()
+    depths: Mapping[Partition, Depth] | None = None
+    kafka_problem: str = ""
+    """Why Kafka did not say how deep its topics are."""
 
 
 def put_together(settings: Settings, seen: Seen) -> Status:
@@ -153,6 +170,7 @@ def put_together(settings: Settings, seen: Seen) -> Status:
             key=lambda oldest: oldest.age_ms,
             default=None,
         ),
+        topics=None if seen.depths is None else _topics(seen.depths, reports),
         in_flight=sum(pool.in_flight for pool in seen.pools),
         answered_per_s=round(sum(report.answered_per_s for report in reports), 3),
         workers=len(seen.workers),
@@ -160,6 +178,33 @@ def put_together(settings: Settings, seen: Seen) -> Status:
         orders=tuple(map(_order, seen.controls)),
         notices=tuple(_notices(seen, reports)),
         problems=tuple(_problems(seen, reports, models)),
+    )
+
+
+def _topics(
+    depths: Mapping[Partition, Depth], reports: Sequence[BridgeReport]
+) -> tuple[TopicStatus, ...]:
+    read = {
+        Partition(one.topic, one.partition): one
+        for report in reports
+        for one in report.partitions
+    }
+    behind: dict[str, list[int]] = {}
+    unread: dict[str, list[int]] = {}
+    for partition, depth in depths.items():
+        one = read.get(partition)
+        watermark = one.watermark if one else depth.start
+        next_offset = one.next_offset if one else depth.start
+        behind.setdefault(partition.topic, []).append(max(0, depth.end - watermark))
+        unread.setdefault(partition.topic, []).append(max(0, depth.end - next_offset))
+    return tuple(
+        TopicStatus(
+            topic=topic,
+            partitions=len(counts),
+            behind=sum(counts),
+            unread=sum(unread[topic]),
+        )
+        for topic, counts in behind.items()
     )
 
 
@@ -305,7 +350,7 @@ def _notices(seen: Seen, reports: Sequence[BridgeReport]) -> list[str]:
 def _problems(
     seen: Seen, reports: Sequence[BridgeReport], models: Sequence[ModelStatus]
 ) -> list[str]:
-    problems = []
+    problems = [seen.kafka_problem] if seen.kafka_problem else []
     if not seen.bridges:
         problems.append(
             "no bridge runs: nothing is read or started; start one: python -m bridge"

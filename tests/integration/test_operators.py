@@ -5,6 +5,8 @@ import threading
 
 import pytest
 
+from tests.support.command import run_agentsched
+from tests.support.kafka_cluster import free_ports
 from tests.support.model_server import Hold, ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -241,8 +243,26 @@ def test_without_bridge_worker_or_redis_it_says_so(tmp_path, kafka):
         run(bare, "explain", "anything", code=1)
         assert "No bridge runs now" in run(bare, "pause", "--all")
         assert bare.ledger.epoch() is None
+        bare.send("low", 3)
+        (low,) = [t for t in status(bare, code=1)["topics"] if t["unread"]]
+        assert (low["topic"], low["unread"]) == (bare.topics["low"], 3)
+        assert "3 are not read yet" in run(bare, "status", code=1)
         bare.valkey.stop()
         (problem,) = status(bare, code=1)["problems"]
         assert problem.startswith("Redis did not answer")
         assert "Redis is away" in run(bare, "status", code=1)
         assert bare.agentsched("drain").returncode == 1
+
+
+def test_a_kafka_that_is_away_is_a_problem_and_the_rest_is_shown(tmp_path, redis_url):
+    nowhere = f"127.0.0.1:{free_ports(1)[0]}"
+    text = json.dumps(
+        {"kafka": {"bootstrap_servers": [nowhere]}, "redis": {"url": redis_url}}
+    )
+    (tmp_path / "agentsched.yaml").write_text(text)
+    done = run_agentsched(tmp_path, "status", "--json")
+    shown = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert any(one.startswith("Kafka did not answer") for one in shown["problems"])
+    assert shown["topics"] is None
+    assert done.stderr == ""

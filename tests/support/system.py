@@ -3,11 +3,11 @@
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, Self
 
 import yaml
@@ -18,6 +18,7 @@ from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.redis import RedisLedger
+from tests.support.command import run_agentsched
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.model_server import ModelServer
 from tests.support.pages import log_events
@@ -117,17 +118,9 @@ class System:
         options = ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
         return self._start(name, [*command, *options, *more])
 
-    def agentsched(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def agentsched(self, *arguments: str) -> CompletedProcess[str]:
         """Run the command `agentsched` with this system's configuration."""
-        return subprocess.run(
-            [sys.executable, "-m", "agentsched", *arguments],
-            env=self._environment() | {"COLUMNS": "80"},
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return run_agentsched(self.root, *arguments, secrets=self._secrets)
 
     def kill(self, name: str) -> None:
         """End a process without a chance to say goodbye."""
@@ -187,18 +180,15 @@ class System:
         child = GuardedChild(
             [sys.executable, *command],
             log_path=self.root / f"{name}.log",
-            env=self._environment(),
+            env=environment(
+                os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                self.root / "agentsched.yaml",
+                self._secrets,
+            ),
             cwd=self.root,
         )
         self.children[name] = child
         return child
-
-    def _environment(self) -> dict[str, str]:
-        return environment(
-            os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-            self.root / "agentsched.yaml",
-            self._secrets,
-        )
 
     def _stop_children(self) -> None:
         for child in self.children.values():

@@ -1,6 +1,7 @@
 """The status: what ledger and bridges say, put together."""
 
 from agentsched.config.settings import Settings
+from agentsched.kafka_records import Depth, Partition
 from agentsched.ledger.controls import Control, ControlKind, Controls
 from agentsched.ledger.records import ModelTotals
 from agentsched.ledger.reports import (
@@ -200,3 +201,37 @@ def test_a_drain_waits_for_slots_replies_and_bridges_that_do_not_know():
     assert str(Left({"m": 2}, unanswered=3, unaware=1)) == (
         "m 2, replies on their way to Kafka 1, bridges that do not know of it yet 1"
     )
+
+
+DEEP = {
+    Partition("high_priority", 0): Depth(committed=4, low=0, end=20),
+    Partition("high_priority", 1): Depth(committed=None, low=3, end=8),
+}
+
+
+def test_what_no_bridge_reads_is_unread_from_the_committed_offset_on():
+    (topic,) = status(depths=DEEP).topics
+    assert (topic.topic, topic.partitions) == ("high_priority", 2)
+    assert (topic.behind, topic.unread) == (16 + 5, 16 + 5)
+
+
+def test_what_a_bridge_has_read_is_not_unread():
+    one = PartitionReport(
+        topic="high_priority", partition=0, watermark=9, next_offset=18, unanswered=4
+    )
+    (topic,) = status(report(partitions=(one,)), depths=DEEP).topics
+    assert (topic.behind, topic.unread) == (11 + 5, 2 + 5)
+
+
+def test_a_bridge_that_has_read_beyond_an_older_look_leaves_nothing_unread():
+    one = PartitionReport(
+        topic="high_priority", partition=0, watermark=30, next_offset=30, unanswered=0
+    )
+    depths = {Partition("high_priority", 0): DEEP[Partition("high_priority", 0)]}
+    (topic,) = status(report(partitions=(one,)), depths=depths).topics
+    assert (topic.behind, topic.unread) == (0, 0)
+
+
+def test_a_kafka_that_does_not_answer_is_a_problem():
+    shown = status(kafka_problem="Kafka did not answer")
+    assert (shown.topics, shown.problems) == (None, ("Kafka did not answer",))
