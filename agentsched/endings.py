@@ -16,6 +16,11 @@ BLOCKED = ReplyError(
     message="the agent is blocked: ask those who run this system",
     retryable=False,
 )
+POISON = ReplyError(
+    code=ErrorCode.POISON,
+    message="the request ended the process that ran it, several times, also alone",
+    retryable=False,
+)
 MODEL_REMOVED = ReplyError(
     code=ErrorCode.MODEL_REMOVED,
     message="no model that could answer is configured any more",

@@ -4,12 +4,13 @@ The order is sacred: claim -> call -> complete -> publish -> published -> (Celer
 Publishing before `complete` would let a worker that lost its lease past the fence.
 """
 
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from enum import StrEnum
 from uuid import uuid4
 
 from agentsched.codec import reply_record
-from agentsched.config.settings import EndpointSettings, Settings
+from agentsched.config.settings import Settings
 from agentsched.doorbell import Doorbell
 from agentsched.errors import (
     CallFailed,
@@ -18,17 +19,16 @@ from agentsched.errors import (
     LedgerUnavailable,
 )
 from agentsched.ledger.protocol import Ledger
-from agentsched.ledger.records import Claimed, ClaimOutcome
+from agentsched.ledger.records import Claimed, ClaimOutcome, PutBack
 from agentsched.ports import Completer, RecordSink
 from agentsched.worker.answers import (
     Answer,
     Job,
     cancelled_answer,
-    completed_answer,
     failed_answer,
-    misplaced_answer,
     overdue_answer,
 )
+from agentsched.worker.asking import ask
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
 from agentsched.worker.limits import (
@@ -36,10 +36,15 @@ from agentsched.worker.limits import (
     TimeLimits,
     exceeded,
     wait_for,
-    within,
 )
 from agentsched.worker.observing import WorkerObserver
 from agentsched.worker.patience import persist
+from agentsched.worker.suspects import (
+    CRASHES_MOST,
+    SUSPECT_CRASHES,
+    Crashed,
+    Suspects,
+)
 
 
 class Ended(StrEnum):
@@ -74,6 +79,7 @@ class Execution:
         completer: Completer,
         calls: CallLoop,
         leases: LeaseBook,
+        suspects: Suspects,
         observer: WorkerObserver | None = None,
     ) -> None:
         """Does nothing yet."""
@@ -83,6 +89,7 @@ class Execution:
         self._completer = completer
         self._calls = calls
         self._leases = leases
+        self._suspects = suspects
         self._clock = leases.clock
         self._observer = observer or WorkerObserver()
 
@@ -137,30 +144,43 @@ class Execution:
                 return Ended.STALE
             case ClaimOutcome.PUT_BACK:
                 return Ended.PUT_BACK
-            case ClaimOutcome.OVERDUE:
+            case ClaimOutcome.OVERDUE if claimed.crashes < SUSPECT_CRASHES:
                 job = Job.from_claim(claimed, asked_at)
                 return self._hand_in(job, lease, overdue_answer(job), fenced=False)
+            case ClaimOutcome.OVERDUE:  # a suspect is not read here: its bridge answers
+                return Ended.STALE
             case ClaimOutcome.CLAIMED:
                 lease.begin()
-                job = Job.from_claim(claimed, asked_at)
-                try:
-                    answer = self._watched_call(job, lease, limits)
-                except TimeoutError:
-                    # Its slot stays in use until the lease is over: the call goes on.
-                    answer = failed_answer(
-                        job, exceeded("hard", limits.hard_s), model_s=limits.hard_s
-                    )
-                    return self._hand_in(job, lease, answer, fenced=False)
-                if answer is None or lease.stopped is Stop.LOST:
-                    return self._hand_back(job, lease)
-                return self._hand_in(job, lease, answer, fenced=True)
+                return self._start(claimed, lease, asked_at, limits)
 
-    def _watched_call(
-        self, job: Job, lease: HeldLease, limits: TimeLimits
-    ) -> Answer | None:
+    def _start(
+        self, claimed: Claimed, lease: HeldLease, asked_at: float, limits: TimeLimits
+    ) -> Ended:
+        sealed = Job.sealed(claimed, asked_at)
+        if self._clock.now_s() - asked_at >= self._settings.timing.lease_s:
+            # This process slept: by now somebody else may run it.
+            return self._hand_back(sealed, lease)
+        if claimed.crashes >= SUSPECT_CRASHES:
+            return self._run_alone(claimed, sealed, lease)
+        job = Job.from_claim(claimed, asked_at)
+        try:
+            answer = self._watched(job, lambda: self._call(job, lease, limits))
+        except TimeoutError:
+            # Its slot stays in use until the lease is over: the call goes on.
+            failure = exceeded("hard", limits.hard_s)
+            answer = failed_answer(job, failure, model_s=limits.hard_s)
+            return self._hand_in(job, lease, answer, fenced=False)
+        return self._finish(job, lease, answer)
+
+    def _finish(self, job: Job, lease: HeldLease, answer: Answer | None) -> Ended:
+        if answer is None or lease.stopped is Stop.LOST:
+            return self._hand_back(job, lease)
+        return self._hand_in(job, lease, answer, fenced=True)
+
+    def _watched(self, job: Job, call: Callable[[], Answer | None]) -> Answer | None:
         self._observer.claimed(job)
         try:
-            answer = self._call(job, lease, limits)
+            answer = call()
         finally:
             self._observer.released(job)
         if answer is not None and answer.outcome.called:
@@ -168,51 +188,63 @@ class Execution:
         return answer
 
     def _call(self, job: Job, lease: HeldLease, limits: TimeLimits) -> Answer | None:
-        """Have the model answer; None when the call was stopped, or came too late.
+        """Have the model answer; None when the call was stopped.
 
         Raises:
             TimeoutError: the call has not ended, although its hard limit is over.
         """
-        endpoint = self._endpoint(job)
-        if endpoint is None:
-            return misplaced_answer(job)
         started = self._clock.now_s()
-        if started - job.asked_at >= self._settings.timing.lease_s:
-            return None  # this process slept: by now somebody else may run it
-        time_left_s = job.time_left_s(started)
+        if lease.stopped is not None:
+            return self._stopped(job, lease, started)
         call = self._calls.start(
-            within(
-                limits,
-                lambda: self._completer.complete(
-                    endpoint, job.model, job.request, time_left_s
-                ),
-            )
+            ask(self._settings, self._completer, job, self._clock, limits)
         )
         lease.attach(call)
         try:
-            completion = wait_for(call, limits)
+            return wait_for(call, limits)
         except CancelledError:
-            if lease.stopped is not Stop.CANCELLED:
-                return None
-            return cancelled_answer(job, model_s=self._clock.now_s() - started)
-        except CallFailed as error:
-            model_s = self._clock.now_s() - started
-            return failed_answer(job, error, model_s=model_s)
-        return completed_answer(job, completion, self._settings.limits.reply_max_bytes)
+            return self._stopped(job, lease, started)
+        except CallFailed as error:  # the hard limit
+            return failed_answer(job, error, model_s=self._clock.now_s() - started)
 
-    def _endpoint(self, job: Job) -> EndpointSettings | None:
-        model = self._settings.model(job.model)
-        endpoints = model.endpoints if model else ()
-        return next((e for e in endpoints if e.name == job.endpoint), None)
+    def _stopped(self, job: Job, lease: HeldLease, started: float) -> Answer | None:
+        if lease.stopped is not Stop.CANCELLED:
+            return None
+        return cancelled_answer(job, model_s=self._clock.now_s() - started)
 
-    def _hand_back(self, job: Job, lease: HeldLease) -> Ended:
+    def _run_alone(self, claimed: Claimed, job: Job, lease: HeldLease) -> Ended:
+        """Run a suspect in a process of its own; the request stays sealed in this one."""
+        child = self._suspects.take()
+        if child is None:
+            delay_ms = self._suspects.busy_delay_ms()
+            return self._hand_back(job, lease, delay_ms, PutBack.UNSTARTED)
+        lease.attach(child)
+        time_left_s = job.time_left_s(self._clock.now_s())
+        try:
+            answer = self._watched(
+                job, lambda: self._suspects.run(child, claimed, time_left_s)
+            )
+        except Crashed as crash:
+            self._observer.crashed(job, crash.exit_code)
+            return self._hand_back(job, lease, 0, PutBack.CRASHED)
+        return self._finish(job, lease, answer)
+
+    def _hand_back(
+        self,
+        job: Job,
+        lease: HeldLease,
+        delay_ms: int = 0,
+        why: PutBack = PutBack.STOPPED,
+    ) -> Ended:
         """Say that the call has ended without an answer, so that its slot is free.
 
         A lease that was lost is told too: where it was voided (a bridge answered at
         the deadline), this is what frees the slot; else it changes nothing.
         """
         back = persist(
-            lambda: self._ledger.put_back(lease.epoch, lease.key, lease.lease_id),
+            lambda: self._ledger.put_back(
+                lease.epoch, lease.key, lease.lease_id, delay_ms, why, CRASHES_MOST
+            ),
             self._leases.unstoppable(),  # this one is stopped: it would end the tries
         )
         if back:

@@ -26,6 +26,7 @@ from agentsched.worker.leases import LeaseBook, Stop
 from agentsched.worker.limits import NO_LIMITS, TimeLimits
 from agentsched.worker.observing import WorkerObserver
 from agentsched.worker.revokes import Revokes
+from agentsched.worker.suspects import Suspects
 
 CLOSE_S = 5.0
 """For each of the parts that are closed."""
@@ -69,6 +70,7 @@ class Runtime:
         self._completer = HttpCompleter(settings)
         self._leases = LeaseBook()
         self._observer = WorkerObserver(meters, settings.timing.heartbeat_ttl_s)
+        self._suspects = Suspects(self._leases.clock)
         self.execution = Execution(
             settings,
             self._ledger,
@@ -76,6 +78,7 @@ class Runtime:
             self._completer,
             self._calls,
             self._leases,
+            self._suspects,
             self._observer,
         )
         self.revokes = Revokes(self._ledger, self._leases)
@@ -140,6 +143,7 @@ class Runtime:
         self.revokes.close()
         self._watch.stop(CLOSE_S)
         self._producer.close(CLOSE_S)
+        self._suspects.close()
         self._calls.start(self._completer.close()).result()
         self._calls.close(CLOSE_S)
         self._ledger.close()

@@ -245,15 +245,36 @@ class Effects:
                 return [ev.OffsetSettled(source, offset)]
             case do.ForgetDone(source, watermark):
                 out.ledger.forget_done(epoch, source, watermark)
-            case do.Answer(facts, value):
-                if out.ledger.complete(epoch, facts.key, None, value, NO_CALL):
-                    self._observer.did(command)
-                    self._send_stored(facts.key)
+            case do.Answer():
+                self._answer(command)
+            case do.Bury():
+                self._bury(command)
         return []
 
     def _note(self, command: do.Command, *, done: bool) -> None:
         if done:
             self._observer.did(command)
+
+    def _answer(self, command: do.Answer | do.Bury) -> None:
+        key = command.facts.key
+        if self._out.ledger.complete(self.epoch, key, None, command.value, NO_CALL):
+            self._observer.did(command)
+            self._send_stored(key)
+
+    def _bury(self, command: do.Bury) -> None:
+        """The dead letter first: once it is answered, nobody would send it any more."""
+        key = command.facts.key
+        if key in self._sending:
+            return
+        self._sending.add(key)
+
+        def finish(at: RecordAt | None) -> list[ev.Event]:
+            self._sending.discard(key)
+            if at is not None:
+                self._quietly(lambda: self._answer(command))
+            return []
+
+        self._send(command.dead_letter, finish)
 
     def _do_in_kafka(self, command: do.Command) -> list[ev.Event]:
         match command:

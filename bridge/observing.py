@@ -6,11 +6,12 @@ nothing, and changes no state: the bridge works the same without it.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from agentsched.doorbell import Doorbell
 from agentsched.errors import ErrorCode, LedgerError
+from agentsched.kafka_records import OutboundRecord
 from agentsched.ledger.controls import Control
 from agentsched.ledger.records import (
     Admission,
@@ -36,6 +37,7 @@ DEAD_LETTER_REASONS = (
     ErrorCode.TOO_LARGE,
     ErrorCode.MISSING_IDENTITY,
     ErrorCode.CONFLICT,
+    ErrorCode.POISON,
 )
 DUPLICATES = (AdmitOutcome.ATTACHED, AdmitOutcome.REPEATED, AdmitOutcome.CONFLICT)
 UNKNOWN = "UNKNOWN"
@@ -131,6 +133,9 @@ class BridgeObserver:
                 say(log.REPLY_SENT_AGAIN, **self._known(key))
             case do.Answer(facts, value):
                 self._answered(facts, read_refusal(value)[0])
+            case do.Bury(dead_letter, facts, value):
+                self._buried(dead_letter, _place(facts))
+                self._answered(facts, read_refusal(value)[0])
             case do.Deliver():
                 self._delivered(command)
             case do.SendRepeat(_, facts):
@@ -188,10 +193,8 @@ class BridgeObserver:
             "partition": _number(headers.get("source_partition")),
             "offset": command.offset,
         }
-        if reason := headers.get("reason"):
-            self._meters.count(metrics.DEAD_LETTERS, reason)
-            detail = headers.get("reason_detail")
-            say(log.DEAD_LETTERED, code=reason, detail=detail, **place)
+        if "reason" in headers:
+            self._buried(command.record, place)
             return
         code, stated = read_refusal(command.record.value)
         cls = stated or self._class_of(str(place["topic"]))
@@ -203,6 +206,12 @@ class BridgeObserver:
             agent_id=headers.get("agent_id"),
             **place,
         )
+
+    def _buried(self, record: OutboundRecord, place: Mapping[str, object]) -> None:
+        reason = record.headers.get("reason", UNKNOWN)
+        self._meters.count(metrics.DEAD_LETTERS, reason)
+        detail = record.headers.get("reason_detail")
+        say(log.DEAD_LETTERED, code=reason, detail=detail, **place)
 
     def _class_of(self, topic: str) -> str:
         return self._state.rules.class_of_topic(topic) if self._state else NONE

@@ -91,8 +91,8 @@ def _run(one: Whereabouts) -> list[str]:
         lines.append(f"started {one.attempts} times, {one.crashes} ended in a crash")
     if one.lease_left_ms is not None:
         lines.append(_lease(one.lease_left_ms))
-    if one.cancelled and one.place not in (Place.DONE, Place.ANSWERED):
-        lines.append("cancelled: it is answered CANCELLED in a moment")
+    if one.ending and one.place not in (Place.DONE, Place.ANSWERED):
+        lines.append(f"{one.ending}: it is answered {one.ending.upper()} in a moment")
     return lines
 
 

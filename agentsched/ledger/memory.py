@@ -27,6 +27,7 @@ from agentsched.ledger.records import (
     ModelTotals,
     Outcome,
     PartitionView,
+    PutBack,
     ReserveOutcome,
     Snapshot,
     State,
@@ -149,7 +150,8 @@ class MemoryLedger(MemoryOperations):
                 return Claimed(ClaimOutcome.STALE)
             if entry.state is State.RUNNING and entry.lease_id == lease_id:
                 return steps.claimed(entry, ClaimOutcome.CLAIMED, now_ms)
-            if entry.state is not State.RUNG or entry.ring != ring:
+            fits = entry.state is State.RUNG and entry.ring == ring
+            if not fits or entry.ending:
                 return Claimed(ClaimOutcome.STALE)
             if entry.facts.deadline_ms <= now_ms:
                 return steps.claimed(entry, ClaimOutcome.OVERDUE, now_ms)
@@ -175,15 +177,20 @@ class MemoryLedger(MemoryOperations):
                     book.held[key].ends_ms = entry.lease_end_ms
             return renewed
 
-    def put_back(
-        self, epoch: str, key: str, lease_id: str, not_before_ms: int = 0
+    def put_back(  # noqa: PLR0913  (the protocol's)
+        self,
+        epoch: str,
+        key: str,
+        lease_id: str,
+        delay_ms: int = 0,
+        why: PutBack = PutBack.STOPPED,
+        crashes_most: int = 0,
     ) -> bool:
         """See `Ledger.put_back`."""
         with self._step(epoch) as book:
             entry = steps.running_under(book, key, lease_id)
             if entry:
-                entry.put_back_by = lease_id
-                book.to_ready(entry, not_before_ms)
+                steps.put_back(book, entry, delay_ms, why, crashes_most)
                 return True
             entry = book.find(key)
             if entry and entry.put_back_by == lease_id:

@@ -10,6 +10,7 @@ from agentsched.kafka_records import RecordAt
 from agentsched.ledger.records import (
     Change,
     ChangeKind,
+    Ending,
     Limits,
     ReadyEntry,
     RequestFacts,
@@ -42,7 +43,8 @@ class Entry:
     lease_id: str | None = None
     lease_end_ms: int = 0
     put_back_by: str | None = None
-    cancelled: bool = False
+    ending: Ending | None = None
+    crashes_alone: int = 0
     reply: bytes = b""
     winner: tuple[str, str] | None = None
     reply_at: RecordAt | None = None
@@ -119,13 +121,16 @@ class Book:
         return [
             ReadyEntry(entry.facts, entry.ring, entry.not_before_ms)
             for entry in self._entries.values()
-            if entry.state is State.READY
+            if entry.state is State.READY and entry.ending is None
         ]
 
     def ready_or_rung(self) -> int:
         """Return how many entries the ready set's bound counts."""
         counted = (State.READY, State.RUNG)
-        return sum(entry.state in counted for entry in self._entries.values())
+        return sum(
+            entry.state in counted and not (entry.state is State.READY and entry.ending)
+            for entry in self._entries.values()
+        )
 
     def move(self, entry: Entry, state: State) -> None:
         """Note a new state; its age starts anew."""
@@ -138,6 +143,9 @@ class Book:
         self.move(entry, State.READY)
         entry.lease_id, entry.model, entry.endpoint = None, "", ""
         entry.not_before_ms = not_before_ms
+        if entry.ending:  # its bridge answers it; the dispatcher does not see it
+            self.emit(Change(ChangeKind.ENDING, key=entry.facts.key))
+            return
         ready = ReadyEntry(entry.facts, entry.ring, not_before_ms)
         self.emit(Change(ChangeKind.READY, key=entry.facts.key, ready=ready))
 
@@ -154,6 +162,14 @@ class Book:
     def drop_cancel(self, key: str) -> None:
         """Forget it: the request is answered."""
         self._cancelled_until_ms.pop(key, None)
+
+    def mark_ending(self, entry: Entry, why: Ending) -> None:
+        """Have an unanswered request end without a call."""
+        key = entry.facts.key
+        if entry.state is State.READY and entry.ending is None:
+            self.emit(Change(ChangeKind.LEFT, key=key))
+        entry.ending = entry.ending or why
+        self.emit(Change(ChangeKind.ENDING, key=key))
 
     # -- slots --------------------------------------------------------------------
 

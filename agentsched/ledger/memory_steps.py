@@ -10,8 +10,10 @@ from agentsched.ledger.records import (
     ChangeKind,
     Claimed,
     ClaimOutcome,
+    Ending,
     EntryView,
     Outcome,
+    PutBack,
     ReserveOutcome,
     State,
 )
@@ -64,7 +66,7 @@ def may_be_withdrawn(entry: Entry) -> bool:
     One that was rung would start again with the ring number of a doorbell that may
     still be out, and with no crash on its record.
     """
-    return entry.state is State.READY and not entry.cancelled and entry.ring == 0
+    return entry.state is State.READY and not entry.ending and entry.ring == 0
 
 
 def reserve(
@@ -77,7 +79,7 @@ def reserve(
     here = (entry.ring, entry.model, entry.endpoint) == (ring, model, endpoint)
     if entry.state is State.RUNG and here:
         return ReserveOutcome.RESERVED
-    if entry.state is not State.READY or ring != entry.ring + 1:
+    if entry.state is not State.READY or entry.ending or ring != entry.ring + 1:
         return ReserveOutcome.NOT_READY
     if entry.not_before_ms > book.clock_ms():
         return ReserveOutcome.TOO_EARLY
@@ -125,11 +127,24 @@ def cancel(book: Book, key: str, keep_s: int) -> State | None:
     if entry and entry.state not in OPEN:
         return entry.state
     if entry:
-        entry.cancelled = True
-    else:
-        book.keep_cancel(key, keep_s)
-    book.emit(Change(ChangeKind.CANCELLED, key=key))
-    return entry.state if entry else None
+        book.mark_ending(entry, Ending.CANCELLED)
+        return entry.state
+    book.keep_cancel(key, keep_s)
+    book.emit(Change(ChangeKind.ENDING, key=key))
+    return None
+
+
+def put_back(
+    book: Book, entry: Entry, delay_ms: int, why: PutBack, crashes_most: int
+) -> None:
+    """Give a RUNNING request back."""
+    entry.put_back_by = entry.lease_id
+    entry.starts -= why is PutBack.UNSTARTED
+    book.to_ready(entry, book.clock_ms() + delay_ms if delay_ms > 0 else 0)
+    if why is PutBack.CRASHED:
+        entry.crashes_alone += 1
+        if entry.crashes_alone >= crashes_most:
+            book.mark_ending(entry, Ending.POISON)
 
 
 def running_under(book: Book, key: str, lease_id: str) -> Entry | None:
@@ -150,6 +165,7 @@ def claimed(entry: Entry, outcome: ClaimOutcome, now_ms: int) -> Claimed:
         attempt=entry.starts,
         time_left_ms=entry.facts.deadline_ms - now_ms,
         queued_ms=now_ms - entry.facts.arrival_ms,
+        crashes=entry.crashes,
     )
 
 
@@ -164,5 +180,5 @@ def view(entry: Entry, now_ms: int) -> EntryView:
         lease_left_ms=entry.lease_end_ms - now_ms if running else 0,
         model=entry.model if running or entry.state is State.RUNG else "",
         overdue_ms=0 if answered else now_ms - entry.facts.deadline_ms,
-        cancelled=entry.cancelled,
+        ending=entry.ending,
     )

@@ -49,5 +49,5 @@ def describe(book: Book, key: str) -> Description | None:
         lease_left_ms=entry.lease_end_ms - now_ms if running else 0,
         not_before_ms=max(0, entry.not_before_ms - now_ms) if ready else 0,
         deadline_left_ms=entry.facts.deadline_ms - now_ms,
-        cancelled=entry.cancelled,
+        ending=entry.ending,
     )

@@ -23,6 +23,7 @@ from agentsched.ledger.records import (
     ModelTotals,
     Outcome,
     PartitionView,
+    PutBack,
     ReserveOutcome,
     Snapshot,
     State,
@@ -50,7 +51,7 @@ class Ledger(Protocol):
         """Forget READY entries (identity too), so that better ones find room.
 
         Returns, for each key, whether it is gone from the ready set: False when it is in
-        another state, cancelled, or was rung before (its ring number and its crashes
+        another state, has to end, or was rung before (its ring number and its crashes
         must not be forgotten). An unknown key counts as gone.
         """
 
@@ -108,10 +109,25 @@ class Ledger(Protocol):
         Who gets False stops its call and hands nothing in.
         """
 
-    def put_back(
-        self, epoch: str, key: str, lease_id: str, not_before_ms: int = 0
+    def put_back(  # noqa: PLR0913  (as reserve)
+        self,
+        epoch: str,
+        key: str,
+        lease_id: str,
+        delay_ms: int = 0,
+        why: PutBack = PutBack.STOPPED,
+        crashes_most: int = 0,
     ) -> bool:
-        """RUNNING under `lease_id` -> READY (no crash counted); its slot is free."""
+        """RUNNING under `lease_id` -> READY; its slot is free.
+
+        Args:
+            epoch: see the module.
+            key: the request.
+            lease_id: whose lease.
+            delay_ms: it is not reserved before so much time has passed.
+            why: what is counted. No reason counts as a crash in the sense of `expire`.
+            crashes_most: with CRASHED: after so many of them it has to end as POISON.
+        """
 
     # -- both -------------------------------------------------------------------
 
@@ -146,8 +162,8 @@ class Ledger(Protocol):
     def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
         """Have an unanswered request end: its bridge answers it CANCELLED.
 
-        An entry that is not DONE yet is marked; `inspect` shows it, and `withdraw` keeps
-        it. For an unknown key the wish is kept for `keep_s` seconds: `admit` then says
+        An entry that is not DONE yet is marked: `inspect` shows it; `reserve`, `claim` and
+        `withdraw` refuse it. For an unknown key the wish is kept for `keep_s` seconds: `admit` then says
         CANCELLED. All bridges hear of it through the change log. Returns the state that
         the entry is in; None: unknown. Repeated it changes nothing.
         """

@@ -113,6 +113,25 @@ class ReserveOutcome(StrEnum):
     """The endpoint, or the limit over all models, is full."""
 
 
+class Ending(StrEnum):
+    """Why an unanswered request has to end without a call; its bridge answers it."""
+
+    CANCELLED = "cancelled"
+    POISON = "poison"
+    """It ended the process that ran it alone, too often."""
+
+
+class PutBack(StrEnum):
+    """Why a worker gives a request back."""
+
+    STOPPED = "stopped"
+    """The worker goes, or its lease is lost; nothing is counted."""
+    UNSTARTED = "unstarted"
+    """It was not started after all: the start does not count."""
+    CRASHED = "crashed"
+    """It ended the process that ran it alone: that is counted."""
+
+
 class ClaimOutcome(StrEnum):
     """What `claim` found."""
 
@@ -140,6 +159,8 @@ class Claimed:
     """Until the deadline; 0 or less with OVERDUE."""
     queued_ms: int = 0
     """From the broker's append time until now."""
+    crashes: int = 0
+    """How often its lease has run out: whoever ran it may have died of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +196,8 @@ class EntryView:
     """RUNG and RUNNING: where it was reserved."""
     overdue_ms: int = 0
     """How long the deadline has passed; 0 or less: not yet."""
-    cancelled: bool = False
-    """Somebody wants it to end without a call."""
+    ending: "Ending | None" = None
+    """Why it has to end without a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +242,8 @@ class ChangeKind(StrEnum):
     """It was reserved: it left the ready set and `slot` is in use."""
     FREED = "freed"
     """Its slot is free again."""
-    CANCELLED = "cancelled"
-    """Somebody cancelled the request: its bridge has to answer it."""
+    ENDING = "ending"
+    """The request has to end without a call: its bridge has to answer it."""
     SETTLED = "settled"
     """The offset (`source`, `offset`) is answered."""
     ORDERS = "orders"

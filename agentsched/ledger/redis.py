@@ -28,6 +28,7 @@ from agentsched.ledger.records import (
     ModelTotals,
     Outcome,
     PartitionView,
+    PutBack,
     ReserveOutcome,
     Snapshot,
     State,
@@ -132,11 +133,18 @@ class RedisLedger(RedisViews):
         answers = self._scripts.run("renew", epoch, lease_ms, *pairs)
         return {key: bool(answer) for key, answer in zip(leases, answers, strict=True)}
 
-    def put_back(
-        self, epoch: str, key: str, lease_id: str, not_before_ms: int = 0
+    def put_back(  # noqa: PLR0913  (the protocol's)
+        self,
+        epoch: str,
+        key: str,
+        lease_id: str,
+        delay_ms: int = 0,
+        why: PutBack = PutBack.STOPPED,
+        crashes_most: int = 0,
     ) -> bool:
         """See `Ledger.put_back`."""
-        return bool(self._scripts.run("put_back", epoch, key, lease_id, not_before_ms))
+        counted = (delay_ms, why.value, crashes_most)
+        return bool(self._scripts.run("put_back", epoch, key, lease_id, *counted))
 
     def complete(
         self,
@@ -271,7 +279,7 @@ def _claimed(row: Sequence[bytes]) -> Claimed:
     outcome, *more = row
     if not more:
         return Claimed(ClaimOutcome(outcome.decode()))
-    facts, payload, pool, starts, left_ms, queued_ms = more
+    facts, payload, pool, starts, left_ms, queued_ms, crashes = more
     model, endpoint = wire.decode_pool(pool.decode())
     return Claimed(
         ClaimOutcome(outcome.decode()),
@@ -282,6 +290,7 @@ def _claimed(row: Sequence[bytes]) -> Claimed:
         attempt=int(starts),
         time_left_ms=int(left_ms),
         queued_ms=int(queued_ms),
+        crashes=int(crashes),
     )
 
 

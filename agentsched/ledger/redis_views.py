@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from agentsched.ledger import wire
-from agentsched.ledger.records import State
+from agentsched.ledger.records import Ending, State
 from agentsched.ledger.redis_operations import RedisOperations
 from agentsched.ledger.scripts import translated
 from agentsched.ledger.views import Description, LiveWorker, Pool
@@ -44,7 +44,7 @@ class RedisViews(RedisOperations):
 
 
 def _description(row: Sequence[bytes]) -> Description:
-    state, facts, pool, reply_at, cancelled, *numbers = row
+    state, facts, pool, reply_at, ending, *numbers = row
     since_ms, attempts, crashes, lease_ms, not_before_ms, deadline_ms = map(
         int, numbers
     )
@@ -60,6 +60,6 @@ def _description(row: Sequence[bytes]) -> Description:
         lease_left_ms=lease_ms,
         not_before_ms=max(0, not_before_ms),
         deadline_left_ms=deadline_ms,
-        cancelled=cancelled == b"1",
+        ending=Ending(ending.decode()) if ending else None,
         reply_at=wire.decode_record_at(reply_at) if reply_at else None,
     )

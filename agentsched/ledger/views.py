@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import RequestFacts, State
+from agentsched.ledger.records import Ending, RequestFacts, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ class Description:
     """READY: milliseconds until it may start; 0: now."""
     deadline_left_ms: int = 0
     """0 or less: the deadline has passed."""
-    cancelled: bool = False
+    ending: Ending | None = None
+    """Why it has to end without a call, if it has to."""
     reply_at: RecordAt | None = None
     """ANSWERED: where the reply is."""
 

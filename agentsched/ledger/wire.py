@@ -13,6 +13,7 @@ from agentsched.ledger.records import (
     FACTS_VERSION,
     Change,
     ChangeKind,
+    Ending,
     EntryView,
     Limits,
     ReadyEntry,
@@ -108,7 +109,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
     """Read what `inspect.lua` says of one entry."""
     if not row:
         return None
-    state, ring, since_ms, lease_left_ms, pool, overdue_ms, cancelled = (
+    state, ring, since_ms, lease_left_ms, pool, overdue_ms, ending = (
         field.decode() for field in row
     )
     return EntryView(
@@ -118,7 +119,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         lease_left_ms=int(lease_left_ms),
         model=decode_pool(pool)[0],
         overdue_ms=int(overdue_ms),
-        cancelled=cancelled == "1",
+        ending=Ending(ending) if ending else None,
     )
 
 

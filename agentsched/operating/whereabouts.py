@@ -59,7 +59,8 @@ class Whereabouts(Note):
     attempts: int = 0
     crashes: int = 0
     lease_left_ms: int | None = None
-    cancelled: bool = False
+    ending: str | None = None
+    """Why it has to end without a call, if it has to."""
     reply_at: ReplyPlace | None = None
     reasons: tuple[tuple[str, str], ...] = ()
     """(code, sentence): what keeps it from starting."""
@@ -151,7 +152,7 @@ def _in_ledger(
         "endpoint": known.endpoint,
         "attempts": known.attempts,
         "crashes": known.crashes,
-        "cancelled": known.cancelled,
+        "ending": known.ending,
         "before": base.before if known.state is State.READY else None,
     }
     if facts:

@@ -20,6 +20,7 @@ FIELDS = {
     "end": "The offset after the last record that is there now.",
     "epoch": "Names the contents of Redis; another one means that it was lost.",
     "error": "The class of an exception; its text may hold content and is left out.",
+    "exit_code": "How a process ended; negative: the signal.",
     "in_flight": "Requests of this bridge that run or are about to.",
     "model": "The model that answers.",
     "models": "The models that may answer.",
@@ -135,8 +136,14 @@ REPLY_SENT_AGAIN = LogEvent(
 REQUEST_PUT_BACK = LogEvent(
     "request_put_back",
     INFO,
-    "The worker stops: the request waits again, without a reply.",
+    "The worker stops, or has no room for it: the request waits again, without a reply.",
     JOB,
+)
+SUSPECT_CRASHED = LogEvent(
+    "suspect_crashed",
+    ERROR,
+    "A request that ran alone ended its process; after three times it is POISON.",
+    (*JOB, "exit_code"),
 )
 REQUEST_LOST = LogEvent(
     "request_lost",

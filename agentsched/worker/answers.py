@@ -3,7 +3,7 @@
 Pure. Only failed replies are made from errors, and they repeat no content.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentsched.codec import (
     Identity,
@@ -53,15 +53,20 @@ class Job:
         Raises:
             CodecError: the payload is no request.
         """
-        facts = claimed.facts
-        if facts is None:
-            raise ValueError("a claim without facts: the ledger broke its contract")
+        job = cls.sealed(claimed, asked_at)
         request = decode_message(claimed.payload)
         if request.priority is None:
-            request = request.model_copy(update={"priority": Priority(facts.cls)})
+            request = request.model_copy(update={"priority": Priority(job.facts.cls)})
+        return replace(job, request=request)
+
+    @classmethod
+    def sealed(cls, claimed: Claimed, asked_at: float) -> "Job":
+        """Read all but the request itself; see `from_claim`."""
+        if claimed.facts is None:
+            raise ValueError("a claim without facts: the ledger broke its contract")
         return cls(
-            facts=facts,
-            request=request,
+            facts=claimed.facts,
+            request=Message(),
             model=claimed.model,
             endpoint=claimed.endpoint,
             attempt=claimed.attempt,

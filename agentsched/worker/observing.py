@@ -115,6 +115,10 @@ class WorkerObserver:
         """The request waits again."""
         say(events.REQUEST_PUT_BACK, **_of(job))
 
+    def crashed(self, job: Job, exit_code: int) -> None:
+        """A suspect ended the process that it ran in alone."""
+        say(events.SUSPECT_CRASHED, exit_code=exit_code, **_of(job))
+
     def lost(self, job: Job) -> None:
         """Somebody else has the request, or answered it."""
         say(events.REQUEST_LOST, **_of(job))

@@ -1,6 +1,6 @@
 """What the core asks for; `bridge/effects.py` does it and answers with events."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agentsched.doorbell import Doorbell
 from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
@@ -95,6 +95,15 @@ class SendStored:
 class Answer:
     """Complete a request without a lease, and publish that reply."""
 
+    facts: RequestFacts
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Publish a dead letter, and once Kafka has it answer the request without a lease."""
+
+    dead_letter: OutboundRecord = field(hash=False)  # its headers are a mapping
     facts: RequestFacts
     value: bytes
 
@@ -219,6 +228,7 @@ Command = (
     | Inspect
     | SendStored
     | Answer
+    | Bury
     | Deliver
     | SendRepeat
     | Cancel

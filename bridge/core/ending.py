@@ -6,11 +6,11 @@ its answer, so that its identity is checked like any other.
 
 from dataclasses import replace
 
-from agentsched.endings import CANCELLED, OVERDUE
-from agentsched.ledger.records import Admission, EntryView, State
+from agentsched.endings import CANCELLED, OVERDUE, POISON
+from agentsched.ledger.records import Admission, Ending, EntryView, State
 from agentsched.types import ReplyError
 from bridge.core import index, intake
-from bridge.core.commands import Admit, Answer, Command, Inspect
+from bridge.core.commands import Admit, Answer, Bury, Command, Inspect
 from bridge.core.state import BridgeState, Indexed, Stage
 
 RECHECK_MS = 1_000
@@ -19,6 +19,7 @@ BATCH = 200
 """Overdue requests in one tick: one round trip each for what waits and what runs."""
 WORKER_FIRST_MS = 5_000
 """A worker ends its own call at the deadline; a bridge steps in so much later."""
+ERRORS = {Ending.CANCELLED: CANCELLED, Ending.POISON: POISON}
 OPEN = (State.READY, State.RUNG, State.RUNNING)
 
 
@@ -44,8 +45,8 @@ def duties(state: BridgeState) -> list[Command]:
     return [*commands, *end_waiting(state, waiting, OVERDUE)]
 
 
-def on_cancelled(state: BridgeState, key: str) -> list[Command]:
-    """Somebody cancelled a request: answer it, if it is one of ours."""
+def on_marked(state: BridgeState, key: str) -> list[Command]:
+    """A request has to end: answer it, if it is one of ours."""
     entries = state.by_key.get(key, [])
     waiting = [entry for entry in entries if entry.stage is Stage.WAITING]
     commands = end_waiting(state, waiting, CANCELLED)
@@ -73,13 +74,15 @@ def ending_of(view: EntryView) -> ReplyError | None:
     """Return why an entry of the ledger has to end now; None when it may go on."""
     if view.state not in OPEN:
         return None
-    if view.cancelled:
-        return CANCELLED
+    if view.ending is not None:
+        return ERRORS[view.ending]
     patience_ms = WORKER_FIRST_MS if view.state is State.RUNNING else 0
     return OVERDUE if view.overdue_ms > patience_ms else None
 
 
 def end_known(entry: Indexed, error: ReplyError) -> list[Command]:
-    """Answer a request that the ledger knows."""
-    facts = entry.admission.facts
-    return [Answer(facts, intake.ended_reply(entry.admission, error))]
+    """Answer a request that the ledger knows; poison is put aside, too."""
+    facts, reply = entry.admission.facts, intake.ended_reply(entry.admission, error)
+    if error is POISON:
+        return [Bury(intake.poison(entry.record), facts, reply)]
+    return [Answer(facts, reply)]

@@ -13,7 +13,7 @@ from agentsched.codec import (
     is_cancel,
     reply_record,
 )
-from agentsched.endings import REPLY_EXPIRED
+from agentsched.endings import POISON, REPLY_EXPIRED
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.kafka_records import InboundRecord, OutboundRecord
 from agentsched.ledger.records import Admission, RequestFacts
@@ -172,3 +172,8 @@ def conflict(record: InboundRecord) -> OutboundRecord:
     return dead_letter_record(
         record, ErrorCode.CONFLICT, "another payload already has this identity"
     )
+
+
+def poison(record: InboundRecord) -> OutboundRecord:
+    """Return the dead letter of a request that ends the processes that run it."""
+    return dead_letter_record(record, ErrorCode.POISON, POISON.message)

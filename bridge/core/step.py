@@ -143,8 +143,8 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
         if change.kind is ChangeKind.SETTLED:
             _settle(state, change.source, change.offset)
             continue
-        if change.kind is ChangeKind.CANCELLED:
-            commands += ending.on_cancelled(state, change.key)
+        if change.kind is ChangeKind.ENDING:
+            commands += ending.on_marked(state, change.key)
             continue
         stage = _STAGE_AFTER.get(change.kind)
         for entry in state.by_key.get(change.key, ()) if stage else ():

@@ -4,7 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from agentsched.ledger.records import AdmitOutcome, Admitted, ChangeKind, State
+from agentsched.ledger.records import (
+    AdmitOutcome,
+    Admitted,
+    ChangeKind,
+    ClaimOutcome,
+    Ending,
+    PutBack,
+    ReserveOutcome,
+    State,
+)
 from tests.support.ledgers import World
 from tests.support.waiting import eventually
 
@@ -18,9 +27,9 @@ def cancel(world: World, key: str) -> State | None:
 @pytest.mark.parametrize("state", ["ready", "rung", "running"])
 def test_an_unanswered_request_is_marked_and_stays_where_it_is(world: World, state):
     key = getattr(world, state)()
-    assert not world.view(key).cancelled
+    assert not world.view(key).ending
     assert cancel(world, key) is State(state)
-    assert world.view(key).cancelled
+    assert world.view(key).ending is Ending.CANCELLED
     assert world.state(key) is State(state)
 
 
@@ -36,7 +45,7 @@ def test_all_bridges_hear_of_it(world: World, state):
     key, cursor = getattr(world, state)(), world.cursor()
     cancel(world, key)
     changes = world.changes_since(cursor)
-    assert [(c.kind, c.key) for c in changes] == [(ChangeKind.CANCELLED, key)]
+    assert [c.kind for c in changes if c.key == key][-1] is ChangeKind.ENDING
 
 
 def test_who_admits_it_later_is_told_and_nothing_is_stored(world: World):
@@ -65,14 +74,14 @@ def test_a_cancelled_request_is_not_withdrawn_and_so_not_forgotten(world: World)
     key = world.ready()
     cancel(world, key)
     assert world.ledger.withdraw(world.epoch, [key]) == [False]
-    assert world.view(key).cancelled
+    assert world.view(key).ending is Ending.CANCELLED
 
 
 def test_the_mark_outlives_a_crash(world: World):
     key = world.crashed()
     cancel(world, key)
     world.ledger.expire(world.epoch, key)
-    assert world.view(key).cancelled
+    assert world.view(key).ending is Ending.CANCELLED
 
 
 def test_a_voided_lease_is_told(world: World):
@@ -93,3 +102,59 @@ def test_the_end_of_a_lease_by_its_holder_is_not(world: World):
     world.complete(world.running("L2"))
     assert eventually(lambda: voided.take(0.1)) == "L2"
     voided.close()
+
+
+@pytest.mark.parametrize("state", ["ready", "rung"])
+def test_what_has_to_end_does_not_start(world: World, state):
+    key = getattr(world, state)()
+    cancel(world, key)
+    assert key not in {
+        entry.facts.key for entry in world.ledger.snapshot(world.epoch).ready
+    }
+    assert world.reserve(key) is not ReserveOutcome.RESERVED or state == "rung"
+    assert world.claim(key).outcome is ClaimOutcome.STALE
+
+
+def test_what_comes_back_and_has_to_end_is_not_offered_again(world: World):
+    key = world.running("L1")
+    cancel(world, key)
+    cursor = world.cursor()
+    world.ledger.put_back(world.epoch, key, "L1")
+    assert ChangeKind.READY not in {c.kind for c in world.changes_since(cursor)}
+    assert ChangeKind.ENDING in {c.kind for c in world.changes_since(cursor)}
+    assert (world.state(key), world.in_flight()) == (State.READY, 0)
+
+
+def crash_alone(world: World, key: str, ring: int, most: int = 3) -> None:
+    world.reserve(key, ring)
+    world.claim(key, ring, f"A{ring}")
+    step = (world.epoch, key, f"A{ring}", 0, PutBack.CRASHED, most)
+    assert world.ledger.put_back(*step)
+    assert world.ledger.put_back(*step)  # repeated, and counted once
+
+
+def test_a_request_that_crashes_alone_too_often_is_poison(world: World):
+    key = world.ready()
+    for ring in (1, 2):
+        crash_alone(world, key, ring)
+        assert (world.state(key), world.view(key).ending) == (State.READY, None)
+    crash_alone(world, key, 3)
+    assert world.view(key).ending is Ending.POISON
+    assert world.reserve(key, 4) is ReserveOutcome.NOT_READY
+
+
+def test_crashes_with_others_are_counted_for_the_worker_and_poison_nobody(world: World):
+    key = world.ready()
+    for ring in (1, 2, 3, 4):
+        world.reserve(key, ring)
+        assert world.claim(key, ring, f"L{ring}", 1).crashes == ring - 1
+        world.backend.advance(2)
+        assert world.ledger.expire(world.epoch, key)
+    assert world.view(key).ending is None
+
+
+def test_a_start_that_was_none_does_not_count(world: World):
+    key = world.running("L1")
+    world.ledger.put_back(world.epoch, key, "L1", 0, PutBack.UNSTARTED)
+    world.reserve(key, 2)
+    assert world.claim(key, 2, "L2").attempt == 1

@@ -120,8 +120,7 @@ def test_fifty_reserves_from_four_threads_fill_seven_slots(world: World):
 
 def test_a_retry_is_not_reserved_before_its_time(world: World):
     key = world.running()
-    later = world.backend.now_ms() + 300
-    world.ledger.put_back(world.epoch, key, "L1", later)
+    world.ledger.put_back(world.epoch, key, "L1", 300)
     assert world.reserve(key, 2) is ReserveOutcome.TOO_EARLY
     world.backend.advance(301)
     assert world.reserve(key, 2) is RESERVED

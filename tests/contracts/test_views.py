@@ -3,7 +3,7 @@
 import pytest
 
 from agentsched.errors import EpochChanged
-from agentsched.ledger.records import State
+from agentsched.ledger.records import Ending, State
 from agentsched.ledger.views import Description, LiveWorker, Pool
 from tests.support.ledgers import (
     GPT,
@@ -100,8 +100,7 @@ def test_a_running_request_is_described_by_its_lease(world: World):
 
 def test_a_retry_is_described_by_when_it_may_start(world: World):
     key = world.running()
-    later_ms = world.backend.now_ms() + 60_000
-    world.ledger.put_back(world.epoch, key, "L1", later_ms)
+    world.ledger.put_back(world.epoch, key, "L1", 60_000)
     found = describe(world, key)
     assert (found.state, found.attempts, found.model) == (State.READY, 1, "")
     assert 50_000 < found.not_before_ms <= 60_000
@@ -119,9 +118,9 @@ def test_a_crash_is_told(world: World):
 
 def test_a_cancelled_request_says_so(world: World):
     key = world.ready()
-    assert not describe(world, key).cancelled
+    assert describe(world, key).ending is None
     world.ledger.cancel(world.epoch, key, 60)
-    assert describe(world, key).cancelled
+    assert describe(world, key).ending is Ending.CANCELLED
 
 
 def test_a_stored_reply_is_described_without_it(world: World):

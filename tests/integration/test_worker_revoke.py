@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentsched.doorbell import task_ids
-from agentsched.ledger.records import State
+from agentsched.ledger.records import Ending, State
 from tests.integration.worker_rig import WorkerRig
 from tests.support.model_server import Answer, Hang
 from tests.support.waiting import eventually
@@ -50,7 +50,7 @@ def running(rig: WorkerRig, step: Answer | Hang) -> str:
 
 def cancelled(rig: WorkerRig, key: str) -> bool:
     (view,) = rig.ledger.inspect(rig.epoch, [key])
-    return view is not None and view.cancelled
+    return view is not None and view.ending is Ending.CANCELLED
 
 
 def test_what_waits_is_cancelled_at_once_and_never_runs(shared: WorkerRig) -> None:

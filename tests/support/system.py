@@ -40,6 +40,7 @@ class System:
         partitions: of every input topic.
         config: more sections of agentsched.yaml.
         secrets: variable -> value, in the environment of workers.
+        python_path: a folder that comes first where the processes look for modules.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class System:
         partitions: int = 1,
         config: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
+        python_path: Path | None = None,
     ) -> None:
         self.root = root
         self.kafka = kafka
@@ -66,6 +68,8 @@ class System:
         self._config = dict(config or {})
         self._secrets = dict(secrets or {})
         self._partitions = partitions
+        first = [str(python_path)] if python_path else []
+        self._python_path = [*first, str(Path(__file__).parents[2])]
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -181,7 +185,7 @@ class System:
             [sys.executable, *command],
             log_path=self.root / f"{name}.log",
             env=environment(
-                os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                os.environ | {"PYTHONPATH": os.pathsep.join(self._python_path)},
                 self.root / "agentsched.yaml",
                 self._secrets,
             ),

@@ -93,14 +93,24 @@ local function to_ready(key, not_before)
   free_slot(key)
   redis.call('HSET', entry_key(key), 'st', 'ready', 'since', int(NOW), 'lease', '',
     'pool', '')
-  local entry = fields(key, 'ring', 'facts')
+  local entry = fields(key, 'ring', 'facts', 'ending')
+  -- What has to end is not offered to the dispatcher; its bridge answers it.
+  if entry[3] then return emit('ending', key) end
   local value = entry[1] .. ' ' .. not_before .. ' ' .. entry[2]
   redis.call('HSET', READY, key, value)
   emit('ready', key, 'ready', value)
 end
 
+-- An unanswered request has to end without a call: its bridge answers it so.
+local function mark_ending(key, why)
+  redis.call('HSETNX', entry_key(key), 'ending', why)
+  if redis.call('HDEL', READY, key) == 1 then emit('left', key) end
+  emit('ending', key)
+end
+
 local function not_before(key)
   local value = redis.call('HGET', READY, key)
+  if not value then return 0 end
   return tonumber(string.match(value, '^%d+ (%d+) '))
 end
 

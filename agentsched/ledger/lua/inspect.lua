@@ -1,7 +1,7 @@
 local views = {}
 for i = 3, #ARGV do
   local entry = fields(ARGV[i], 'st', 'ring', 'since', 'lease_end', 'pool', 'deadline',
-    'cancelled')
+    'ending')
   local state = entry[1]
   if not state then
     views[#views + 1] = {}
@@ -10,7 +10,7 @@ for i = 3, #ARGV do
     views[#views + 1] = {state, entry[2], int(NOW - entry[3]),
       int(running and entry[4] - NOW or 0),
       (running or state == 'rung') and entry[5] or '',
-      int(entry[6] and NOW - entry[6] or 0), entry[7] and '1' or '0'}
+      int(entry[6] and NOW - entry[6] or 0), entry[7] or ''}
   end
 end
 return views

@@ -1,9 +1,9 @@
 local key = ARGV[3]
 
-local entry = fields(key, 'st', 'cancelled', 'ring')
+local entry = fields(key, 'st', 'ending', 'ring')
 local state = entry[1]
 if not state then return 1 end
--- A cancelled one would forget that it is, and one that was rung would start again with
+-- One that has to end would forget that it has, and one that was rung would start again with
 -- the ring number of a doorbell that may still be out, and with no crash on its record.
 if state ~= 'ready' or entry[2] or entry[3] ~= '0' then return 0 end
 each_offset(key, function(source, offset) drop_live(key, source, offset) end)

@@ -492,3 +492,42 @@ def test_a_step_without_an_answer_says_that_redis_is_gone():
     rig = Rig(Unreachable())
     rig.effects.run(do.MeetPeers(lead=True))
     assert rig.redis().detail == "no answer"
+
+
+def bury(rig):
+    rig.admit("k")
+    dead_letter = OutboundRecord("t.dead_letter", b"bad")
+    rig.effects.run(do.Bury(dead_letter, facts("k"), b"poison"))
+
+
+def test_what_is_buried_is_answered_once_kafka_has_the_dead_letter(rig):
+    bury(rig)
+    ((sent, delivery),) = rig.sink.sent
+    assert sent.topic == "t.dead_letter"
+    assert state_of(rig) is State.READY
+    delivery.set_result(AT)
+    rig.inboxed()
+    assert rig.sink.sent[1][0].value == b"poison"
+    assert state_of(rig) is State.DONE
+
+
+def test_it_is_not_answered_when_kafka_did_not_take_the_dead_letter(rig):
+    bury(rig)
+    rig.sink.sent[0][1].set_exception(DeliveryFailed("no"))
+    rig.inboxed()
+    assert state_of(rig) is State.READY
+    bury(rig)  # the next look tries again
+    assert len(rig.sink.sent) == 2
+
+
+def test_a_cancel_record_marks_its_request_and_settles_its_offset(rig):
+    rig.admit("k")
+    events = rig.effects.run(do.Cancel("k", 60, "s", 5))
+    assert events == [ev.OffsetSettled("s", 5)]
+    assert rig.ledger.inspect(rig.epoch, ["k"])[0].ending == "cancelled"
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == (range(5, 6),)
+
+
+def test_a_cancel_without_redis_is_told_to_have_failed():
+    command = do.Cancel("k", 60, "s", 5)
+    assert Rig(ledger=Unreachable()).effects.run(command) == [ev.SettleFailed(command)]

@@ -9,6 +9,7 @@ from agentsched.ledger.records import (
     AdmitOutcome,
     Change,
     ChangeKind,
+    Ending,
     EntryView,
     State,
 )
@@ -139,12 +140,14 @@ def test_an_overdue_entry_is_answered_and_not_rung_again(ready):
 
 @pytest.mark.parametrize("state", [State.READY, State.RUNG, State.RUNNING])
 def test_what_is_cancelled_ends_at_once(state):
-    assert ending_of(EntryView(state, 1, 0, cancelled=True)).code == "CANCELLED"
+    assert (
+        ending_of(EntryView(state, 1, 0, ending=Ending.CANCELLED)).code == "CANCELLED"
+    )
 
 
 def heard_of_cancel(driver):
     (key,) = driver.state.by_key
-    change = Change(ChangeKind.CANCELLED, at="5-0", key=key)
+    change = Change(ChangeKind.ENDING, at="5-0", key=key)
     driver.feed(ev.Changed((change,), driver.now_ms))
     return key
 
@@ -161,7 +164,7 @@ def test_a_cancelled_request_of_the_ledger_is_looked_at(ready):
 
 
 def test_a_cancel_of_somebody_elses_request_concerns_us_not(ready):
-    change = Change(ChangeKind.CANCELLED, at="5-0", key="f" * 32)
+    change = Change(ChangeKind.ENDING, at="5-0", key="f" * 32)
     assert ready.feed(ev.Changed((change,), ready.now_ms)) == []
 
 
@@ -193,3 +196,13 @@ def test_a_cancel_that_did_not_get_through_is_tried_again():
     driver.feed(ev.SettleFailed(command))
     driver.tick(1_000)
     assert driver.of(do.Cancel) == [command]
+
+
+def test_poison_is_put_aside_before_it_is_answered(ready):
+    (request,) = ready.state.by_key
+    view = EntryView(State.READY, 3, 0, ending=Ending.POISON)
+    (bury,) = ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
+    assert isinstance(bury, do.Bury)
+    assert bury.dead_letter.topic == "medium_priority.dead_letter"
+    assert bury.dead_letter.headers["reason"] == "POISON"
+    assert code_of(bury.value) == "POISON"

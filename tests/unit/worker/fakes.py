@@ -21,6 +21,7 @@ from agentsched.types import Message
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.clock import Clock
 from agentsched.worker.leases import LeaseBook
+from agentsched.worker.suspects import Suspects
 from tests.support.requests import facts, settings
 
 ANSWER = Completion(
@@ -119,6 +120,7 @@ class Desk:
         self.completer = ScriptedCompleter()
         self.calls = CallLoop()
         self.leases = LeaseBook(clock)
+        self.suspects = Suspects(self.leases.clock)
         self.execution = Execution(
             self.settings,
             self.ledger,
@@ -126,6 +128,7 @@ class Desk:
             self.completer,
             self.calls,
             self.leases,
+            self.suspects,
         )
         self.endpoint = self.settings.models[0].endpoints[0]
         self.epoch = self.ledger.open_epoch()

@@ -34,6 +34,7 @@ class Watched(Desk):
             self.completer,
             self.calls,
             self.leases,
+            self.suspects,
             self.observer,
         )
 

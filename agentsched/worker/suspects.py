@@ -1,0 +1,178 @@
+"""Runs suspects: requests that were in flight in two crashes, each in a process alone.
+
+Only what crashes there is held against a request; so the innocent, who were in flight
+beside it, are never taken for poison. It claims and hands in nothing.
+"""
+
+import logging
+import os
+import random
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from agentsched.ledger.records import Claimed
+from agentsched.worker.answers import Answer
+from agentsched.worker.clock import Clock
+from agentsched.worker.suspect_wire import decode_answer, encode_claimed
+
+logger = logging.getLogger(__name__)
+
+SUSPECT_CRASHES = 2
+"""Crashes with others after which a request runs alone (design, 3.6)."""
+CRASHES_MOST = 3
+"""Crashes alone after which it is answered POISON (design, 3.6)."""
+AT_ONCE = 4
+BUSY_DELAY_MS = (500, 2_500)
+"""When a suspect comes again that found all children busy: its slot serves others
+meanwhile. Spread, so that they do not all come at once and find them busy again."""
+OVERTIME_S = 5.0
+"""A child ends its call at the deadline; one that does not is killed so much later."""
+STOP_S = 2.0
+COMMAND = (sys.executable, "-m", "agentsched.worker.suspect_child")
+
+
+class Crashed(Exception):  # noqa: N818  (names the event)
+    """The child died of the request, or did not end in time.
+
+    Attributes:
+        exit_code: of the child; negative: the signal that ended it.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"a suspect ended its process (code {exit_code})")
+        self.exit_code = exit_code
+
+
+class Child:
+    """One process that runs one suspect at a time."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  (our own command)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """End what it runs, and itself; safe from every thread."""
+        self.cancelled = True
+        self._process.kill()
+
+    def run(self, line: bytes, until: float, clock: Clock) -> bytes | None:
+        """Have one request answered; blocks. None: it was cancelled.
+
+        Raises:
+            Crashed: the process is gone, or did not answer until then.
+        """
+        try:
+            answer = self._exchange(line, until, clock)
+        except OSError:
+            answer = b""
+        if answer.endswith(b"\n"):
+            return answer
+        self._process.kill()
+        if self.cancelled:
+            return None
+        raise Crashed(self._process.wait())
+
+    def close(self) -> None:
+        """End the process; blocks for a moment; again is harmless."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _exchange(self, line: bytes, until: float, clock: Clock) -> bytes:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:  # pragma: no cover
+            raise AssertionError
+        stdin.write(line)
+        stdin.flush()
+        answer = b""
+        while not answer.endswith(b"\n"):
+            left_s = max(0.0, until - clock.now_s())
+            if not select.select([stdout], [], [], left_s)[0]:
+                break
+            part = os.read(stdout.fileno(), 65536)
+            if not part:
+                break
+            answer += part
+        return answer
+
+
+class Suspects:
+    """At most four children of one worker process; made when they are needed, and kept.
+
+    Args:
+        clock: this process's.
+        start: starts a child.
+    """
+
+    def __init__(
+        self, clock: Clock, start: Callable[[], Child] = lambda: Child(COMMAND)
+    ) -> None:
+        self._clock = clock
+        self._start = start
+        self._chance = random.Random()  # noqa: S311  (no secret)
+        self._lock = threading.Lock()
+        self._idle: list[Child] = []
+        self._used = 0
+
+    def take(self) -> Child | None:
+        """Return a child of one's own; None while all are busy. Give it back."""
+        with self._lock:
+            if self._used >= AT_ONCE:
+                return None
+            self._used += 1
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return self._start()
+        except OSError as error:
+            logger.warning("no child for a suspect: %s", type(error).__name__)
+            self._give_up()
+            return None
+
+    def run(self, child: Child, claimed: Claimed, time_left_s: float) -> Answer | None:
+        """Have one suspect answered by a child that was taken; blocks.
+
+        Returns:
+            None where it was cancelled meanwhile.
+
+        Raises:
+            Crashed: see `Child.run`; the next child is a new one.
+        """
+        until = self._clock.now_s() + time_left_s + OVERTIME_S
+        answer = None
+        try:
+            line = encode_claimed(claimed, time_left_s)
+            answer = child.run(line, until, self._clock)
+        finally:
+            self._give_up(child if answer is not None else None)
+            if answer is None:
+                child.close()
+        return None if answer is None else decode_answer(answer)
+
+    def busy_delay_ms(self) -> int:
+        """Return when a suspect shall come again that found all children busy."""
+        return self._chance.randint(*BUSY_DELAY_MS)
+
+    def close(self) -> None:
+        """End the children that are idle; after the last task there are no others."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for child in idle:
+            child.close()
+
+    def _give_up(self, child: Child | None = None) -> None:
+        with self._lock:
+            self._used -= 1
+            if child is not None:
+                self._idle.append(child)

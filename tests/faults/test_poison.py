@@ -1,0 +1,80 @@
+"""One request of 200 in flight kills whoever reads it; it is answered POISON, alone."""
+
+import threading
+
+import pytest
+
+from tests.support.model_server import ModelServer
+from tests.support.replies import RawReplies
+from tests.support.system import System
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+IN_FLIGHT = 200
+MESSAGES = [{"role": "user", "content": "kills its reader"}]
+CONFIG = {
+    "timing": {"lease_s": 3, "renew_s": 1},
+    "connection_pool": {"max_connections": IN_FLIGHT},
+}
+# Every process of a worker that parses the marked payload dies of it.
+KILLER = """
+import json, os, sys
+if any("celery" in word or "suspect_child" in word for word in sys.orig_argv):
+    loads = json.loads
+    def deadly(text, *args, **kwargs):
+        data = text if isinstance(text, bytes) else str(text).encode()
+        if b"kills its reader" in data:
+            os._exit(9)
+        return loads(text, *args, **kwargs)
+    json.loads = deadly
+"""
+
+
+def supervise(system, stopped):
+    """Starts the worker again whenever it has died, as any supervisor does."""
+    starts = 1
+    while not stopped.wait(0.1):
+        if not system.children["worker-m-0"].alive:
+            system.children.pop("worker-m-0").stop()
+            system.worker("m", "worker-m-0")
+            starts += 1
+    system.starts = starts
+
+
+def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
+    (tmp_path / "killer").mkdir()
+    (tmp_path / "killer" / "sitecustomize.py").write_text(KILLER)
+    with (
+        ModelServer(delay_s=0.3) as server,
+        System(
+            tmp_path,
+            kafka,
+            server,
+            {"m": IN_FLIGHT},
+            config=CONFIG,
+            python_path=tmp_path / "killer",
+        ) as system,
+    ):
+        system.start()
+        stopped = threading.Event()
+        keeper = threading.Thread(target=supervise, args=(system, stopped))
+        keeper.start()
+        try:
+            innocent = set(system.send("high", IN_FLIGHT - 1))
+            (deadly,) = system.send("high", 1, messages=MESSAGES)
+            later = set(system.send("medium", 20))
+            replies = system.replies.wait_for({deadly, *innocent, *later}, 180)
+        finally:
+            stopped.set()
+            keeper.join(30)
+        codes = {id_: (r.get("error") or {}).get("code") for id_, r in replies.items()}
+        assert codes.pop(deadly) == "POISON"
+        assert set(codes.values()) == {None}
+        assert set(system.replies.counts().values()) == {1}
+        letters = f"{system.topics['high']}.dead_letter"
+        with RawReplies(kafka.bootstrap, letters, decode=bytes) as dead:
+            (headers,) = eventually(dead.headers)
+        assert headers["reason"] == "POISON"
+        # Twice with the others; its own children are not the worker.
+        assert system.starts == 3
