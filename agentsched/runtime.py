@@ -8,16 +8,14 @@ from collections.abc import Callable, Mapping
 
 from agentsched.config.settings import Settings
 from agentsched.execution import Execution
-from agentsched.kafka_server.errors import KafkaFailed
 from agentsched.kafka_server.librdkafka import Properties, producer_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.redis import RedisLedger
 from agentsched.llm_backend.client import HttpCompleter
 from agentsched.telemetry import events
-from agentsched.telemetry.health import Health, Pulse, Signal, Watch
+from agentsched.telemetry.health import Pulse
 from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
-from agentsched.telemetry.page import Page
 from agentsched.telemetry.stores import MeteredSink, step_meter
 from agentsched.worker.aborts import AbortListener
 from agentsched.worker.calls import CallLoop
@@ -25,14 +23,12 @@ from agentsched.worker.keeper import Keeper
 from agentsched.worker.leases import LeaseBook, Stop
 from agentsched.worker.limits import NO_LIMITS, TimeLimits
 from agentsched.worker.observing import WorkerObserver
+from agentsched.worker.page import WorkerPage
 from agentsched.worker.revokes import Revokes
 from agentsched.worker.suspects import Suspects
 
 CLOSE_S = 5.0
 """For each of the parts that are closed."""
-REACH_EVERY_S = 5.0
-REACH_TIMEOUT_S = 3.0
-REACH_GOOD_FOR_S = 3 * REACH_EVERY_S
 
 
 class Runtime:
@@ -65,11 +61,12 @@ class Runtime:
         self._producer = Producer(
             settings.kafka.bootstrap_servers, properties=_producer_keys(settings)
         )
-        self._loop_pulse = Pulse()
-        self._calls = CallLoop(self._loop_pulse.turn)
+        calls_pulse = Pulse()
+        self._calls = CallLoop(calls_pulse.turn)
         self._completer = HttpCompleter(settings)
         self._leases = LeaseBook()
-        self._observer = WorkerObserver(meters, settings.timing.heartbeat_ttl_s)
+        observer = WorkerObserver(meters, settings.timing.heartbeat_ttl_s)
+        self._page = WorkerPage(settings, meters, observer, calls_pulse, self._producer)
         self._suspects = Suspects(self._leases.clock)
         self.execution = Execution(
             settings,
@@ -79,7 +76,7 @@ class Runtime:
             self._calls,
             self._leases,
             self._suspects,
-            self._observer,
+            observer,
         )
         self.revokes = Revokes(self._ledger, self._leases)
         self._keeper = Keeper(
@@ -88,38 +85,15 @@ class Runtime:
             settings.timing,
             worker_id,
             slots,
-            self._observer,
+            observer,
+            self._page.address,
         )
         self._aborts = AbortListener(self._ledger.voided(), self._leases)
-        kafka = Signal("Kafka", REACH_GOOD_FOR_S)
-        self._watch = Watch(
-            self._reach_kafka, kafka, expected=KafkaFailed, every_s=REACH_EVERY_S
-        )
-        self._page = self._open_page(meters, kafka)
-        # Last: from the first heartbeat on there is work.
-        self._watch.start()
-        self._keeper.start()
+        # The keeper last: from the first heartbeat on there is work.
+        self._page.start()
         self._aborts.start()
+        self._keeper.start()
         say(events.WORKER_STARTED, worker_id=worker_id, slots=dict(slots()))
-
-    @property
-    def http_address(self) -> str:
-        """Where this process serves its metrics and health; empty: nowhere."""
-        return self._page.address if self._page else ""
-
-    def _open_page(self, meters: Meters, kafka: Signal) -> Page | None:
-        http = self._settings.http
-        if not http.enabled:
-            return None
-        health = Health(
-            pulses={"keeper": self._observer.pulse, "calls": self._loop_pulse},
-            stuck_s=http.stuck_s,
-            checks=self._observer.checks() | {"producer": kafka.check},
-        )
-        return Page(http, http.worker_port, meters.registry, health)
-
-    def _reach_kafka(self) -> None:
-        self._producer.reach(self._settings.kafka.output_topic, REACH_TIMEOUT_S)
 
     def leave(self, *, at_once: bool) -> None:
         """Take no more work; safe in a signal handler.
@@ -141,14 +115,13 @@ class Runtime:
         self._keeper.stop(CLOSE_S)
         self._aborts.stop(CLOSE_S)
         self.revokes.close()
-        self._watch.stop(CLOSE_S)
+        self._page.stop_watch()
         self._producer.close(CLOSE_S)
         self._suspects.close()
         self._calls.start(self._completer.close()).result()
         self._calls.close(CLOSE_S)
         self._ledger.close()
-        if self._page:
-            self._page.stop()
+        self._page.stop()
         say(events.WORKER_STOPPED, worker_id=self._worker_id)
 
 

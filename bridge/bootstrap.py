@@ -99,13 +99,17 @@ def build_bridge(settings: Settings) -> Bridge:
     meters.describe_process()
     meter = BridgeMeter(meters, bridge_id, ends=lambda: kafka.ends)
     kafka = KafkaWatch(settings, owned=lambda: meter.owned)
+    page = BridgePage(settings, meters, meter, kafka)
     observer = BridgeObserver(meters, meter)
-    daemon = _build_daemon(settings, bridge_id, meters, observer)
-    return Bridge(daemon, BridgePage(settings, meters, meter, kafka))
+    return Bridge(_build_daemon(settings, bridge_id, meters, observer, page), page)
 
 
 def _build_daemon(
-    settings: Settings, bridge_id: str, meters: Meters, observer: BridgeObserver
+    settings: Settings,
+    bridge_id: str,
+    meters: Meters,
+    observer: BridgeObserver,
+    page: BridgePage,
 ) -> Daemon:
     rules, now_ms = Rules(settings), steady_clock()
     inbox: SimpleQueue[Later] = SimpleQueue()
@@ -119,9 +123,17 @@ def _build_daemon(
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
         now_ms=now_ms,
     )
+    effects = Effects(
+        outside,
+        rules,
+        bridge_id,
+        inbox.put,
+        observer,
+        address=lambda: page.address,
+    )
     return Daemon(
         rules=rules,
-        effects=Effects(outside, rules, bridge_id, inbox.put, observer),
+        effects=effects,
         make_source=lambda daemon: RequestSource(
             settings.kafka,
             on_assigned=daemon.on_assigned,

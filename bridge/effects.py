@@ -79,21 +79,24 @@ class Effects:
         bridge_id: random; also the id under which it takes the dispatcher lease.
         inbox: takes what has to go on in the loop's thread; called from any thread.
         observer: is told of what had an effect, and of what failed.
+        address: where this bridge shows metrics and health; empty: nowhere.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the last two have defaults)
         self,
         outside: Outside,
         rules: Rules,
         bridge_id: str,
         inbox: Callable[[Later], None],
         observer: BridgeObserver | None = None,
+        address: Callable[[], str] = str,
     ) -> None:
         self._out = outside
         self._rules = rules
         self._id = bridge_id
         self._inbox = inbox
         self._observer = observer or BridgeObserver()
+        self._address = address
         self._reader: PartitionReader | None = None
         self._sending: set[str] = set()
         self._down_until_ms = 0
@@ -233,7 +236,8 @@ class Effects:
                 return [ev.CallsCounted(calls, now_ms)]
             case do.Report(report):
                 ttl_ms = int(self._rules.settings.timing.heartbeat_ttl_s * 1000)
-                out.operations.report(self._id, report, ttl_ms)
+                told = report.model_copy(update={"http": self._address()})
+                out.operations.report(self._id, told, ttl_ms)
             case do.Tell(question_id, findings):
                 out.operations.tell(question_id, self._id, findings, TOLD_FOR_MS)
             case do.TakeSnapshot():

@@ -17,7 +17,7 @@ class MemoryMembership:
         self._epoch: str | None = None
         self._dispatcher: tuple[str, int] = ("", 0)
         self._bridges: dict[str, int] = {}
-        self._workers: dict[str, tuple[int, dict[str, int]]] = {}
+        self._workers: dict[str, tuple[int, dict[str, int], str]] = {}
 
     def _leads(self, dispatcher_id: str) -> bool:
         return self._dispatcher[0] == dispatcher_id and (
@@ -64,11 +64,11 @@ class MemoryMembership:
             self._bridges.pop(bridge_id, None)
 
     def beat_worker(
-        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int
+        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
     ) -> None:
         """See `Membership.beat_worker`."""
         with self._lock:
-            self._workers[worker_id] = (self._clock_ms() + ttl_ms, dict(slots))
+            self._workers[worker_id] = (self._clock_ms() + ttl_ms, dict(slots), http)
 
     def leave_worker(self, worker_id: str) -> None:
         """See `Membership.leave_worker`."""
@@ -80,7 +80,7 @@ class MemoryMembership:
         with self._lock:
             total: dict[str, int] = {}
             now_ms = self._clock_ms()
-            for ends_ms, slots in self._workers.values():
+            for ends_ms, slots, _ in self._workers.values():
                 for model, count in slots.items() if ends_ms > now_ms else ():
                     total[model] = total.get(model, 0) + count
             return total

@@ -17,12 +17,12 @@ def pools(book: Book) -> list[Pool]:
 
 
 def workers(
-    beating: Mapping[str, tuple[int, dict[str, int]]], now_ms: int
+    beating: Mapping[str, tuple[int, dict[str, int], str]], now_ms: int
 ) -> list[LiveWorker]:
     """See `Views.workers`."""
     return [
-        LiveWorker(worker_id, dict(slots))
-        for worker_id, (ends_ms, slots) in sorted(beating.items())
+        LiveWorker(worker_id, dict(slots), http)
+        for worker_id, (ends_ms, slots, http) in sorted(beating.items())
         if ends_ms > now_ms
     ]
 

@@ -247,9 +247,16 @@ class Membership(Protocol):
         """Say that a bridge has gone."""
 
     def beat_worker(
-        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int
+        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
     ) -> None:
-        """Say that a worker process lives, with its slots per model."""
+        """Say that a worker process lives.
+
+        Args:
+            worker_id: names it.
+            slots: requests that it can run at once, per model.
+            ttl_ms: how long that counts.
+            http: `host:port` where it shows metrics and health; empty: nowhere.
+        """
 
     def leave_worker(self, worker_id: str) -> None:
         """Say that a worker process takes no more work."""

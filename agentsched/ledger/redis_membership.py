@@ -61,16 +61,16 @@ class RedisMembership:
             self._client.zrem(f"{self._namespace}:bridges", bridge_id)
 
     def beat_worker(
-        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int
+        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
     ) -> None:
         """See `Membership.beat_worker`."""
         text = json.dumps(dict(slots))
-        self._scripts.run("beat_worker", worker_id, ttl_ms, text, checks_epoch=False)
+        what = (worker_id, ttl_ms, text, http)
+        self._scripts.run("beat_worker", *what, checks_epoch=False)
 
     def leave_worker(self, worker_id: str) -> None:
         """See `Membership.leave_worker`."""
-        with self._scripts.watched("leave_worker"):
-            self._client.zrem(f"{self._namespace}:workers", worker_id)
+        self._scripts.run("leave_worker", worker_id, checks_epoch=False)
 
     def live_slots(self) -> dict[str, int]:
         """See `Membership.live_slots`."""

@@ -32,8 +32,8 @@ class RedisViews(RedisOperations):
         """See `Views.workers`."""
         rows = self._scripts.run("workers", checks_epoch=False)
         workers = (
-            LiveWorker(worker_id.decode(), json.loads(slots))
-            for worker_id, slots in rows
+            LiveWorker(worker_id.decode(), json.loads(slots), http.decode())
+            for worker_id, slots, http in rows
         )
         return sorted(workers, key=lambda worker: worker.worker_id)
 

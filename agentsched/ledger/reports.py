@@ -78,6 +78,8 @@ class BridgeReport(Note):
     version: int = REPORT_VERSION
     software: str = ""
     """The version of AgentSched."""
+    http: str = ""
+    """`host:port` of its metrics and health; empty: nowhere."""
     leading: bool = False
     """Whether it is the dispatcher."""
     stopping: bool = False

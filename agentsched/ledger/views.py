@@ -31,6 +31,8 @@ class LiveWorker:
     """`NAME@HOST/RANDOM`."""
     slots: Mapping[str, int]
     """Per model."""
+    http: str = ""
+    """`host:port` of its metrics and health; empty: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

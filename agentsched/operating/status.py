@@ -85,6 +85,8 @@ class BridgeStatus(Note):
     reports: bool
     """False: it lives, and has not said anything for some seconds."""
     software: str = ""
+    http: str = ""
+    """`host:port` of its metrics and health."""
     leading: bool = False
     stopping: bool = False
     unanswered: int = 0
@@ -105,6 +107,15 @@ class TopicStatus(Note):
     """Of these: not read by any bridge yet."""
 
 
+class WorkerStatus(Note):
+    """One live worker process."""
+
+    worker_id: str
+    slots: dict[str, int]
+    http: str = ""
+    """`host:port` of its metrics and health."""
+
+
 class Status(Note):
     """The whole system."""
 
@@ -123,6 +134,7 @@ class Status(Note):
     in_flight: int = 0
     answered_per_s: float = 0.0
     workers: int = 0
+    worker_processes: tuple[WorkerStatus, ...] = ()
     bridges: tuple[BridgeStatus, ...] = ()
     orders: tuple[Order, ...] = ()
     """What operators have ordered, the drain first."""
@@ -174,6 +186,10 @@ def put_together(settings: Settings, seen: Seen) -> Status:
         in_flight=sum(pool.in_flight for pool in seen.pools),
         answered_per_s=round(sum(report.answered_per_s for report in reports), 3),
         workers=len(seen.workers),
+        worker_processes=tuple(
+            WorkerStatus(worker_id=one.worker_id, slots=dict(one.slots), http=one.http)
+            for one in seen.workers
+        ),
         bridges=tuple(map(_bridge, seen.bridges)),
         orders=tuple(map(_order, seen.controls)),
         notices=tuple(_notices(seen, reports)),
@@ -306,6 +322,7 @@ def _bridge(one: Reported) -> BridgeStatus:
         bridge_id=one.bridge_id,
         reports=True,
         software=report.software,
+        http=report.http,
         leading=report.leading,
         stopping=report.stopping,
         unanswered=report.unanswered,

@@ -27,7 +27,7 @@ class WorkerLedger(Ledger, Membership, Protocol):
 class Keeper:
     """Beats every second and renews every `timing.renew_s`, until it is stopped."""
 
-    def __init__(  # noqa: PLR0913  (the last has a default)
+    def __init__(  # noqa: PLR0913  (the last two have defaults)
         self,
         ledger: WorkerLedger,
         leases: LeaseBook,
@@ -35,6 +35,7 @@ class Keeper:
         worker_id: str,
         slots: Callable[[], Mapping[str, int]],
         observer: WorkerObserver | None = None,
+        http: str = "",
     ) -> None:
         """Starts nothing.
 
@@ -45,6 +46,7 @@ class Keeper:
             worker_id: names this process among all workers.
             slots: requests that this process can run at once, per model, now.
             observer: is told of every turn.
+            http: `host:port` where this process shows metrics and health.
         """
         self._ledger = ledger
         self._leases = leases
@@ -53,6 +55,7 @@ class Keeper:
         self._worker_id = worker_id
         self._slots = slots
         self._observer = observer or WorkerObserver()
+        self._http = http
         # Its `put` may be called in a signal handler, which an Event's `set` may not.
         self._orders: SimpleQueue[float | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -113,7 +116,7 @@ class Keeper:
     def _beat_once(self) -> None:
         slots = self._slots()
         ttl_ms = round(self._timing.heartbeat_ttl_s * 1000)
-        self._ledger.beat_worker(self._worker_id, slots, ttl_ms)
+        self._ledger.beat_worker(self._worker_id, slots, ttl_ms, self._http)
         self._observer.beaten(slots)
 
     def _say_goodbye(self) -> None:

@@ -49,6 +49,15 @@ def test_a_server_that_is_gone_is_ledger_unavailable(tmp_path: Path):
     backend.ledger.close()
 
 
+def test_a_worker_that_left_leaves_nothing_behind(on_redis: World, redis_url: str):
+    on_redis.ledger.beat_worker("gone", {"m": 1}, LONG_MS, "127.0.0.1:1")
+    on_redis.ledger.leave_worker("gone")
+    with redis.Redis.from_url(redis_url) as client:
+        namespace = on_redis.backend.namespace
+        for name in ("workers:slots", "workers:http"):
+            assert client.hgetall(f"{namespace}:{name}") == {}
+
+
 def test_every_step_is_told_with_its_end(tmp_path: Path):
     told = []
     with EmbeddedValkey(tmp_path / "data", tmp_path / "log") as server:

@@ -60,6 +60,11 @@ def test_live_workers_are_shown_with_their_slots(world: World):
     ]
 
 
+def test_a_live_worker_says_where_its_metrics_are(world: World):
+    world.ledger.beat_worker("w@a/1", {GPT: 3}, LONG_MS, "127.0.0.1:9791")
+    assert world.ledger.workers() == [LiveWorker("w@a/1", {GPT: 3}, "127.0.0.1:9791")]
+
+
 def test_what_the_ledger_does_not_know_has_no_description(world: World):
     assert world.ledger.describe(world.epoch, world.unknown()) is None
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from agentsched.embedded.valkey import EmbeddedValkey
+from agentsched.operating.looking import see
+from agentsched.operating.status import put_together
 from tests.support.model_server import Answer, ModelServer, Refuse
 from tests.support.pages import Scrape, get, log_events, ready
 from tests.support.system import System
@@ -181,6 +183,16 @@ def test_no_line_is_written_twice(system, happened):
     for name in (BRIDGE, WORKER):
         lines = [one for one in system.log(name).splitlines() if one.startswith("{")]
         assert len(set(lines)) == len(lines)
+
+
+def test_the_status_says_where_the_pages_are(system, happened):
+    def status():
+        settings = system.settings
+        return put_together(settings, see(system.ledger))
+
+    eventually(lambda: status().bridges[0].http == system.address(BRIDGE))
+    (process,) = status().worker_processes
+    assert (process.http, process.slots) == (system.address(WORKER), {"m": 4})
 
 
 def test_the_commands_of_the_how_to_work(system, happened):
