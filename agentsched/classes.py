@@ -8,8 +8,16 @@ from agentsched.types import Priority
 def class_of_topic(topic: str, input_topics: Sequence[str]) -> Priority:
     """Return the class of requests on `topic` that state none.
 
+    What the topic states, else medium.
+    """
+    return stated_class(topic, input_topics) or Priority.MEDIUM
+
+
+def stated_class(topic: str, input_topics: Sequence[str]) -> Priority | None:
+    """Return the class that a topic states; None where it states none.
+
     By its name (`high_priority`), else by its place where there are exactly three
-    input topics, else medium.
+    input topics.
     """
     for cls in Priority:
         if topic == cls or topic.endswith(f"{cls}_priority"):
@@ -17,7 +25,7 @@ def class_of_topic(topic: str, input_topics: Sequence[str]) -> Priority:
     classes = list(Priority)
     if len(input_topics) == len(classes) and topic in input_topics:
         return classes[list(input_topics).index(topic)]
-    return Priority.MEDIUM
+    return None
 
 
 def topic_of_class(cls: Priority, input_topics: Sequence[str]) -> str:

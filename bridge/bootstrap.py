@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from agentsched.celery import app
+from agentsched.config.problems import NO_MODELS
 from agentsched.config.settings import Settings
 from agentsched.errors import ConfigurationError
 from agentsched.kafka_server.librdkafka import producer_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.reader import read_record
+from agentsched.kafka_server.refusals import insist_on_properties
 from agentsched.kafka_server.source import RequestSource
 from agentsched.kafka_server.topics import ensure_topics
 from agentsched.ledger.redis import RedisLedger
@@ -53,10 +55,8 @@ def check(settings: Settings) -> None:
         ConfigurationError: says which key to set.
     """
     if not settings.models:
-        raise ConfigurationError(
-            "no model is configured: list at least one under `models:` (name, endpoints)"
-            " or name one in `agents:`"
-        )
+        raise ConfigurationError(f"models: {NO_MODELS}")
+    insist_on_properties(settings.kafka)
 
 
 def prepare_topics(settings: Settings) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from agentsched.config.environment import OUR_ENVIRONMENT
 from agentsched.embedded.apache_jars import ApacheKafkaUnavailable
-from agentsched.embedded.services import OUR_ENVIRONMENT
 from tests.support.kafka_cluster import KafkaCluster
 
 # For the tests' own tools: where jars lie is no setting of the product.

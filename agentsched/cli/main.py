@@ -12,9 +12,11 @@ import click
 
 from agentsched import __version__
 from agentsched.cli.interrupts import orderly_end
-from agentsched.errors import AgentSchedError
+from agentsched.errors import AgentSchedError, ConfigurationError
 
 INTERRUPTED = 130
+WRONG = 2
+"""Wrong usage or configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "unblock": Entry("unblock", "Steer", "Let an agent's requests in again."),
     "drain": Entry("drain", "Steer", "Start nothing new, wait until all has ended."),
     "cancel": Entry("cancel", "Steer", "Cancel a request, wherever it is."),
+    "config": Entry("config", "Set up", "Check, show and explain the configuration."),
 }
 """By name, in the order of `--help`."""
 
@@ -97,4 +100,4 @@ def main() -> None:
             sys.exit(INTERRUPTED)
         except AgentSchedError as error:
             click.secho(f"Error: {error}", fg="red", err=True)
-            sys.exit(1)
+            sys.exit(WRONG if isinstance(error, ConfigurationError) else 1)

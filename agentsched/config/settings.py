@@ -1,175 +1,117 @@
-"""Every setting with its unit, default and bounds; constructing one reads nothing.
+"""The whole configuration, and the sections that are of no single server.
 
-Settings are frozen and refuse unknown keys. `loading.py` fills them from the YAML
-file and the environment.
+Every setting has its unit in the name, a default, bounds and a sentence. Constructing
+settings reads nothing; `loading.py` fills them from the YAML file and the environment.
 """
 
-import re
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from agentsched.types import Priority, TaskType
+from agentsched.config import models as of_models
+from agentsched.config.models import (
+    DefaultEndpointSettings,
+    EndpointSettings,
+    ModelSettings,
+    queue_name,
+)
+from agentsched.config.section import Contradiction, Form, Inactive, Path, Section
+from agentsched.config.servers import (
+    DEFAULT_INPUT_TOPICS,
+    KafkaSettings,
+    RedisSettings,
+)
+from agentsched.types import Priority
 
-DEFAULT_INPUT_TOPICS = ("high_priority", "medium_priority", "low_priority")
+__all__ = [
+    "DEFAULT_INPUT_TOPICS",
+    "DEFAULT_NAMESPACE",
+    "AgentSettings",
+    "ConnectionPoolSettings",
+    "DefaultEndpointSettings",
+    "EndpointSettings",
+    "KafkaSettings",
+    "LimitSettings",
+    "ModelSettings",
+    "RedisSettings",
+    "Settings",
+    "TimingSettings",
+    "queue_name",
+]
 
-
-def queue_name(model: str) -> str:
-    """Return the queue of a model: lower case, only a-z and 0-9 (gpt-4 -> gpt4)."""
-    return re.sub(r"[^a-z0-9]", "", model.lower())
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class EndpointSettings(Section):
-    """One base URL + key of an OpenAI-compatible server that serves a model."""
-
-    base_url: str
-    """Up to and with `/v1`; no user, password, query or fragment."""
-    api_key_env: str | None = None
-    """The environment variable that holds the key (read by workers only)."""
-    api_key_file: str | None = None
-    """A file that holds the key."""
-    capacity: int = Field(default=4, ge=1, le=10_000)
-    """Requests in flight at once, over all workers together."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _plain_http_url(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.scheme not in {"http", "https"} or not url.hostname:
-            msg = (
-                "must be an http:// or https:// URL, such as http://127.0.0.1:30000/v1"
-            )
-            raise ValueError(msg)
-        if url.username or url.password or url.query or url.fragment:
-            msg = "must hold no user, password, query or fragment; use api_key_env"
-            raise ValueError(msg)
-        return value.rstrip("/")
-
-    @property
-    def name(self) -> str:
-        """What ledger and metrics call this endpoint: its URL, which holds no secret."""
-        return self.base_url
-
-
-class ModelSettings(Section):
-    """A name that callers use, the endpoints that serve it, and its queue."""
-
-    name: str = Field(min_length=1, max_length=200)
-    queue: str = ""
-    """Default: the name, lower case, only a-z and 0-9."""
-    task_types: tuple[TaskType, ...] = tuple(TaskType)
-    fallbacks: tuple[str, ...] = ()
-    endpoints: tuple[EndpointSettings, ...] = Field(min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_queue(cls, data: Any) -> Any:  # noqa: ANN401  (pydantic's signature)
-        if isinstance(data, dict) and not data.get("queue") and data.get("name"):
-            return data | {"queue": queue_name(str(data["name"]))}
-        return data
-
-    @field_validator("queue")
-    @classmethod
-    def _queue_is_plain(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", value):
-            msg = "set `queue:` to a name of a-z, 0-9, '_', '.' or '-'"
-            raise ValueError(msg)
-        return value
-
-    @property
-    def capacity(self) -> int:
-        """Requests in flight at once over all endpoints."""
-        return sum(endpoint.capacity for endpoint in self.endpoints)
+DEFAULT_NAMESPACE = "agentsched"
+DAY_S = 86_400
+GIB = 1_073_741_824
 
 
 class AgentSettings(Section):
     """What is configured for one agent."""
 
-    id: str
-    model: str | None = None
-    """Answers the agent's requests that name no model."""
-    group: str | None = None
-    weight: float = Field(default=1.0, gt=0)
+    id: str = Field(min_length=1, max_length=512, examples=["planner"])
+    """What its requests carry as `agent_id`; `default` is who sends none."""
+    model: str | None = Field(
+        default=None, min_length=1, max_length=200, examples=["gpt-4"]
+    )
+    """Model that answers the agent's requests that name no model."""
+    group: str | None = Field(default=None, min_length=1, max_length=512)
+    """Agents of one group count as one; unset: what the message says, else itself."""
+    weight: Annotated[float, Inactive()] = Field(default=1.0, gt=0, le=1000)
+    """Share of the models that its group has beside others of its class."""
     max_priority: Priority = Priority.HIGH
-
-
-class KafkaSettings(Section):
-    """Where requests come from and replies go to."""
-
-    bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
-    input_topics: tuple[str, ...] = DEFAULT_INPUT_TOPICS
-    output_topic: str = "results"
-    reply_topics: tuple[str, ...] = ()
-    """Topics that a request may name as `reply_topic`, beside the output topic."""
-    group_id: str = "agentsched-bridge"
-    group_protocol: Literal["classic", "consumer"] = "classic"
-    """`consumer` is KIP-848 (Kafka 4.0 and later; the embedded broker needs it)."""
-    session_timeout_s: float = Field(default=10.0, gt=0)
-    """Classic protocol only: a bridge that is silent for so long loses its partitions."""
-    fetch_wait_ms: int = Field(default=100, ge=1, le=1000)
-    """How long the broker may wait for more before it answers a fetch; a real broker
-    answers at once when something arrives, the embedded one does not (10 there)."""
-    properties: dict[str, str | int | float | bool] = {}
-    """More librdkafka keys, such as `security.protocol`; they win over ours."""
-
-
-class RedisSettings(Section):
-    """Where the ledger and Celery's queues live."""
-
-    url: str = "redis://localhost:6379/0"
+    """Highest class that it may use; what asks for more runs at this one."""
+    blocked: bool = False
+    """Whether its requests are refused with AGENT_BLOCKED."""
 
 
 class LimitSettings(Section):
     """Bounds on every size, time and count."""
 
-    ttl_s: float = Field(default=600.0, gt=0)
-    """Time to live of a request that states none."""
-    ttl_max_s: float = Field(default=86_400.0, gt=0)
-    """Longer times to live are cut to this."""
-    request_max_bytes: int = Field(default=1_048_576, ge=1024)
-    reply_max_bytes: int = Field(default=1_048_576, ge=1024)
-    ready_max_entries: int = Field(default=0, ge=0)
+    ttl_s: float = Field(default=600.0, gt=0, le=30 * DAY_S)
+    """Time to live of a request that states none; at most ttl_max_s."""
+    ttl_max_s: float = Field(default=DAY_S, gt=0, le=30 * DAY_S)
+    """Longest time to live; what asks for more is cut to this."""
+    request_max_bytes: int = Field(default=1_048_576, ge=1024, le=104_857_600)
+    """Largest request; a larger one becomes a dead letter."""
+    reply_max_bytes: int = Field(default=1_048_576, ge=1024, le=104_857_600)
+    """Largest reply; instead of a larger one goes a failed one, REPLY_TOO_LARGE."""
+    ready_max_entries: int = Field(default=0, ge=0, le=10_000_000)
     """READY and RUNG over all bridges; 0: max(2,000, 4 x all capacities)."""
-    ready_max_bytes: int = Field(default=67_108_864, ge=1_048_576)
+    ready_max_bytes: int = Field(default=67_108_864, ge=1_048_576, le=64 * GIB)
     """Payloads in the ready set, over all bridges."""
-    index_max_records: int = Field(default=1_000_000, ge=1)
+    index_max_records: int = Field(default=1_000_000, ge=1, le=100_000_000)
     """Unanswered records that one bridge keeps in view."""
-    index_max_bytes: int = Field(default=268_435_456, ge=1_048_576)
+    index_max_bytes: int = Field(default=268_435_456, ge=1_048_576, le=64 * GIB)
     """Payloads that one bridge keeps in memory; beyond it partitions are paused."""
-    max_in_flight: int = Field(default=0, ge=0)
+    max_in_flight: int = Field(default=0, ge=0, le=1_000_000)
     """Requests in flight over all models; 0: no limit but the capacities."""
-    horizon_s: int = Field(default=3600, ge=1)
+    horizon_s: int = Field(default=3600, ge=1, le=30 * DAY_S)
     """How long an answered request is remembered against duplicates."""
 
 
 class TimingSettings(Section):
     """Leases and the pace of the reconciler."""
 
-    lease_s: float = Field(default=15.0, gt=0)
-    renew_s: float = Field(default=5.0, gt=0)
-    dispatcher_lease_s: float = Field(default=3.0, gt=0)
-    heartbeat_ttl_s: float = Field(default=5.0, gt=0)
+    lease_s: float = Field(default=15.0, gt=0, le=3600)
+    """How long a worker may be silent before its request runs elsewhere."""
+    renew_s: float = Field(default=5.0, gt=0, le=1800)
+    """How often a worker extends its leases; at most half of lease_s."""
+    dispatcher_lease_s: float = Field(default=3.0, gt=0, le=600)
+    """How long the dispatching bridge may be silent before another takes over."""
+    heartbeat_ttl_s: float = Field(default=5.0, gt=0, le=600)
     """A bridge or worker that is silent for so long does not count."""
-    ring_again_s: float = Field(default=5.0, gt=0)
+    ring_again_s: float = Field(default=5.0, gt=0, le=600)
     """A doorbell that nobody claimed for so long is rung again (then 10, 20 ... 60 s)."""
-    delivery_timeout_s: float = Field(default=10.0, gt=0)
+    delivery_timeout_s: float = Field(default=10.0, gt=0, le=600)
     """How long Kafka may take to acknowledge a reply."""
-    drain_s: float = Field(default=10.0, ge=0)
+    drain_s: float = Field(default=10.0, ge=0, le=3600)
     """How long a stopping bridge waits for its requests in flight, and a stopping
     worker for its running calls before it hands them back."""
 
     @model_validator(mode="after")
     def _renewal_fits_lease(self) -> "TimingSettings":
         if self.renew_s * 2 > self.lease_s:
-            msg = f"renew_s ({self.renew_s:g}) must be at most half of lease_s ({self.lease_s:g})"
-            raise ValueError(msg)
+            text = f"must be at most half of lease_s ({self.lease_s:g})"
+            raise Contradiction([(("renew_s",), text)])
         return self
 
 
@@ -177,13 +119,16 @@ class HttpSettings(Section):
     """The one port of every bridge and worker: /metrics, /healthz and /readyz."""
 
     enabled: bool = True
-    host: str = Field(default="127.0.0.1", min_length=1)
+    """Whether the port is opened."""
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     """Who may ask: this machine only, or 0.0.0.0 for all. There is no password; the
     pages hold no content of requests, no ids and no keys."""
     bridge_port: int = Field(default=9790, ge=0, le=65_535)
-    """Taken already: a free one, which the log names. 0: always a free one."""
+    """Port of a bridge. Taken already: a free one, which the log names. 0: always a
+    free one."""
     worker_port: int = Field(default=9791, ge=0, le=65_535)
-    stuck_s: float = Field(default=60.0, ge=1)
+    """Port of a worker, with the same rule."""
+    stuck_s: float = Field(default=60.0, ge=1, le=3600)
     """/healthz fails when the process's loop has not turned for so long."""
 
 
@@ -200,35 +145,61 @@ class LoggingSettings(Section):
 class ConnectionPoolSettings(Section):
     """The HTTP connections of one worker process to one endpoint."""
 
-    max_connections: int = Field(default=100, ge=1)
-    timeout: float = Field(default=30.0, gt=0)
+    max_connections: int = Field(default=100, ge=1, le=100_000)
+    """Connections at once; at least the capacity of every endpoint."""
+    timeout: float = Field(default=30.0, gt=0, le=3600)
     """Seconds to set up a connection (the published name carries no unit)."""
 
 
 class Settings(Section):
-    """The whole configuration."""
+    """The whole configuration; a section's own sentence says what it is for."""
 
-    namespace: str = Field(default="agentsched", pattern=r"^[A-Za-z0-9_.-]+$")
-    """Prefix of all ledger keys in Redis."""
+    namespace: Annotated[str, Form("letters, digits, '.', '_' and '-'")] = Field(
+        default=DEFAULT_NAMESPACE, pattern=r"^[A-Za-z0-9_.-]+$", max_length=100
+    )
+    """Keeps installations apart that share Redis and Kafka: prefix of all keys in
+    Redis, Celery's among them, and of the consumer group. The topics are yours."""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
-    models: tuple[ModelSettings, ...] = ()
-    agents: tuple[AgentSettings, ...] = ()
+    default_endpoint: DefaultEndpointSettings = DefaultEndpointSettings()
+    models: tuple[ModelSettings, ...] = Field(default=(), max_length=1000)
+    """Names that callers use, with the servers behind each and their capacity."""
+    agents: tuple[AgentSettings, ...] = Field(default=(), max_length=100_000)
+    """What is configured for single agents; others need no entry."""
     limits: LimitSettings = LimitSettings()
     timing: TimingSettings = TimingSettings()
     connection_pool: ConnectionPoolSettings = ConnectionPoolSettings()
     http: HttpSettings = HttpSettings()
     logging: LoggingSettings = LoggingSettings()
-    scaling: dict[str, Any] = {}
-    """Accepted, not active yet."""
-    load_balancing: dict[str, Any] = {}
-    """Accepted, not active yet."""
+    scaling: Annotated[dict[str, Any], Inactive()] = Field(default={})
+    """The published sample's bounds on the number of agents."""
+    load_balancing: Annotated[dict[str, Any], Inactive()] = Field(default={})
+    """The published sample's strategy."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _group_of_namespace(cls, data: Any) -> Any:  # noqa: ANN401  (pydantic's)
+        """The namespace names the consumer group where the configuration does not."""
+        if not isinstance(data, dict) or not isinstance(data.get("namespace"), str):
+            return data
+        group = {"group_id": f"{data['namespace']}-bridge"}
+        kafka = data.get("kafka", {})
+        if isinstance(kafka, KafkaSettings):
+            if "group_id" not in kafka.model_fields_set:
+                return data | {"kafka": kafka.model_copy(update=group)}
+        elif isinstance(kafka, dict):
+            return data | {"kafka": group | kafka}
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
-        problems = [*_clashes(self.models), *_pool_problems(self)]
+        problems = [
+            *of_models.contradictions(self.models),
+            *_repeated_agents(self.agents),
+            *_pool_problems(self),
+        ]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Contradiction(problems)
         return self
 
     @property
@@ -242,32 +213,28 @@ class Settings(Section):
         return next((model for model in self.models if model.name == name), None)
 
 
-def _clashes(models: tuple[ModelSettings, ...]) -> list[str]:
-    problems = []
-    seen: dict[str, str] = {}
-    capacities: dict[tuple[str, str], int] = {}
-    for model in models:
-        if model.name in seen.values():
-            problems.append(f"models: {model.name!r} stands twice")
-        elif other := seen.get(model.queue):
-            problems.append(
-                f"models: {other!r} and {model.name!r} share queue {model.queue!r};"
-                " give one of them another `queue:`"
-            )
-        seen[model.queue] = model.name
-        for endpoint in model.endpoints:
-            if (model.name, endpoint.name) in capacities:
-                problems.append(f"models: {model.name!r} lists {endpoint.name} twice")
-            capacities[model.name, endpoint.name] = endpoint.capacity
+def _repeated_agents(agents: tuple[AgentSettings, ...]) -> list[tuple[Path, str]]:
+    seen: set[str] = set()
+    problems: list[tuple[Path, str]] = []
+    for at, agent in enumerate(agents):
+        if agent.id in seen:
+            text = f"{agent.id!r} stands twice: make one entry of both"
+            problems.append((("agents", at, "id"), text))
+        seen.add(agent.id)
     return problems
 
 
-def _pool_problems(settings: "Settings") -> list[str]:
+def _pool_problems(settings: Settings) -> list[tuple[Path, str]]:
     limit = settings.connection_pool.max_connections
     return [
-        f"connection_pool.max_connections ({limit}) is below the capacity"
-        f" {endpoint.capacity} of {model.name!r} at {endpoint.name}: raise the one or"
-        " lower the other, else requests would wait for connections"
+        (
+            ("connection_pool", "max_connections"),
+            (
+                f"({limit}) is below the capacity {endpoint.capacity} of {model.name!r}"
+                f" at {endpoint.name}: raise the one or lower the other, else requests"
+                " would wait for connections"
+            ),
+        )
         for model in settings.models
         for endpoint in model.endpoints
         if endpoint.capacity > limit

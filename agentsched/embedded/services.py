@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from agentsched.config.environment import CONFIG_VARIABLE, OUR_ENVIRONMENT
 from agentsched.embedded.child import GuardedChild
 from agentsched.embedded.restarts import Restarts
 from agentsched.errors import EmbeddedError
@@ -22,17 +23,6 @@ READY_POLL_S = 0.05
 STOP_MARGIN_S = 10.0
 """Beyond the drain time of bridge and workers, before they are killed."""
 WORKER_OPTIONS = ("--without-gossip", "--without-mingle", "--loglevel", "WARNING")
-OUR_ENVIRONMENT = frozenset(
-    {
-        "BOOTSTRAP_SERVERS",
-        "INPUT_TOPICS",
-        "OUTPUT_TOPIC",
-        "SGLANG_BASE_URL",
-        "LLM_API_KEY",
-        "REDIS_URL",
-    }
-)
-"""Published variables, which would win over the file."""
 
 
 def environment(
@@ -50,7 +40,7 @@ def environment(
         for name, value in environ.items()
         if name not in OUR_ENVIRONMENT and not name.startswith("AGENTSCHED_")
     }
-    return kept | {"AGENTSCHED_CONFIG": str(config_path)} | dict(secrets)
+    return kept | {CONFIG_VARIABLE: str(config_path)} | dict(secrets)
 
 
 class Services:

@@ -226,7 +226,12 @@ class Scheduler:
                     output_topic=config.output_topic,
                     group_id=config.group_id,
                 ),
-                redis=RedisSettings(url=self._redis_url),
+                # Its own Redis has an address only when it runs.
+                redis=(
+                    RedisSettings(url=self._redis_url)
+                    if self._redis_url
+                    else RedisSettings()
+                ),
                 models=models,
                 limits=LimitSettings(max_in_flight=config.max_workers),
                 connection_pool=ConnectionPoolSettings(

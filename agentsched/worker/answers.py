@@ -55,8 +55,8 @@ class Job:
         """
         job = cls.sealed(claimed, asked_at)
         request = decode_message(claimed.payload)
-        if request.priority is None:
-            request = request.model_copy(update={"priority": Priority(job.facts.cls)})
+        # It may state none, or a higher one than its agent may use.
+        request = request.model_copy(update={"priority": Priority(job.facts.cls)})
         return replace(job, request=request)
 
     @classmethod

@@ -28,6 +28,7 @@ from agentsched import runtime
 from agentsched.config.loading import load_settings
 from agentsched.doorbell import Doorbell
 from agentsched.errors import AgentSchedError, CodecError, ConfigurationError
+from agentsched.kafka_server.refusals import insist_on_properties
 from agentsched.llm_backend.keys import read_api_key
 from agentsched.telemetry.events import CONFIGURATION_NOTE
 from agentsched.telemetry.logs import configure, say
@@ -57,6 +58,7 @@ def choose_capacity(
         models = models_served(
             settings.settings, queues, _listed(options.get("exclude_queues"))
         )
+        insist_on_properties(settings.settings.kafka)
         for endpoint in (e for model in models for e in model.endpoints):
             read_api_key(endpoint, os.environ)
     except ConfigurationError as error:

@@ -26,7 +26,8 @@ def on_orders(state: BridgeState, event: OrdersSeen) -> list[Command]:
 
 def note_blocked(state: BridgeState) -> None:
     """Work out whose requests are refused: by order, or by the configuration."""
-    blocked = frozenset(state.controls.blocked if state.controls else ())
+    ordered = state.controls.blocked if state.controls else ()
+    blocked = state.rules.blocked_agents().union(ordered)
     if blocked == state.blocked:
         return
     fresh, state.blocked = blocked - state.blocked, blocked

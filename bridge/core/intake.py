@@ -17,7 +17,7 @@ from agentsched.endings import POISON, REPLY_EXPIRED
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.kafka_records import InboundRecord, OutboundRecord
 from agentsched.ledger.records import Admission, RequestFacts
-from agentsched.types import Message, ReplyError
+from agentsched.types import Message, Priority, ReplyError
 from bridge.core.rules import Rules
 
 BYTES_PER_TOKEN = 4
@@ -93,7 +93,10 @@ def _facts(
         agent_id=identity.agent_id,
         correlation_id=identity.correlation_id,
         group=_group(message, identity, rules),
-        cls=(message.priority or rules.class_of_topic(record.topic)),
+        cls=rules.allowed_class(
+            identity.agent_id,
+            message.priority or rules.class_of_topic(record.topic),
+        ),
         models=(),
         task_type=message.task_type.value,
         tokens=message.token_count or value_bytes // BYTES_PER_TOKEN,
@@ -150,9 +153,8 @@ def _reply_topic(message: Message, rules: Rules) -> str:
 def _failed(
     facts: RequestFacts, message: Message, code: ErrorCode, detail: str
 ) -> OutboundRecord:
-    identity = Identity(facts.agent_id, facts.correlation_id)
     error = ReplyError(code=code, message=detail)
-    return reply_record(facts, failed_reply(message, identity, error))
+    return reply_record(facts, _failed_value(facts, message, error))
 
 
 def expired_reply(admission: Admission) -> OutboundRecord:
@@ -162,9 +164,13 @@ def expired_reply(admission: Admission) -> OutboundRecord:
 
 def ended_reply(admission: Admission, error: ReplyError) -> bytes:
     """Return the failed reply of a request that ends without a call."""
-    facts = admission.facts
+    return _failed_value(admission.facts, decode_message(admission.payload), error)
+
+
+def _failed_value(facts: RequestFacts, message: Message, error: ReplyError) -> bytes:
     identity = Identity(facts.agent_id, facts.correlation_id)
-    return failed_reply(decode_message(admission.payload), identity, error)
+    # The class that it had here, which may not be the one that it asked for.
+    return failed_reply(message, identity, error, priority=Priority(facts.cls))
 
 
 def conflict(record: InboundRecord) -> OutboundRecord:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agentsched.classes import class_of_topic
 from agentsched.config.settings import AgentSettings, ModelSettings, Settings
 from agentsched.ledger.records import Limits
+from agentsched.scheduling.order import CLASSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,15 @@ class Rules:
             if agent.id == agent_id:
                 return agent
         return None
+
+    def blocked_agents(self) -> frozenset[str]:
+        """Return the agents whose requests the configuration refuses."""
+        return frozenset(agent.id for agent in self.settings.agents if agent.blocked)
+
+    def allowed_class(self, agent_id: str, cls: str) -> str:
+        """Return the class at which a request runs: the agent's highest, or a lower one."""
+        agent = self.agent(agent_id)
+        return max(cls, agent.max_priority.value, key=CLASSES.index) if agent else cls
 
     def class_of_topic(self, topic: str) -> str:
         """Return the class of requests on `topic` that state none."""

@@ -17,7 +17,8 @@ from agentsched.ledger.records import (
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.admitting import FULL_RETRY_MS
-from tests.support.requests import facts
+from bridge.core.rules import Rules
+from tests.support.requests import facts, settings
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
 ENDPOINT = {"base_url": "http://127.0.0.1:1/v1", "capacity": 2}
@@ -168,6 +169,37 @@ def test_a_new_request_of_a_blocked_agent_is_admitted_with_its_refusal():
     driver = Driver()
     driver.own()
     order(driver, block("bad"))
+    driver.read(0, agent_id="bad")
+    assert admitted(driver) == [(0, "AGENT_BLOCKED")]
+
+
+BAD = {"agents": [{"id": "bad", "blocked": True}]}
+
+
+def test_an_agent_that_the_configuration_blocks_is_refused():
+    driver = Driver(**BAD)
+    driver.own()
+    order(driver)
+    driver.read(0, agent_id="bad")
+    assert admitted(driver) == [(0, "AGENT_BLOCKED")]
+    driver.admitted(state=State.DONE)
+    driver.read(1, agent_id="good")
+    assert admitted(driver) == [(1, "")]
+
+
+def test_no_order_unblocks_what_the_configuration_blocks():
+    driver = Driver(**BAD)
+    driver.own()
+    order(driver, block("other"))
+    order(driver)
+    assert driver.state.blocked == {"bad"}
+
+
+def test_an_agent_that_a_new_configuration_blocks_is_refused_from_then_on():
+    driver = Driver()
+    driver.own()
+    order(driver)
+    driver.feed(ev.RulesChanged(Rules(settings(**BAD))))
     driver.read(0, agent_id="bad")
     assert admitted(driver) == [(0, "AGENT_BLOCKED")]
 

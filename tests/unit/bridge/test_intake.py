@@ -74,6 +74,37 @@ def test_the_group_of_the_configuration_wins_over_the_message():
     assert facts_of(body).group == "mine"
 
 
+@pytest.mark.parametrize(
+    ("most", "asked", "ran"),
+    [
+        ("low", "high", "low"),
+        ("medium", "high", "medium"),
+        ("medium", "low", "low"),
+        ("high", "high", "high"),
+    ],
+)
+def test_a_request_runs_at_the_highest_class_that_its_agent_may_use(most, asked, ran):
+    agents = [{"id": "a", "max_priority": most}]
+    assert facts_of({"agent_id": "a", "priority": asked}, agents=agents).cls == ran
+
+
+def test_the_class_of_a_topic_is_lowered_too():
+    agents = [{"id": "a", "max_priority": "low"}]
+    facts = facts_of({"agent_id": "a"}, topic="high_priority", agents=agents)
+    assert facts.cls == "low"
+
+
+def test_agents_that_are_not_configured_may_use_every_class():
+    agents = [{"id": "a", "max_priority": "low"}]
+    assert facts_of({"agent_id": "b", "priority": "high"}, agents=agents).cls == "high"
+
+
+def test_a_refusal_says_the_class_that_the_request_had():
+    agents = [{"id": "a", "max_priority": "low"}]
+    body = {"agent_id": "a", "priority": "high", "model_id": "nope"}
+    assert json.loads(refusal_of(body, agents=agents).value)["priority"] == "low"
+
+
 def test_an_agent_without_a_group_is_its_own():
     assert facts_of({"agent_id": "a"}).group == "a"
 

@@ -91,6 +91,12 @@ def test_a_reply_names_the_class_that_the_topic_gave(desk: Desk) -> None:
     assert desk.reply()["priority"] == "medium"
 
 
+def test_a_reply_names_the_class_at_which_the_request_ran(desk: Desk) -> None:
+    """Its agent may not use the one that it asked for."""
+    desk.run(priority="high")
+    assert desk.reply()["priority"] == "medium"
+
+
 def test_a_reply_says_what_the_answer_cost(desk: Desk) -> None:
     desk.run()
     reply = desk.reply()

@@ -1,0 +1,172 @@
+"""Sections of models and of the endpoints that serve them; they read nothing."""
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from agentsched.config.section import Contradiction, Form, Inactive, Path, Section
+from agentsched.types import TaskType
+
+Variable = Annotated[
+    str,
+    Field(pattern=r"^[A-Z_][A-Z0-9_]*$", max_length=200),
+    Form("A to Z, 0 to 9 and '_': the name of a variable, never the key itself"),
+]
+"""Upper case only: a key that was put there by mistake is refused, and not shown."""
+RESERVED_QUEUES = frozenset({"unacked", "unacked_index", "unacked_mutex"})
+"""Keys that kombu makes beside the queues."""
+
+
+def queue_name(model: str) -> str:
+    """Return the queue of a model: lower case, only a-z and 0-9 (gpt-4 -> gpt4)."""
+    return re.sub(r"[^a-z0-9]", "", model.lower())
+
+
+class EndpointSettings(Section):
+    """One base URL + key of an OpenAI-compatible server that serves a model."""
+
+    base_url: str = Field(max_length=2048, examples=["https://api.example.com/v1"])
+    """URL of the server, up to and with `/v1`; no user, password, query or fragment."""
+    api_key_env: Variable | None = Field(default=None, examples=["OPENAI_API_KEY"])
+    """Name of the environment variable that holds the key (read by workers only)."""
+    api_key_file: str | None = Field(default=None, min_length=1, max_length=4096)
+    """File that holds the key, instead of a variable."""
+    capacity: int = Field(default=4, ge=1, le=10_000, examples=[7])
+    """Requests in flight at once at this endpoint for this model, over all workers."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_http_url(cls, value: str) -> str:
+        try:
+            url = urlsplit(value)
+            url.port  # noqa: B018  (raises where it is no number)
+        except ValueError:
+            url = urlsplit("")
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise ValueError(
+                "must be an http:// or https:// URL, such as http://127.0.0.1:30000/v1"
+            )
+        if url.username or url.password or url.query or url.fragment:
+            raise ValueError(
+                "must hold no user, password, query or fragment; use api_key_env"
+            )
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "EndpointSettings":
+        if self.api_key_env and self.api_key_file:
+            raise Contradiction(
+                [(("api_key_file",), "stands beside `api_key_env`: keep one of them")]
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """What ledger and metrics call this endpoint: its URL, which holds no secret."""
+        return self.base_url
+
+
+class DefaultEndpointSettings(EndpointSettings):
+    """Where models are served that list no endpoints, or that only an agent names."""
+
+    base_url: str = Field(default="http://127.0.0.1:30000/v1", max_length=2048)
+    """URL of the server, up to and with `/v1`; no user, password, query or fragment."""
+    api_key_env: Variable | None = "LLM_API_KEY"
+    """Name of the environment variable that holds the key; LLM_API_KEY may be unset."""
+    capacity: int = Field(default=4, ge=1, le=10_000)
+    """Requests in flight at once for each of these models, over all workers."""
+
+
+class ModelSettings(Section):
+    """A name that callers use, the endpoints that serve it, and its queue."""
+
+    name: str = Field(min_length=1, max_length=200, examples=["gpt-4"])
+    """What requests call it, and the model server, too."""
+    queue: Annotated[str, Form("a-z, 0-9, '_', '.' and '-'")] = Field(
+        default="", max_length=200, pattern=r"^([a-z0-9][a-z0-9_.-]*)?$"
+    )
+    """Celery queue of its workers; empty: the name, lower case, only a-z and 0-9."""
+    task_types: tuple[TaskType, ...] = Field(default=tuple(TaskType), min_length=1)
+    """Task types that it may be chosen for."""
+    fallbacks: Annotated[tuple[str, ...], Inactive()] = Field(
+        default=(), max_length=100
+    )
+    """Models that answer when this one cannot, in this order."""
+    endpoints: tuple[EndpointSettings, ...] = Field(default=(), max_length=1000)
+    """Servers that serve it; without this key the default endpoint does."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_queue(cls, data: Any) -> Any:  # noqa: ANN401  (pydantic's signature)
+        if isinstance(data, dict) and not data.get("queue") and data.get("name"):
+            return data | {"queue": queue_name(str(data["name"]))}
+        return data
+
+    @field_validator("queue")
+    @classmethod
+    def _queue_is_free(cls, value: str) -> str:
+        if not value:
+            raise ValueError(
+                "the name has no letter or digit to make a queue of: set `queue:`"
+            )
+        if value in RESERVED_QUEUES:
+            raise ValueError("is a key of Celery's own: set `queue:` to another name")
+        return value
+
+    @property
+    def capacity(self) -> int:
+        """Requests in flight at once over all endpoints."""
+        return sum(endpoint.capacity for endpoint in self.endpoints)
+
+
+def contradictions(
+    models: tuple[ModelSettings, ...],
+) -> list[tuple[Path, str]]:
+    """Return what does not go together among models."""
+    return [*_wrong_models(models), *_clashing_endpoints(models)]
+
+
+def _wrong_models(models: tuple[ModelSettings, ...]) -> list[tuple[Path, str]]:
+    problems: list[tuple[Path, str]] = []
+    owners: dict[str, str] = {}
+    names: set[str] = set()
+    for at, model in enumerate(models):
+        if model.name in names:
+            problems.append((("models", at, "name"), f"{model.name!r} stands twice"))
+        elif other := owners.get(model.queue):
+            text = (
+                f"{other!r} and {model.name!r} share queue {model.queue!r};"
+                " give one of them another `queue:`"
+            )
+            problems.append((("models", at, "queue"), text))
+        if not model.endpoints:
+            text = "is empty: list a server, or remove the key for the default endpoint"
+            problems.append((("models", at, "endpoints"), text))
+        names.add(model.name)
+        owners.setdefault(model.queue, model.name)
+    return problems
+
+
+def _clashing_endpoints(models: tuple[ModelSettings, ...]) -> list[tuple[Path, str]]:
+    """An endpoint is one server: only its capacity belongs to the model."""
+    problems: list[tuple[Path, str]] = []
+    first: dict[str, tuple[str, EndpointSettings]] = {}
+    for at, model in enumerate(models):
+        seen: set[str] = set()
+        for number, endpoint in enumerate(model.endpoints):
+            here: Path = ("models", at, "endpoints", number)
+            if endpoint.name in seen:
+                text = f"{model.name!r} lists {endpoint.name} twice"
+                problems.append(((*here, "base_url"), text))
+            seen.add(endpoint.name)
+            owner, other = first.setdefault(endpoint.name, (model.name, endpoint))
+            for key in EndpointSettings.model_fields:
+                if key != "capacity" and getattr(other, key) != getattr(endpoint, key):
+                    text = (
+                        f"{endpoint.name} has another `{key}` under model {owner!r};"
+                        " it is one endpoint and has one value, whatever it serves"
+                    )
+                    problems.append(((*here, key), text))
+    return problems

@@ -1,0 +1,85 @@
+"""What a section of the configuration is made of; it knows no section by name.
+
+A section is a class, a setting is a typed field with a default, bounds and a sentence
+below it. Errors, environment, schema, sample and reference are derived from these: who
+adds a field writes nothing else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+Path = tuple[str | int, ...]
+"""Where a setting is: `("models", 0, "endpoints", 1, "capacity")`."""
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, without unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        # The sentence below a field is its description, everywhere.
+        use_attribute_docstrings=True,
+        # A value may be a password, and error texts travel far.
+        hide_input_in_errors=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Marks a setting whose value is shown nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Marks a URL that may hold a password: shown without it, when wrong not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inactive:
+    """Marks a setting that is accepted and does nothing yet; whoever sets it is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Marks a setting that the published sample calls by another name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Says in words what a pattern allows: `letters, digits and "-"`."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class DottedKeys:
+    """Marks a mapping whose keys have dots: in a variable's name `_` stands for them."""
+
+
+class Contradiction(ValueError):  # noqa: N818  (names the event)
+    """Settings that are fine one by one and do not go together.
+
+    Attributes:
+        problems: (path below the section that raises, sentence with the fix).
+    """
+
+    def __init__(self, problems: Iterable[tuple[Path, str]]) -> None:
+        """Keep each with its place; the text has them all."""
+        self.problems = tuple(problems)
+        super().__init__(
+            "; ".join(f"{named(at)}: {text}" for at, text in self.problems)
+        )
+
+
+def named(path: Path) -> str:
+    """Return how people write a path: `models[0].endpoints[1].capacity`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")

@@ -1,0 +1,59 @@
+"""Asks librdkafka which keys of `kafka.properties` it refuses; connects to nothing.
+
+Without it a wrong key shows when the first reply is to be sent.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka import KafkaException
+
+from agentsched.config.settings import KafkaSettings
+from agentsched.errors import ConfigurationError
+from agentsched.kafka_server.errors import said_by
+from agentsched.kafka_server.librdkafka import reader_properties
+
+_silent = logging.getLogger("agentsched.kafka_server.refusals.silent")
+_silent.disabled = True  # a key alone lacks others: no warning of that
+
+
+def refused_properties(settings: KafkaSettings) -> dict[str, str]:
+    """Return key -> librdkafka's words; the key is empty where it names none.
+
+    Blocks for some milliseconds a key.
+    """
+    if not settings.properties:
+        return {}
+    whole = _refusal(reader_properties(settings) | {"logger": _silent})
+    if whole is None:
+        return {}
+    alone = {
+        key: _refusal({"group.id": "check", "logger": _silent, key: value})
+        for key, value in settings.properties.items()
+    }
+    return {key: words for key, words in alone.items() if words} or {"": whole}
+
+
+def insist_on_properties(settings: KafkaSettings) -> None:
+    """Refuse settings that librdkafka would refuse later.
+
+    Raises:
+        ConfigurationError: names every key.
+    """
+    if refused := refused_properties(settings):
+        problems = [
+            f"{key}: {words}" if key else words for key, words in refused.items()
+        ]
+        raise ConfigurationError(f"kafka.properties: {'; '.join(problems)}")
+
+
+def _refusal(properties: Mapping[str, Any]) -> str | None:
+    try:
+        confluent_kafka.Consumer(dict(properties)).close()
+    except KafkaException as error:
+        return f"librdkafka refuses it: {said_by(error)}"
+    except (TypeError, ValueError):
+        return "librdkafka refuses the kind of its value"
+    return None

@@ -1,0 +1,40 @@
+"""What librdkafka refuses is known before anything is sent."""
+
+import pytest
+
+from agentsched.config.settings import KafkaSettings
+from agentsched.errors import ConfigurationError
+from agentsched.kafka_server.refusals import insist_on_properties, refused_properties
+
+
+def refused(**properties):
+    keys = {key.replace("_", "."): value for key, value in properties.items()}
+    return refused_properties(KafkaSettings(properties=keys))
+
+
+def test_keys_that_are_fine_are_not_refused():
+    found = refused(
+        security_protocol="SASL_SSL",
+        sasl_mechanisms="SCRAM-SHA-512",
+        sasl_username="u",
+        sasl_password="p",
+    )
+    assert found == {}
+
+
+def test_every_wrong_key_is_named():
+    found = refused(foo=1, security_protocol="sasl_plain", linger_ms=3)
+    assert set(found) == {"foo", "security.protocol"}
+    assert "No such configuration property" in found["foo"]
+
+
+def test_what_only_shows_together_is_said_without_a_key():
+    found = refused(security_protocol="SSL", ssl_ca_location="/no/such/file")
+    assert set(found) == {""}
+    assert "ssl.ca.location" in found[""]
+
+
+def test_who_insists_gets_one_error():
+    settings = KafkaSettings(properties={"foo": 1, "bar": 2})
+    with pytest.raises(ConfigurationError, match=r"kafka\.properties: foo: .*; bar: "):
+        insist_on_properties(settings)
