@@ -11,7 +11,8 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from logging.handlers import WatchedFileHandler
 from types import TracebackType
 
@@ -30,6 +31,7 @@ REPEATING = ("celery.worker.strategy", "celery.app.trace")
 PLAIN = re.compile(r"[\w.,:/@+*=-]+")
 
 _log = logging.getLogger("agentsched.events")
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 def say(event: LogEvent, **fields: object) -> None:
@@ -55,16 +57,19 @@ class Said:
         self.event = event
         self._fields = fields
 
-    def values(self) -> Iterator[tuple[str, object]]:
-        """Yield the declared fields that have a value, in their order."""
+    def values(self) -> dict[str, object]:
+        """Return the declared fields that have a value, in their order."""
+        given = self._fields
+        found: dict[str, object] = {}
         for name in self.event.fields:
-            value = self._fields.get(PYTHON_NAMES.get(name, name))
+            value = given.get(PYTHON_NAMES.get(name, name))
             if value is not None:
-                yield name, _short(value)
+                found[name] = _short(value)
+        return found
 
     def __str__(self) -> str:
         """As a line of text: for terminals, and for handlers of somebody else."""
-        pairs = [f"{name}={_readable(value)}" for name, value in self.values()]
+        pairs = [f"{name}={_readable(value)}" for name, value in self.values().items()]
         return " ".join([self.event.name, *pairs])
 
 
@@ -87,13 +92,13 @@ class JsonLines(logging.Formatter):
         }
         if isinstance(record.msg, Said):
             line["event"] = record.msg.event.name
-            line.update(record.msg.values())
+            line |= record.msg.values()
         else:
             line |= {"event": "log", "logger": record.name, "message": _message(record)}
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
             line["where"] = where(record.exc_info[2])
-        return json.dumps(line, separators=(",", ":"), default=str)
+        return _encode(line)
 
 
 class TextLines(logging.Formatter):
@@ -144,6 +149,8 @@ def configure(
     for name in REPEATING:
         quiet = logging.NOTSET if libraries <= logging.DEBUG else logging.WARNING
         logging.getLogger(name).setLevel(quiet)
+    # What no line of ours has, and every record would be asked for.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # A full disk must not print records, with their arguments, to stderr.
     logging.raiseExceptions = False
 
@@ -158,8 +165,13 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _utc(created_s: float) -> str:
-    clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created_s))
-    return f"{clock}.{int(created_s % 1 * 1000):03d}Z"
+    second = int(created_s)
+    return f"{_utc_second(second)}.{int((created_s - second) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _utc_second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _short(value: object) -> object:

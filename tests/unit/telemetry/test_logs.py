@@ -24,9 +24,13 @@ QUIET = ("aiohttp", "asyncio", "httpcore", "httpx", "kombu", "urllib3")
 def _restored() -> Iterator[None]:
     """Logging belongs to the test run: it gets back what a test changed."""
     root, ours = logging.getLogger(), logging.getLogger("agentsched")
-    before = (root.handlers[:], root.level, ours.level, logging.raiseExceptions)
+    before = (root.handlers[:], root.level, ours.level)
+    names = ("raiseExceptions", "logThreads", "logProcesses", "logMultiprocessing")
+    flags = {name: getattr(logging, name) for name in names}
     yield
-    root.handlers[:], logging.raiseExceptions = before[0], before[3]
+    for name, flag in flags.items():
+        setattr(logging, name, flag)
+    root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
 

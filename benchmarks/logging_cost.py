@@ -1,0 +1,211 @@
+"""Measures what log lines cost: requests a second without, at `info` and at `debug`.
+
+Run ``python benchmarks/logging_cost.py``; it takes about a minute. Bridge, ledger and
+worker are the real ones, in one process, with an embedded Redis; Kafka, Celery and the
+model answer at once. So the work beside the logging is the least that a request can
+cost, and the ratios are the worst that a system can see. Lines go to a file, as JSON.
+
+The default level follows from it: what happens to every request once is `info`, every
+other change of its state is `debug`.
+"""
+
+import json
+import logging
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+from agentsched.config.settings import LoggingSettings, Settings
+from agentsched.doorbell import Doorbell
+from agentsched.embedded.valkey import EmbeddedValkey
+from agentsched.execution import Execution
+from agentsched.kafka_records import InboundRecord, OutboundRecord, Partition, RecordAt
+from agentsched.kafka_server.source import AssignedPartition
+from agentsched.ledger.redis import RedisLedger
+from agentsched.ports import Completion
+from agentsched.telemetry.logs import configure
+from agentsched.worker.calls import CallLoop
+from agentsched.worker.leases import LeaseBook
+from agentsched.worker.suspects import Suspects
+from bridge.bootstrap import steady_clock
+from bridge.change_reader import ChangeReader
+from bridge.core.rules import Rules
+from bridge.daemon import Daemon
+from bridge.effects import Effects, Outside
+
+REQUESTS = 2_000
+ROUNDS = 4
+CAPACITY = 8
+TOPIC = "high_priority"
+OFF = logging.CRITICAL + 1
+LEVELS = {"off": OFF, "info": logging.INFO, "debug": logging.DEBUG}
+ANSWER = Completion("x" * 1_500, "stop", None, {"completion_tokens": 300}, 0.0)
+
+
+class Model:
+    """Answers at once."""
+
+    async def complete(self, *_: object) -> Completion:
+        return ANSWER
+
+
+class Sink:
+    """Acknowledges at once, and says when all is answered."""
+
+    def __init__(self) -> None:
+        self.left = REQUESTS
+        self.done = threading.Event()
+
+    def send(self, record: OutboundRecord) -> Future[RecordAt]:
+        sent: Future[RecordAt] = Future()
+        sent.set_result(RecordAt(record.topic, 0, self.left))
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+        return sent
+
+    def flush(self, _timeout_s: float) -> int:
+        return 0
+
+    def close(self, _timeout_s: float) -> None:
+        pass
+
+
+class Source:
+    """A topic that holds all requests from the beginning."""
+
+    joined = True
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        now_ms = time.time_ns() // 1_000_000
+        self._left = [
+            InboundRecord(TOPIC, 0, offset, now_ms, _request(offset))
+            for offset in range(REQUESTS)
+        ]
+
+    def subscribe(self, _topics: Sequence[str]) -> None:
+        partition = AssignedPartition(Partition(TOPIC, 0), "t", 0, 0, REQUESTS)
+        self._daemon.on_assigned([partition])
+
+    def poll(self, most: int, timeout_s: float) -> list[InboundRecord]:
+        found, self._left = self._left[:most], self._left[most:]
+        if not found:
+            time.sleep(timeout_s)
+        return found
+
+    def commit(self, _offsets: object) -> None:
+        pass
+
+    pause = resume = commit
+
+    def close(self) -> None:
+        pass
+
+
+class Doorbells:
+    """Starts a worker's thread for each doorbell."""
+
+    def __init__(self, execution: Execution, threads: ThreadPoolExecutor) -> None:
+        self._execution, self._threads = execution, threads
+
+    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        for doorbell in doorbells:
+            self._threads.submit(self._execution.run, doorbell)
+
+    def waiting(self, _queue: str) -> int:
+        return 0
+
+    def know(self, _models: object) -> None:
+        pass
+
+
+def _request(number: int) -> bytes:
+    body = {"correlation_id": f"request-{number}", "content": "word " * 200}
+    return json.dumps(body).encode()
+
+
+def run(url: str, settings: Settings) -> float:
+    """Answer all requests once; returns how many a second."""
+    ledger, calls, sink = (
+        RedisLedger.from_url(url, settings.namespace),
+        CallLoop(),
+        Sink(),
+    )
+    ledger.beat_worker("w", {"m": CAPACITY}, 600_000)
+    leases = LeaseBook()
+    suspects = Suspects(leases.clock)
+    execution = Execution(settings, ledger, sink, Model(), calls, leases, suspects)
+    now_ms, inbox = steady_clock(), SimpleQueue()
+    with ThreadPoolExecutor(CAPACITY) as threads:
+        outside = Outside(
+            ledger=ledger,
+            membership=ledger,
+            operations=ledger,
+            doorbells=Doorbells(execution, threads),
+            sink=sink,
+            read_back=lambda _: None,
+            now_ms=now_ms,
+        )
+        rules = Rules(settings)
+        daemon = Daemon(
+            rules=rules,
+            effects=Effects(outside, rules, "b", inbox.put),
+            make_source=Source,
+            make_reader=lambda deliver: ChangeReader(ledger, deliver),
+            now_ms=now_ms,
+            inbox=inbox,
+        )
+        loop = threading.Thread(target=daemon.run)
+        started = time.perf_counter()
+        loop.start()
+        finished = sink.done.wait(60)
+        took_s = time.perf_counter() - started
+        daemon.stop()
+        loop.join()
+    suspects.close()
+    calls.close(5)
+    ledger.close()
+    if not finished:
+        sys.exit(f"{sink.left} requests were not answered in 60 s")
+    return REQUESTS / took_s
+
+
+def main() -> None:
+    rates: dict[str, list[float]] = {name: [] for name in LEVELS}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        with EmbeddedValkey(root / "data", root / "valkey.log") as server:
+            for turn in range(ROUNDS + 1):
+                for name, level in LEVELS.items():
+                    file = str(root / f"{name}.log")
+                    configure(LoggingSettings(), "worker", level=level, file=file)
+                    rate = run(server.url, _settings(f"{name}{turn}"))
+                    if turn:  # the first one warms up
+                        rates[name].append(rate)
+    base = statistics.median(rates["off"])
+    print(f"{'level':<7} {'requests/s':>10} {'of off':>7}")
+    for name, found in rates.items():
+        rate = statistics.median(found)
+        print(f"{name:<7} {rate:>10.0f} {rate / base:>7.2f}")
+
+
+def _settings(namespace: str) -> Settings:
+    endpoint = {"base_url": "http://127.0.0.1:1/v1", "capacity": CAPACITY}
+    return Settings.model_validate(
+        {
+            "namespace": namespace,
+            "kafka": {"input_topics": [TOPIC]},
+            "models": [{"name": "m", "endpoints": [endpoint]}],
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
