@@ -4,16 +4,18 @@ Given the same clock and the same calls it does the same; nothing in it is rando
 It passes the contract tests of the ledger on Redis.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
 
 from agentsched.errors import EpochChanged
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import memory_steps as steps
 from agentsched.ledger import memory_views as views
 from agentsched.ledger.done_offsets import BLOCK_OFFSETS, runs_of, within
-from agentsched.ledger.memory_book import Book, Sums
+from agentsched.ledger.memory_book import CHANGES_KEPT, Book, Entry, Sums
 from agentsched.ledger.memory_operations import MemoryOperations
 from agentsched.ledger.records import (
     Admission,
@@ -35,6 +37,8 @@ from agentsched.ledger.records import (
 )
 from agentsched.ledger.views import Description, LiveWorker, Pool
 from agentsched.ledger.voided import MemoryVoidedLeases
+
+Saved = dict[str, Any]
 
 
 class MemoryLedger(MemoryOperations):
@@ -58,10 +62,40 @@ class MemoryLedger(MemoryOperations):
             self._book = Book(self._clock_ms)
             self._done = {}
 
+    def save(self) -> Saved:
+        """Return all that is known, for `rollback`."""
+        with self._lock:
+            return self._copy(self.__dict__)
+
+    def rollback(self, to: Saved) -> None:
+        """Know what was known at a `save` again: a replica of then was promoted.
+
+        Epochs that begin later are new ones all the same.
+        """
+        with self._lock:
+            self.__dict__.update(self._copy(to))
+
+    def _copy(self, values: Saved) -> Saved:
+        kept = {"_lock", "_clock_ms", "_voided", "_epochs_begun"}
+        changing = {name: it for name, it in values.items() if name not in kept}
+        return deepcopy(changing, {id(self._clock_ms): self._clock_ms})
+
+    def _begin_epoch(self) -> None:
+        self._book = Book(self._clock_ms)
+
+    def _forgot(self, heard: str) -> bool:
+        if not heard:
+            return False
+        changes = self._book.changes
+        at = bisect_left(changes, _place(heard), key=lambda each: _place(each.at))
+        if at == 0 and len(changes) >= CHANGES_KEPT:
+            return changes[0].at != heard  # trimmed, or the oldest that is kept
+        return at == len(changes) or changes[at].at != heard
+
     @contextmanager
     def _step(self, epoch: str) -> Iterator[Book]:
         with self._lock:
-            if epoch != self._epoch:
+            if epoch != self._pulse.epoch:
                 raise EpochChanged("the ledger has no epoch or another: open it again")
             yield self._book
             # For who waits in `changes`.
@@ -214,8 +248,8 @@ class MemoryLedger(MemoryOperations):
             ours = entry and entry.lease_id == lease_id
             if entry and entry.state in steps.OPEN and (lease_id is None or ours):
                 steps.count(book, entry.model, outcome)
-                if entry.state is State.RUNNING and lease_id is None:
-                    self._voided.put(entry.lease_id or "")
+                if lease_id is None:
+                    self._stop_work(book, entry)
                 steps.store_reply(book, entry, lease_id, reply)
                 entry.winner = by
                 return True
@@ -248,16 +282,23 @@ class MemoryLedger(MemoryOperations):
         """See `Ledger.published`."""
         with self._step(epoch) as book:
             entry = book.find(key)
-            if entry is None or entry.state in steps.OPEN:
+            if entry is None:
                 return False
-            if entry.state is State.DONE:
+            if entry.state in steps.OPEN:
+                self._stop_work(book, entry)
+            if entry.state is not State.ANSWERED:
                 for source, offset in entry.offsets:
                     book.live.pop((source, offset), None)
                     self._mark_done(book, key, source, offset)
                 book.move(entry, State.ANSWERED)
                 entry.payload, entry.reply, entry.reply_at = b"", b"", reply_at
-                entry.put_back_by = None
+                entry.put_back_by = entry.lease_id = None
             return True
+
+    def _stop_work(self, book: Book, entry: Entry) -> None:
+        steps.stop_work(book, entry)
+        if entry.state is State.RUNNING:
+            self._voided.put(entry.lease_id or "")
 
     def _mark_done(self, book: Book, key: str, source: str, offset: int) -> None:
         self._done.setdefault(source, set()).add(offset)
@@ -331,7 +372,7 @@ class MemoryLedger(MemoryOperations):
         self._lock.notify_all()
 
     def _changes_after(self, epoch: str, cursor: str) -> list[Change]:
-        if epoch != self._epoch:
+        if epoch != self._pulse.epoch:
             return []
         after = _place(cursor)
         newer = []

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from threading import Condition
 
+from agentsched.ledger.records import NO_PULSE, Beat, Pulse
+
 
 class MemoryMembership:
     """`agentsched.ledger.protocol.Membership`, deterministic, in one process."""
@@ -10,11 +12,12 @@ class MemoryMembership:
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms
         self._lock = Condition()
-        self._epochs_opened = 0
+        self._epochs_begun = 0
         self._forget_members()
 
     def _forget_members(self) -> None:
-        self._epoch: str | None = None
+        self._pulse = NO_PULSE
+        self._born_ms, self._fresh = 0, True
         self._dispatcher: tuple[str, int] = ("", 0)
         self._bridges: dict[str, int] = {}
         self._workers: dict[str, tuple[int, dict[str, int], str]] = {}
@@ -25,12 +28,32 @@ class MemoryMembership:
         )
 
     def open_epoch(self) -> str:
-        """See `Membership.open_epoch`; the hex digits are a count, to be deterministic."""
+        """See `Membership.open_epoch`."""
+        return self.beat().pulse.epoch
+
+    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
+        """See `Membership.beat`; random digits are a count, to be deterministic."""
         with self._lock:
-            if self._epoch is None:
-                self._epochs_opened += 1
-                self._epoch = f"{self._epochs_opened:016x}"
-            return self._epoch
+            forgot = self._pulse.epoch == known.epoch and self._forgot(heard)
+            if not self._pulse.epoch or self._pulse < known or forgot:
+                self._epochs_begun += 1
+                self._fresh = not self._pulse.epoch
+                self._born_ms = self._clock_ms()
+                self._pulse = Pulse(known.next_epoch(f"{self._epochs_begun:016x}"), 0)
+                self._begin_epoch()
+            self._pulse = self._pulse._replace(beats=self._pulse.beats + 1)
+            return Beat(self._pulse, self._clock_ms() - self._born_ms, self._fresh)
+
+    def drop_older(self, epoch: str) -> None:
+        """See `Membership.drop_older`; nothing is kept here."""
+
+    def _begin_epoch(self) -> None:
+        """Void what the old epoch knew; called with the lock."""
+
+    def _forgot(self, heard: str) -> bool:
+        """Whether the change log has lost an entry that somebody got."""
+        del heard
+        return False
 
     def now_ms(self) -> int:
         """See `Membership.now_ms`."""

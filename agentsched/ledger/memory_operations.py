@@ -63,7 +63,7 @@ class MemoryOperations(MemoryMembership):
     def orders(self, epoch: str, bridge_id: str) -> Orders:
         """See `Operations.orders`."""
         with self._lock:
-            if epoch != self._epoch:
+            if epoch != self._pulse.epoch:
                 raise EpochChanged("the ledger has no epoch or another: open it again")
             asked = tuple(
                 question

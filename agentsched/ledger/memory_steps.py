@@ -103,13 +103,18 @@ def start(book: Book, entry: Entry, lease_id: str, ends_ms: int) -> None:
 
 def store_reply(book: Book, entry: Entry, lease_id: str | None, reply: bytes) -> None:
     """Move an open entry to DONE."""
-    key = entry.facts.key
-    if entry.state is State.READY:
-        book.emit(Change(ChangeKind.LEFT, key=key))
-    elif entry.state is State.RUNG or lease_id is not None:
-        book.free_slot(key)
+    if lease_id is not None:
+        book.free_slot(entry.facts.key)
     book.move(entry, State.DONE)
     entry.payload, entry.reply, entry.lease_id = b"", reply, None
+
+
+def stop_work(book: Book, entry: Entry) -> None:
+    """Let an open entry that has its answer neither start nor hold a reservation."""
+    if entry.state is State.READY:
+        book.emit(Change(ChangeKind.LEFT, key=entry.facts.key))
+    elif entry.state is State.RUNG:
+        book.free_slot(entry.facts.key)
 
 
 def count(book: Book, model: str, outcome: Outcome) -> None:

@@ -14,8 +14,10 @@ from typing import Protocol
 
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger.records import (
+    NO_PULSE,
     Admission,
     Admitted,
+    Beat,
     Change,
     Claimed,
     EntryView,
@@ -23,6 +25,7 @@ from agentsched.ledger.records import (
     ModelTotals,
     Outcome,
     PartitionView,
+    Pulse,
     PutBack,
     ReserveOutcome,
     Snapshot,
@@ -156,7 +159,9 @@ class Ledger(Protocol):
         """DONE -> ANSWERED: Kafka has acknowledged the reply.
 
         Marks the offsets of the request (all that are attached) as done in the bitmap
-        of their sources. Repeated: True again. False: it was not DONE.
+        of their sources. Repeated: True again. Only who won `complete` calls it: where
+        the entry is READY, RUNG or RUNNING all the same, Redis has lost the reply that
+        Kafka has, and the entry is ANSWERED, too; a lease is voided. False: unknown.
         """
 
     def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
@@ -229,7 +234,22 @@ class Membership(Protocol):
     """
 
     def open_epoch(self) -> str:
-        """The epoch (random hex); made once, atomically, when there is none."""
+        """The epoch; one begins, atomically, when there is none."""
+
+    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
+        """Raise the counter of the epoch by one.
+
+        Another epoch begins, atomically, when there is none and when Redis shows an
+        older state than it must: what the old one knew is void from then on.
+
+        Args:
+            known: the highest pulse that the caller saw, or that is written in Kafka.
+            heard: where the last change of `known.epoch` stands in the change log
+                that the caller got.
+        """
+
+    def drop_older(self, epoch: str) -> None:
+        """Drop what older epochs left behind. Blocks for many round trips."""
 
     def now_ms(self) -> int:
         """The ledger's clock: milliseconds since the Unix epoch."""

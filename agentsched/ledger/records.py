@@ -6,6 +6,7 @@ Times are integer milliseconds since the Unix epoch by the ledger's own clock
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from agentsched.kafka_records import RecordAt
 
@@ -25,6 +26,37 @@ class State(StrEnum):
     """The reply is stored and not yet known to be in Kafka."""
     ANSWERED = "answered"
     """The reply is in Kafka; what remains is a tombstone against duplicates."""
+
+
+class Pulse(NamedTuple):
+    """How far the ledger has got; it only grows, in this order.
+
+    Who once saw a higher one than Redis shows now knows that Redis has lost something.
+    """
+
+    epoch: str
+    """Hex digits: a generation (8 digits), then random ones; "": none."""
+    beats: int
+    """Raised by every bridge each second."""
+
+    def next_epoch(self, random_hex: str) -> str:
+        """Return an epoch that comes after this one."""
+        generation = int(self.epoch[:8] or "0", 16) + 1
+        return f"{generation:08x}{random_hex}"
+
+
+NO_PULSE = Pulse("", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The answer of `beat`."""
+
+    pulse: Pulse
+    age_ms: int
+    """Since the epoch began."""
+    fresh: bool
+    """The epoch began because there was none: no step ran on an older state before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,11 @@ from secrets import token_hex
 
 import redis
 
+from agentsched.ledger.records import NO_PULSE, Beat, Pulse
 from agentsched.ledger.scripts import OnStep, Scripts
+
+SCANNED = 1000
+"""Keys in one step of a scan: some 100 us of Redis."""
 
 
 class RedisMembership:
@@ -24,14 +28,26 @@ class RedisMembership:
 
     def open_epoch(self) -> str:
         """See `Membership.open_epoch`."""
-        name = f"{self._namespace}:epoch"
-        with self._scripts.watched("open_epoch"):
-            while True:
-                self._client.set(name, token_hex(8), nx=True)
-                epoch = self._client.get(name)
-                # None: Redis was emptied between the two.
-                if isinstance(epoch, bytes):
-                    return epoch.decode()
+        return self.beat().pulse.epoch
+
+    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
+        """See `Membership.beat`."""
+        candidate = known.next_epoch(token_hex(8))
+        epoch, count, age_ms, fresh = self._scripts.run(
+            "beat", *known, heard, candidate, checks_epoch=False
+        )
+        return Beat(Pulse(epoch.decode(), count), int(age_ms), bool(fresh))
+
+    def drop_older(self, epoch: str) -> None:
+        """See `Membership.drop_older`."""
+        digits = "[0-9a-f]" * len(epoch)
+        first = len(self._namespace) + 1
+        with self._scripts.watched("drop_older"):
+            names = self._client.scan_iter(f"{self._namespace}:{digits}:*", SCANNED)
+            for name in names:
+                # No epoch comes before one that was there: these are dead for good.
+                if name[first : first + len(epoch)].decode() < epoch:
+                    self._client.unlink(name)
 
     def now_ms(self) -> int:
         """See `Membership.now_ms`."""

@@ -24,7 +24,10 @@ _MOVES: dict[str, dict[State | None, set[State | None]]] = {
         State.RUNNING: {State.RUNNING, State.DONE},
     },
     "cancel": {},
-    "published": {State.DONE: {State.ANSWERED}},
+    "published": {
+        state: {State.ANSWERED}
+        for state in (State.READY, State.RUNG, State.RUNNING, State.DONE)
+    },
 }
 
 STATES: tuple[State | None, ...] = (None, *State)

@@ -326,7 +326,5 @@ def test_the_call_of_a_voided_lease_is_counted_when_its_holder_ends_it(world: Wo
     assert (totals.calls, totals.model_ms) == (1, 9)
 
 
-def test_a_request_that_is_not_done_cannot_be_published(world: World):
-    key = world.running()
-    assert not world.publish(key)
-    assert world.state(key) is State.RUNNING
+def test_an_unknown_request_cannot_be_published(world: World):
+    assert not world.publish(world.unknown())

@@ -18,6 +18,7 @@ from agentsched.ledger.records import (
     State,
 )
 from agentsched.ledger.redis import RedisLedger
+from tests.support.redis_state import rollback, save
 from tests.support.waiting import eventually
 
 GPT, GPT_AT = "gpt-4", "https://gpt.example/v1"
@@ -38,6 +39,8 @@ class Backend(Protocol):
     def now_ms(self) -> int: ...
     def advance(self, ms: int) -> None: ...
     def lose(self) -> None: ...
+    def save(self) -> Any: ...
+    def rollback(self, to: Any) -> None: ...
 
 
 class InMemory:
@@ -55,6 +58,12 @@ class InMemory:
 
     def lose(self) -> None:
         self.ledger.lose()
+
+    def save(self) -> Any:
+        return self.ledger.save()
+
+    def rollback(self, to: Any) -> None:
+        self.ledger.rollback(to)
 
 
 class OnRedis:
@@ -79,6 +88,12 @@ class OnRedis:
     def lose(self) -> None:
         for name in self.names():
             self.client.delete(name)
+
+    def save(self) -> Any:
+        return save(self.client, self.names())
+
+    def rollback(self, to: Any) -> None:
+        rollback(self.client, self.names(), to)
 
 
 class World:

@@ -16,15 +16,7 @@ end
 
 local open = is_open(state)
 if open and (not lease or (state == 'running' and entry[2] == lease)) then
-  if state == 'ready' then
-    redis.call('HDEL', READY, key)
-    emit('left', key)
-  elseif state == 'rung' or lease then
-    free_slot(key)
-  else
-    -- Its call is of no use any more: the worker hears of it at once.
-    redis.call('PUBLISH', P .. ':voided', entry[2])
-  end
+  if lease then free_slot(key) else stop_work(key, state, entry[2]) end
   redis.call('HDEL', entry_key(key), 'payload')
   redis.call('HSET', entry_key(key), 'st', 'done', 'since', int(NOW), 'reply', reply,
     'winner', by, 'lease', '')

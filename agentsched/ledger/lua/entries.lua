@@ -1,7 +1,7 @@
 -- What every step on entries starts with, after common.lua: the epoch check, the names
 -- of the keys, and what more than one step does. A step's arguments begin at ARGV[3].
 local EPOCH = ARGV[2]
-if redis.call('GET', P .. ':epoch') ~= EPOCH then
+if redis.call('HGET', EPOCH_KEY, 'id') ~= EPOCH then
   return redis.error_reply('EPOCHCHANGED the ledger has no epoch or another one')
 end
 
@@ -106,6 +106,19 @@ local function mark_ending(key, why)
   redis.call('HSETNX', entry_key(key), 'ending', why)
   if redis.call('HDEL', READY, key) == 1 then emit('left', key) end
   emit('ending', key)
+end
+
+-- An open request has its answer: it leaves the ready set, its reservation is void. The
+-- slot of a call stays in use until the call ends; its worker hears of it at once.
+local function stop_work(key, state, lease)
+  if state == 'ready' then
+    redis.call('HDEL', READY, key)
+    emit('left', key)
+  elseif state == 'rung' then
+    free_slot(key)
+  else
+    redis.call('PUBLISH', P .. ':voided', lease)
+  end
 end
 
 local function not_before(key)
