@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentsched.errors import CodecError, ErrorCode
-from agentsched.kafka_records import HEADER_VERSION, InboundRecord, OutboundRecord
+from agentsched.kafka_records import InboundRecord, OutboundRecord
 from agentsched.ledger.records import RequestFacts
+from agentsched.origin import Origin
 from agentsched.types import (
     DEFAULT_AGENT_ID,
     Message,
@@ -202,29 +203,25 @@ def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:
         headers={
             "correlation_id": facts.correlation_id,
             "agent_id": facts.agent_id,
-            **source_headers(facts.topic, facts.partition, facts.offset),
+            **Origin.of(facts.source, facts.offset).headers(),
         },
     )
 
 
-def source_headers(topic: str, partition: int, offset: int) -> dict[str, str]:
-    """Headers that say which record a reply or dead letter answers."""
-    return {
-        "agentsched_version": HEADER_VERSION,
-        "source_topic": topic,
-        "source_partition": str(partition),
-        "source_offset": str(offset),
-    }
+def dead_letter_topic(topic: str) -> str:
+    """Return where what cannot be answered on an input topic goes."""
+    return f"{topic}.dead_letter"
 
 
 def dead_letter_record(
-    record: InboundRecord, code: ErrorCode, detail: str
+    record: InboundRecord, source: str, code: ErrorCode, detail: str
 ) -> OutboundRecord:
     """Address a record that cannot be answered to `<topic>.dead_letter`.
 
     Args:
         record: kept as it was: value, headers and where it stood. What is too large for
             a broker's default limit is left out and said; the source record has it.
+        source: the ledger's name of its partition.
         code: the reason for machines.
         detail: the reason for people, without content.
     """
@@ -238,13 +235,13 @@ def dead_letter_record(
     ):
         headers = {"headers_omitted": str(len(headers))}
     return OutboundRecord(
-        topic=f"{record.topic}.dead_letter",
+        topic=dead_letter_topic(record.topic),
         value=value,
         headers={
             **headers,
             "reason": code.value,
             "reason_detail": detail,
             "source_timestamp_ms": str(record.timestamp_ms),
-            **source_headers(record.topic, record.partition, record.offset),
+            **Origin.of(source, record.offset).headers(),
         },
     )

@@ -18,6 +18,7 @@ from agentsched.errors import (
     EpochChanged,
     LedgerUnavailable,
 )
+from agentsched.kafka_records import RecordAt
 from agentsched.ledger.protocol import Ledger
 from agentsched.ledger.records import Claimed, ClaimOutcome, PutBack
 from agentsched.ports import Completer, RecordSink
@@ -164,7 +165,9 @@ class Execution:
             return self._run_alone(claimed, sealed, lease)
         job = Job.from_claim(claimed, asked_at)
         try:
-            answer = self._watched(job, lambda: self._call(job, lease, limits))
+            answer = self._watched(
+                job, lambda: self._call_unless_stopped(job, lease, limits)
+            )
         except TimeoutError:
             # Its slot stays in use until the lease is over: the call goes on.
             failure = exceeded("hard", limits.hard_s)
@@ -186,6 +189,17 @@ class Execution:
         if answer is not None and answer.outcome.called:
             self._observer.called(job, answer.outcome.model_ms / 1000)
         return answer
+
+    def _call_unless_stopped(
+        self, job: Job, lease: HeldLease, limits: TimeLimits
+    ) -> Answer | None:
+        match lease.stopped:
+            case None:
+                return self._call(job, lease, limits)
+            case Stop.CANCELLED:
+                return cancelled_answer(job, model_s=None)
+            case _:
+                return None
 
     def _call(self, job: Job, lease: HeldLease, limits: TimeLimits) -> Answer | None:
         """Have the model answer; None when the call was stopped.
@@ -280,12 +294,15 @@ class Execution:
         delivery = self._sink.send(reply_record(job.facts, answer.value))
         try:
             reply_at = delivery.result(self._settings.timing.delivery_timeout_s)
-            persist(
-                lambda: self._ledger.published(lease.epoch, lease.key, reply_at), lease
-            )
+            persist(lambda: self._note_published(job, lease, reply_at), lease)
         except (DeliveryFailed, TimeoutError, EpochChanged, LedgerUnavailable) as error:
             self._observer.stored(job, error)
             return Ended.STORED
         total_s = job.queued_s + self._clock.now_s() - job.asked_at
         self._observer.published(job, answer, total_s)
         return Ended.ANSWERED
+
+    def _note_published(self, job: Job, lease: HeldLease, reply_at: RecordAt) -> None:
+        if not self._ledger.published(lease.epoch, lease.key, reply_at):
+            # The ledger has lost the request (it was put back): Kafka has the reply.
+            self._ledger.settle(lease.epoch, job.facts.source, job.facts.offset)

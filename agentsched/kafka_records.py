@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-HEADER_VERSION = "1"
-"""Version of our headers on replies and dead letters."""
-
 
 class Partition(NamedTuple):
     """One partition of a topic."""
@@ -42,6 +39,8 @@ class InboundRecord:
     """The broker's append time; where the topic has none, when it was read."""
     value: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
+    written_after_ms: int = 0
+    """It was not in Kafka before this time of the broker; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 
 from agentsched.celery import app
+from agentsched.codec import dead_letter_topic
 from agentsched.config.problems import NO_MODELS
 from agentsched.config.settings import Settings
 from agentsched.errors import ConfigurationError
+from agentsched.kafka_server.answers import find_answers
 from agentsched.kafka_server.librdkafka import producer_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.reader import read_record
@@ -68,7 +71,7 @@ def prepare_topics(settings: Settings) -> list[str]:
     Raises:
         KafkaFailed: no broker answers.
     """
-    wanted = [f"{topic}.dead_letter" for topic in settings.kafka.input_topics]
+    wanted = [dead_letter_topic(topic) for topic in settings.kafka.input_topics]
     return list(ensure_topics(settings.kafka, wanted).missing)
 
 
@@ -91,6 +94,13 @@ class Bridge:
             self.daemon.run()
         finally:
             self.page.stop()
+
+
+def answer_topics(settings: Settings) -> list[str]:
+    """Return the topics into which replies and dead letters are written."""
+    kafka = settings.kafka
+    letters = map(dead_letter_topic, kafka.input_topics)
+    return [kafka.output_topic, *kafka.reply_topics, *letters]
 
 
 def build_bridge(settings: Settings) -> Bridge:
@@ -121,6 +131,7 @@ def _build_daemon(
         doorbells=CeleryDoorbells(app),
         sink=MeteredSink(_make_producer(settings), meters),
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
+        look_up=partial(find_answers, settings.kafka, answer_topics(settings)),
         now_ms=now_ms,
     )
     effects = Effects(

@@ -18,16 +18,18 @@ BLOCK_MS = 500
 RETRY_S = 0.2
 START_OF_LOG = "0-0"
 
+Deliver = Callable[[str, list[Change]], None]
+
 
 class ChangeReader:
     """Hands every change to `deliver`, in order.
 
     Args:
         ledger: read from this thread; it must be safe to share.
-        deliver: takes the changes of one read; called in this thread.
+        deliver: takes the epoch and the changes of one read; called in this thread.
     """
 
-    def __init__(self, ledger: Ledger, deliver: Callable[[list[Change]], None]) -> None:
+    def __init__(self, ledger: Ledger, deliver: Deliver) -> None:
         self._ledger = ledger
         self._deliver = deliver
         self._stopped = threading.Event()
@@ -62,4 +64,4 @@ class ChangeReader:
                 self._stopped.wait(RETRY_S)
                 continue
             if changes and epoch == self._epoch:
-                self._deliver(changes)
+                self._deliver(epoch, changes)

@@ -9,9 +9,10 @@ from agentsched.errors import ConfigurationError, LedgerError, LedgerUnavailable
 from agentsched.kafka_records import Partition
 from agentsched.kafka_server.source import AssignedPartition, RequestSource
 from agentsched.ledger.records import Change
+from agentsched.origin import source_name
 from agentsched.telemetry import events as log
 from agentsched.telemetry.logs import say
-from bridge.change_reader import ChangeReader
+from bridge.change_reader import ChangeReader, Deliver
 from bridge.core import events as ev
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
@@ -47,7 +48,7 @@ class Daemon:
         rules: Rules,
         effects: Effects,
         make_source: Callable[["Daemon"], RequestSource],
-        make_reader: Callable[[Callable[[list[Change]], None]], ChangeReader],
+        make_reader: Callable[[Deliver], ChangeReader],
         now_ms: Callable[[], int],
         inbox: SimpleQueue[Later],
         observer: BridgeObserver | None = None,
@@ -95,7 +96,8 @@ class Daemon:
     def on_assigned(self, assigned: Sequence[AssignedPartition]) -> None:
         """Begin with partitions."""
         for one in assigned:
-            source = f"{one.partition.topic}:{one.topic_id}:{one.partition.partition}"
+            topic, partition = one.partition
+            source = source_name(topic, one.topic_id, partition)
             self._sources[one.partition] = source
             self._feed(ev.Assigned(one.partition, source, one.start, one.end))
 
@@ -133,14 +135,14 @@ class Daemon:
         """Wait for Redis; False when asked to stop meanwhile."""
         while not self._stop.is_set():
             try:
-                epoch = self._effects.open()
+                epoch, beats = self._effects.open()
                 cursor = self._effects.log_position()
             except LedgerUnavailable as error:
                 self._observer.meter.turn_begins()
                 self._observer.meter.redis_failed("open_epoch", error)
                 self._stop.wait(START_RETRY_S)
                 continue
-            self._state.epoch = epoch
+            self._state.epoch, self._state.beats = epoch, beats
             self._reader.start(epoch, cursor)
             return True
         return False
@@ -197,8 +199,8 @@ class Daemon:
             self._events.extend(later())
         self._work()
 
-    def _take_changes(self, changes: list[Change]) -> None:
-        self._inbox.put(lambda: [ev.Changed(tuple(changes), self._now_ms())])
+    def _take_changes(self, epoch: str, changes: list[Change]) -> None:
+        self._inbox.put(lambda: [ev.Changed(tuple(changes), self._now_ms(), epoch)])
 
     def _adopt(self, load: Callable[[], Rules]) -> None:
         try:

@@ -5,7 +5,8 @@ ledger's steps may be repeated. Work that takes long (Kafka's acknowledgements)
 comes back through `inbox`, so that the loop never waits for it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +21,10 @@ from agentsched.ledger.protocol import Ledger, Membership
 from agentsched.ledger.records import (
     AdmitOutcome,
     Admitted,
+    Beat,
     Outcome,
+    Pulse,
+    RequestFacts,
     ReserveOutcome,
     State,
 )
@@ -28,6 +32,7 @@ from agentsched.ports import DoorbellSender, RecordSink
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
+from bridge.epoch import EpochWatch
 from bridge.observing import BridgeObserver
 
 DOWN_MS = 1_000
@@ -36,7 +41,14 @@ CLOSE_S = 5.0
 TOLD_FOR_MS = 60_000
 """How long an answer to an operator is kept."""
 NO_CALL = Outcome(ok=False, called=False)
-IN_KAFKA = (do.Deliver, do.SendRepeat, do.Commit, do.Pause, do.Resume)
+IN_KAFKA = (
+    do.Deliver,
+    do.SendRepeat,
+    do.LookUp,
+    do.Commit,
+    do.Pause,
+    do.Resume,
+)
 """Commands that need no Redis."""
 
 Later = Callable[[], list[ev.Event]]
@@ -56,6 +68,27 @@ class PartitionReader(Protocol):
         """Read on."""
 
 
+class LookUp(Protocol):
+    """Finds out which records have a reply or a dead letter in Kafka."""
+
+    def __call__(
+        self,
+        wanted: Mapping[str, range],
+        since_ms: int,
+        stopped: Callable[[], bool],
+    ) -> Mapping[str, Collection[int]]:
+        """Return the offsets that have one, by source; blocks, maybe for minutes.
+
+        Args:
+            wanted: the offsets to look for, by source.
+            since_ms: none was written before this time of Kafka.
+            stopped: whether to give up.
+
+        Raises:
+            AgentSchedError: Kafka did not answer, or it was stopped.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """Everything that a bridge talks to."""
@@ -67,6 +100,7 @@ class Outside:
     sink: RecordSink
     read_back: Callable[[RecordAt], InboundRecord | None]
     """Read one record at its coordinates; blocks for a bounded time."""
+    look_up: LookUp
     now_ms: Callable[[], int]
 
 
@@ -101,8 +135,15 @@ class Effects:
         self._sending: set[str] = set()
         self._down_until_ms = 0
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="read-back")
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="look-up")
+        self._closing = threading.Event()
         self._controls = Controls()
-        self.epoch = ""
+        self._epochs = EpochWatch(outside.membership, self._begin_epoch)
+
+    @property
+    def epoch(self) -> str:
+        """The epoch that is open; empty: none yet."""
+        return self._epochs.epoch
 
     @property
     def bridge_id(self) -> str:
@@ -113,15 +154,16 @@ class Effects:
         """Give the Kafka side, which itself needs this bridge's callbacks."""
         self._reader = reader
 
-    def open(self) -> str:
+    def open(self) -> Pulse:
         """Open the epoch and write the limits; raises LedgerUnavailable."""
-        epoch = self._out.membership.open_epoch()
+        self._epochs.check()
+        return self._epochs.pulse
+
+    def _begin_epoch(self, epoch: str) -> None:
         # Ours only with its limits: else nothing could ever be reserved in it.
         self._out.ledger.set_limits(epoch, self._rules.limits())
         # Only what a loss took: a paused model must not start because of one.
         self._out.operations.restore(self._controls)
-        self.epoch = epoch
-        return epoch
 
     def adopt(self, rules: Rules) -> None:
         """Use another revision of the configuration; raises LedgerError."""
@@ -139,7 +181,9 @@ class Effects:
 
     def close(self) -> None:
         """Give up the lease and the heartbeat; Redis may be gone."""
-        self._slow.shutdown(wait=True, cancel_futures=True)
+        self._closing.set()
+        for threads in (self._slow, self._looking):
+            threads.shutdown(wait=True, cancel_futures=True)
         self._out.sink.close(CLOSE_S)
         try:
             self._out.membership.resign(self._id)
@@ -159,21 +203,33 @@ class Effects:
         if self._out.now_ms() < self._down_until_ms:
             return self._undone(command)
         try:
+            # After an outage it may be an older Redis: nothing is done in it unchecked.
+            if beat := self._epochs.check_if_doubted():
+                return [self._opened(beat), *self._undone(command)]
             return self._do(command)
         except EpochChanged:
             return [*self._reopen(), *self._undone(command)]
         except LedgerUnavailable as error:
             self._observer.meter.redis_failed(type(command).__name__, error)
+            self._epochs.doubt()
             # Each try may block for the socket's time-out: one is enough for now.
             self._down_until_ms = self._out.now_ms() + DOWN_MS
             return self._undone(command)
 
     def _reopen(self) -> list[ev.Event]:
         try:
-            epoch = self.open()
+            beat = self._epochs.check()
         except LedgerUnavailable:
             return []
-        return [ev.EpochOpened(epoch)]
+        return [self._opened(beat)] if beat else []
+
+    def _opened(self, beat: Beat) -> ev.EpochOpened:
+        epoch, beats = beat.pulse
+        self._slow.submit(self._drop_older, epoch)
+        return ev.EpochOpened(epoch, beats, beat.age_ms, self._out.now_ms())
+
+    def _drop_older(self, epoch: str) -> None:
+        self._quietly(lambda: self._out.membership.drop_older(epoch))
 
     def _undone(self, command: do.Command) -> list[ev.Event]:
         """Answer for a step that did not happen, or may not have happened."""
@@ -187,7 +243,7 @@ class Effects:
             case do.Reserve():
                 refused = ReserveOutcome.NOT_READY
                 return [ev.ReserveAnswered(command, refused, now_ms)]
-            case do.Cancel():
+            case do.Cancel() | do.RestoreDone():
                 return [ev.SettleFailed(command)]
             case do.MeetPeers():
                 return [ev.PeersSeen(1, leading=False, live_slots={}, now_ms=now_ms)]
@@ -224,6 +280,10 @@ class Effects:
                 return [self._inspect(keys, now_ms)]
             case do.SendStored(key):
                 self._note(command, done=self._send_stored(key))
+            case do.BeatEpoch(known, heard):
+                return self._beat(known, heard)
+            case do.RestoreDone(source, runs):
+                out.ledger.restore_done(epoch, source, runs)
             case do.MeetPeers(lead):
                 peers = self._meet(lead=lead, now_ms=now_ms)
                 self._observer.meter.redis_answered()
@@ -286,6 +346,8 @@ class Effects:
                 return self._deliver(command, record)
             case do.SendRepeat():
                 self._repeat(command)
+            case do.LookUp():
+                self._look_up(command)
             case do.Commit(partition, offset) if self._reader:
                 self._reader.commit({partition: offset})
             case do.Pause(partitions) if self._reader:
@@ -295,6 +357,28 @@ class Effects:
                 self._reader.resume(partitions)
                 self._observer.did(command)
         return []
+
+    def _beat(self, known: Pulse, heard: str) -> list[ev.Event]:
+        self._epochs.note(known, heard)
+        if beat := self._epochs.check():
+            return [self._opened(beat)]
+        return [ev.EpochBeaten(self._epochs.pulse)]
+
+    def _look_up(self, command: do.LookUp) -> None:
+        def found(looking: "Future[Mapping[str, Collection[int]]]") -> None:
+            if looking.cancelled():
+                return
+            if error := looking.exception():
+                detail = str(error)
+                self._inbox(lambda: [ev.LookUpFailed(command, detail)])
+                return
+            answered = looking.result()
+            self._inbox(lambda: [ev.LookedUp(command, answered, self._out.now_ms())])
+
+        wanted = {one.source: range(one.start, one.end) for one in command.wanted}
+        self._looking.submit(
+            self._out.look_up, wanted, command.since_ms, self._closing.is_set
+        ).add_done_callback(found)
 
     def _ring(self, command: do.Ring | do.RingAgain, doorbell: Doorbell) -> None:
         try:
@@ -353,11 +437,16 @@ class Effects:
         def finish(at: RecordAt | None) -> list[ev.Event]:
             self._sending.discard(key)
             if at is not None and epoch == self.epoch:
-                self._quietly(lambda: self._out.ledger.published(epoch, key, at))
+                self._quietly(lambda: self._published(stored.facts, at))
             return []
 
         self._send(reply_record(stored.facts, stored.value), finish)
         return True
+
+    def _published(self, facts: RequestFacts, at: RecordAt) -> None:
+        if not self._out.ledger.published(self.epoch, facts.key, at):
+            # The ledger has lost it; Kafka has the reply.
+            self._out.ledger.settle(self.epoch, facts.source, facts.offset)
 
     def _deliver(
         self, command: do.Deliver | do.SendRepeat, record: OutboundRecord

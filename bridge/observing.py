@@ -81,6 +81,10 @@ class BridgeObserver:
             case ev.EpochOpened():
                 self._meters.count(metrics.EPOCH_CHANGES)
                 say(log.EPOCH_CHANGED, epoch=event.epoch)
+            case ev.LookedUp():
+                say(log.LOOKED_UP, answered=sum(map(len, event.found.values())))
+            case ev.LookUpFailed():
+                say(log.LOOK_UP_FAILED, detail=event.detail)
             case ev.SettleFailed(do.Deliver(record)):
                 say(log.DELIVERY_FAILED, topic=record.topic)
             case ev.SettleFailed(do.SendRepeat(_, facts)):

@@ -103,6 +103,9 @@ class TimingSettings(Section):
     """A doorbell that nobody claimed for so long is rung again (then 10, 20 ... 60 s)."""
     delivery_timeout_s: float = Field(default=10.0, gt=0, le=600)
     """How long Kafka may take to acknowledge a reply."""
+    loss_grace_s: float = Field(default=12.0, gt=0, le=3600)
+    """After a loss of Redis, how long a reply may still be on its way into Kafka: more
+    than delivery_timeout_s."""
     drain_s: float = Field(default=10.0, ge=0, le=3600)
     """How long a stopping bridge waits for its requests in flight, and a stopping
     worker for its running calls before it hands them back."""
@@ -112,6 +115,12 @@ class TimingSettings(Section):
         if self.renew_s * 2 > self.lease_s:
             text = f"must be at most half of lease_s ({self.lease_s:g})"
             raise Contradiction([(("renew_s",), text)])
+        if self.loss_grace_s <= self.delivery_timeout_s:
+            text = (
+                f"must be more than delivery_timeout_s ({self.delivery_timeout_s:g}),"
+                " by 2 s or so"
+            )
+            raise Contradiction([(("loss_grace_s",), text)])
         return self
 
 

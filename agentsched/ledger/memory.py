@@ -401,7 +401,7 @@ class MemoryLedger(MemoryOperations):
 
     def epoch(self) -> str | None:
         """See `Views.epoch`."""
-        return self._epoch
+        return self._pulse.epoch or None
 
     def pools(self, epoch: str) -> list[Pool]:
         """See `Views.pools`."""

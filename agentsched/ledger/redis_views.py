@@ -16,7 +16,7 @@ class RedisViews(RedisOperations):
     def epoch(self) -> str | None:
         """See `Views.epoch`."""
         with translated("epoch"):
-            epoch = self._client.get(f"{self._namespace}:epoch")
+            epoch = self._client.hget(f"{self._namespace}:epoch", "id")
         return epoch.decode() if isinstance(epoch, bytes) else None
 
     def pools(self, epoch: str) -> list[Pool]:

@@ -10,6 +10,7 @@ from logging import DEBUG, ERROR, INFO, WARNING
 FIELDS = {
     "address": "Where the process serves `/metrics`, `/healthz` and `/readyz`.",
     "agent_id": "Who sent the request.",
+    "answered": "How many requests have an answer.",
     "attempt": "Which start of the request this is; 1 is the first.",
     "bridge_id": "Names the bridge process; random.",
     "class": "`high`, `medium` or `low`.",
@@ -250,8 +251,21 @@ LEADER_LOST = LogEvent(
 EPOCH_CHANGED = LogEvent(
     "epoch_changed",
     WARNING,
-    "Redis was emptied or is another one: what was in flight is admitted again.",
+    "Redis has lost data or was replaced: what was in flight is looked up in Kafka, and"
+    " runs again where it has no answer.",
     ("epoch",),
+)
+LOOKED_UP = LogEvent(
+    "looked_up",
+    INFO,
+    "After a loss of Redis: so many requests turned out to be answered in Kafka.",
+    ("answered",),
+)
+LOOK_UP_FAILED = LogEvent(
+    "look_up_failed",
+    WARNING,
+    "Kafka did not tell which requests are answered; nothing of them runs before it does.",
+    ("detail",),
 )
 CONFIGURATION_RELOADED = LogEvent(
     "configuration_reloaded", INFO, "The configuration was read again.", ("models",)

@@ -141,8 +141,8 @@ def _failed(job: Job, error: ReplyError, *, model_s: float | None) -> Answer:
     return Answer(value, outcome, error.code)
 
 
-def cancelled_answer(job: Job, *, model_s: float) -> Answer:
-    """Make the reply of a request whose call was aborted, because it is cancelled."""
+def cancelled_answer(job: Job, *, model_s: float | None) -> Answer:
+    """Make the reply of a request that was cancelled before or in its call."""
     return _failed(job, CANCELLED, model_s=model_s)
 
 

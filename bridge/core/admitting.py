@@ -83,7 +83,7 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
             return ending.end_waiting(state, [entry], CANCELLED)
         case AdmitOutcome.CONFLICT:
             index.move(state, entry, Stage.REPEATING)
-            dead_letter = intake.conflict(entry.record)
+            dead_letter = intake.conflict(entry.record, facts.source)
             return [Deliver(dead_letter, facts.source, facts.offset)]
         case AdmitOutcome.REPEATED if answer.reply_at is not None:
             index.move(state, entry, Stage.REPEATING)

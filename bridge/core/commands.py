@@ -1,10 +1,11 @@
 """What the core asks for; `bridge/effects.py` does it and answers with events."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agentsched.doorbell import Doorbell
 from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
-from agentsched.ledger.records import Admission, RequestFacts
+from agentsched.ledger.records import Admission, Pulse, RequestFacts
 from agentsched.ledger.reports import BridgeReport, Findings
 
 
@@ -149,6 +150,34 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreDone:
+    """Tell the ledger of offsets that are answered, after it has lost its data."""
+
+    source: str
+    runs: tuple[range, ...]
+
+
+class Wanted(NamedTuple):
+    """Offsets of one partition."""
+
+    source: str
+    start: int
+    end: int
+    """Exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Look for replies and dead letters of some offsets -> LookedUp or LookUpFailed."""
+
+    epoch: str
+    """In which it is asked."""
+    wanted: tuple[Wanted, ...]
+    since_ms: int
+    """None was written before this time of Kafka."""
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Commit a watermark -> Committed."""
 
@@ -176,6 +205,16 @@ class Resume:
     """Read on."""
 
     partitions: tuple[Partition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BeatEpoch:
+    """Raise the counter of the epoch -> EpochBeaten, or EpochOpened after a loss."""
+
+    known: Pulse
+    """The highest that was seen."""
+    heard: str
+    """Where the last change of this epoch stood that was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +271,13 @@ Command = (
     | Deliver
     | SendRepeat
     | Cancel
+    | RestoreDone
+    | LookUp
     | Commit
     | ForgetDone
     | Pause
     | Resume
+    | BeatEpoch
     | MeetPeers
     | ReadOrders
     | CountCalls

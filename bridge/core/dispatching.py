@@ -82,6 +82,8 @@ def place(state: BridgeState) -> list[Command]:
     lead = state.lead
     if not state.leading or state.draining or lead.synced_ms < 0:
         return []
+    if state.now_ms < state.hold_until_ms:
+        return []
     lead.board.wake(state.now_ms)
     supply = Supply(
         capacity=state.rules.capacity(),

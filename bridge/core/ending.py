@@ -84,5 +84,5 @@ def end_known(entry: Indexed, error: ReplyError) -> list[Command]:
     """Answer a request that the ledger knows; poison is put aside, too."""
     facts, reply = entry.admission.facts, intake.ended_reply(entry.admission, error)
     if error is POISON:
-        return [Bury(intake.poison(entry.record), facts, reply)]
+        return [Bury(intake.poison(entry.record, facts.source), facts, reply)]
     return [Answer(facts, reply)]

@@ -4,7 +4,7 @@
 nothing between processes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from agentsched.kafka_records import InboundRecord, Partition
@@ -14,15 +14,23 @@ from agentsched.ledger.records import (
     Change,
     EntryView,
     PartitionView,
+    Pulse,
     ReserveOutcome,
     Snapshot,
 )
 from agentsched.ledger.reports import Question
-from bridge.core.commands import Cancel, Deliver, Reserve, SendRepeat
+from bridge.core.commands import (
+    Cancel,
+    Deliver,
+    LookUp,
+    Reserve,
+    RestoreDone,
+    SendRepeat,
+)
 from bridge.core.rules import Rules
 
-Settling = Deliver | SendRepeat | Cancel
-"""Commands that settle an offset by themselves."""
+Settling = Deliver | SendRepeat | Cancel | RestoreDone
+"""Commands that settle offsets by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,8 @@ class Changed:
 
     changes: tuple[Change, ...]
     now_ms: int
+    epoch: str = ""
+    """Of which epoch; empty: of the one that is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +178,39 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class EpochOpened:
-    """The ledger is empty or another one: what was in it has to be admitted again."""
+    """Redis was lost, emptied or put back: another epoch has begun."""
 
     epoch: str
+    beats: int = 0
+    age_ms: int = 0
+    """How long ago it began."""
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EpochBeaten:
+    """The counter of this epoch was raised: nothing of it was lost."""
+
+    pulse: Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """Which of the wanted offsets have a reply or a dead letter in Kafka."""
+
+    command: LookUp
+    found: Mapping[str, Collection[int]]
+    """By source."""
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpFailed:
+    """Kafka could not be asked."""
+
+    command: LookUp
+    detail: str = ""
+    """Why, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +250,9 @@ Event = (
     | SettleFailed
     | Committed
     | EpochOpened
+    | EpochBeaten
+    | LookedUp
+    | LookUpFailed
     | RulesChanged
     | DrainStarted
     | Tick

@@ -41,6 +41,7 @@ def move(state: BridgeState, entry: Indexed, stage: Stage) -> None:
         return
     _unfile(state, entry)
     entry.stage = stage
+    entry.was_admitted |= stage in (Stage.ADMITTING, Stage.IN_FLIGHT)
     _file(state, entry)
 
 
@@ -133,6 +134,8 @@ def _sets(state: BridgeState, entry: Indexed) -> list[dict[Models, dict[str, Ent
     """Return the sets that an entry of this stage belongs to."""
     if entry.stage in (Stage.WAITING, Stage.REPEATING):
         return []
+    if entry.stage is Stage.DOUBTED:
+        return [state.doubted]
     if entry.stage is Stage.LEAVING:
         return [state.admitted, state.leaving]
     if entry.stage is Stage.IN_FLIGHT:

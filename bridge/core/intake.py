@@ -63,7 +63,7 @@ def classify(record: InboundRecord, source: str, rules: Rules) -> Verdict:
             return Cancellation(decode_cancel(record, max_bytes).key)
         message, identity = decode_request(record, max_bytes)
     except CodecError as error:
-        return Refused(dead_letter_record(record, error.code, error.detail))
+        return Refused(dead_letter_record(record, source, error.code, error.detail))
     facts = _facts(record, source, message, identity, rules)
     value = record.value or b""
     try:
@@ -173,13 +173,12 @@ def _failed_value(facts: RequestFacts, message: Message, error: ReplyError) -> b
     return failed_reply(message, identity, error, priority=Priority(facts.cls))
 
 
-def conflict(record: InboundRecord) -> OutboundRecord:
+def conflict(record: InboundRecord, source: str) -> OutboundRecord:
     """Return the dead letter of a request whose identity another payload has."""
-    return dead_letter_record(
-        record, ErrorCode.CONFLICT, "another payload already has this identity"
-    )
+    detail = "another payload already has this identity"
+    return dead_letter_record(record, source, ErrorCode.CONFLICT, detail)
 
 
-def poison(record: InboundRecord) -> OutboundRecord:
+def poison(record: InboundRecord, source: str) -> OutboundRecord:
     """Return the dead letter of a request that ends the processes that run it."""
-    return dead_letter_record(record, ErrorCode.POISON, POISON.message)
+    return dead_letter_record(record, source, ErrorCode.POISON, POISON.message)

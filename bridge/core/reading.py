@@ -3,7 +3,7 @@
 from agentsched.kafka_records import InboundRecord, Partition
 from agentsched.ledger.done_offsets import BLOCK_OFFSETS
 from agentsched.ledger.records import Admission
-from bridge.core import index
+from bridge.core import doubt, index
 from bridge.core.commands import (
     Cancel,
     Command,
@@ -53,6 +53,20 @@ def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
     index.answered(state, partition, event.view.done)
     for entry in list(partition.entries.values()):
         _adopt(state, partition, entry)
+    return _release_held(state, partition)
+
+
+def release_held(state: BridgeState) -> list[Command]:
+    """Answer refused records that were held until it was known whether they were."""
+    return [
+        command
+        for partition in state.partitions.values()
+        if partition.view is not None and partition.doubt is None
+        for command in _release_held(state, partition)
+    ]
+
+
+def _release_held(state: BridgeState, partition: PartitionIndex) -> list[Command]:
     held, partition.held = partition.held, []
     return [
         command
@@ -144,6 +158,8 @@ def _index(
     entry = Indexed(record, admission, checked_ms=state.now_ms)
     index.add(state, partition, entry)
     _adopt(state, partition, entry)
+    if entry.stage is Stage.WAITING and doubt.is_doubted(partition, record.offset):
+        doubt.mark(state, partition, entry)
 
 
 def _refuse(
@@ -153,8 +169,9 @@ def _refuse(
     record: InboundRecord,
 ) -> list[Command]:
     """Answer a record that cannot run, unless it is answered or runs already."""
-    if partition.view is None:
+    if partition.view is None or doubt.is_doubted(partition, record.offset):
         partition.held.append((record, refused))
+        doubt.note(partition, record)
         return []
     known = refused.admission
     if known and partition.view.live.get(record.offset) == known.facts.key:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from agentsched.endings import BLOCKED, MODEL_REMOVED
 from agentsched.ledger.records import EntryView, State
 from agentsched.types import ReplyError
-from bridge.core import controlling, ending, index
+from bridge.core import controlling, doubt, ending, index
 from bridge.core.commands import (
     Command,
     Expire,
@@ -68,7 +68,7 @@ def _mend(
 ) -> list[Command]:
     facts = entry.admission.facts
     if view is None:
-        index.move(state, entry, Stage.WAITING)  # forgotten: admitted again
+        doubt.on_forgotten(state, entry)
         return []
     if (error := _ending(state, entry, view)) is not None:
         return ending.end_known(entry, error)

@@ -91,12 +91,14 @@ def waiting_of(state: BridgeState, models: Models, cls: str) -> int:
     queue = state.waiting.get(models, {}).get(cls)
     admitted = state.admitted.get(models, {}).get(cls, ())
     started = state.started.get(models, {}).get(cls, ())
-    return (len(queue) if queue else 0) + len(admitted) - len(started)
+    doubted = state.doubted.get(models, {}).get(cls, ())
+    waiting = (len(queue) if queue else 0) + len(doubted)
+    return waiting + len(admitted) - len(started)
 
 
 def _flows(state: BridgeState) -> list[FlowLoad]:
     flows = []
-    for models in dict.fromkeys([*state.waiting, *state.admitted]):
+    for models in dict.fromkeys([*state.waiting, *state.admitted, *state.doubted]):
         waiting = {cls: waiting_of(state, models, cls) for cls in CLASSES}
         in_flight = sum(map(len, state.started.get(models, {}).values()))
         if in_flight or any(waiting.values()):

@@ -11,12 +11,12 @@ from enum import StrEnum
 
 from agentsched.kafka_records import InboundRecord, Partition
 from agentsched.ledger.controls import Controls
-from agentsched.ledger.records import Admission, PartitionView
+from agentsched.ledger.records import Admission, PartitionView, Pulse
 from agentsched.ledger.reports import AgentLoad
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.order import RankedQueue
-from bridge.core.commands import Cancel, Deliver, SendRepeat
+from bridge.core.commands import Cancel, Deliver, RestoreDone, SendRepeat
 from bridge.core.intake import Refused
 from bridge.core.rates import Rate
 from bridge.core.rules import Rules
@@ -39,9 +39,11 @@ class Stage(StrEnum):
     """RUNG or later; a reply is on its way."""
     REPEATING = "repeating"
     """Answered before: its reply is being sent again."""
+    DOUBTED = "doubted"
+    """Redis has lost what it knew of it; it is looked up in Kafka before it may run."""
 
 
-WAITS = (Stage.WAITING, Stage.ADMITTING, Stage.READY, Stage.LEAVING)
+WAITS = (Stage.WAITING, Stage.ADMITTING, Stage.READY, Stage.LEAVING, Stage.DOUBTED)
 """Not started, and not answered either."""
 
 
@@ -58,6 +60,8 @@ class Indexed:
     """Doorbells that nobody claimed, for the back-off."""
     stays: bool = False
     """It could not be withdrawn: it was rung before, or is cancelled."""
+    was_admitted: bool = False
+    """The ledger knew it once, and a worker may have answered it."""
     retry_ms: int = 0
     """Not admitted before this time (the ready set was full)."""
 
@@ -78,6 +82,18 @@ the same events would not always give the same commands."""
 
 
 @dataclass(slots=True, eq=False)
+class Doubt:
+    """Some offsets of a partition may have been answered: Kafka is asked."""
+
+    end: int
+    """Only offsets below it."""
+    since_ms: int | None = None
+    """No answer was given before this time of Kafka; None: nothing is doubted yet."""
+    asked: bool = False
+    """The look-up is under way."""
+
+
+@dataclass(slots=True, eq=False)
 class PartitionIndex:
     """One partition that this bridge owns."""
 
@@ -89,6 +105,7 @@ class PartitionIndex:
     """offset -> request; refused records are only in the tracker."""
     view: PartitionView | None = None
     """None until the ledger has answered: nothing is admitted before."""
+    doubt: Doubt | None = None
     held: list[tuple[InboundRecord, Refused]] = field(default_factory=list)
     """Refusals, until it is known whether they were sent before."""
     size_bytes: int = 0
@@ -143,6 +160,14 @@ class BridgeState:
 
     rules: Rules
     epoch: str
+    beats: int = 0
+    """The highest counter that was seen in this epoch."""
+    heard: str = ""
+    """Where the last change of this epoch stood that came in here."""
+    doubt_until_ms: int = 0
+    """From then on no reply of a lost epoch can get into Kafka."""
+    hold_until_ms: int = 0
+    """Nothing starts before: calls of a lost epoch may still run."""
     now_ms: int = 0
     ledger_ahead_ms: int = 0
     """The ledger's clock less ours: deadlines run on the ledger's."""
@@ -159,6 +184,8 @@ class BridgeState:
     """Of those admitted: LEAVING."""
     started: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """Of those admitted: IN_FLIGHT."""
+    doubted: dict[Models, dict[str, Entries]] = field(default_factory=dict)
+    """DOUBTED, by group and class."""
     agents: dict[str, AgentCount] = field(default_factory=dict)
     """How many requests each agent has; who has none is not in here."""
     says: Says = field(default_factory=Says)
@@ -174,11 +201,18 @@ class BridgeState:
     leading: bool = False
     live_slots: dict[str, int] = field(default_factory=dict)
     lead: Lead = field(default_factory=Lead)
-    undelivered: list[Deliver | SendRepeat | Cancel] = field(default_factory=list)
+    undelivered: list[Deliver | SendRepeat | Cancel | RestoreDone] = field(
+        default_factory=list
+    )
     """What did not get done; it is tried again in a while."""
     draining: bool = False
     last_ms: dict[str, int] = field(default_factory=dict)
     """When each periodic duty was done last."""
+
+    @property
+    def pulse(self) -> Pulse:
+        """The highest pulse that was seen."""
+        return Pulse(self.epoch, self.beats)
 
     @property
     def ledger_now_ms(self) -> int:

@@ -10,13 +10,14 @@ from bridge.core import (
     backpressure,
     controlling,
     dispatching,
+    doubt,
     ending,
     index,
     reading,
     reconciling,
     reporting,
 )
-from bridge.core.commands import Command, MeetPeers, ReadOrders
+from bridge.core.commands import BeatEpoch, Command, MeetPeers, ReadOrders
 from bridge.core.events import (
     AdmitAnswered,
     Assigned,
@@ -24,9 +25,12 @@ from bridge.core.events import (
     Changed,
     Committed,
     DrainStarted,
+    EpochBeaten,
     EpochOpened,
     Event,
     Inspected,
+    LookedUp,
+    LookUpFailed,
     OffsetSettled,
     OrdersSeen,
     PartitionLoaded,
@@ -109,7 +113,15 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
         case Committed():
             return reading.on_committed(state, event)
         case EpochOpened():
-            _start_over(state, event)
+            return _start_over(state, event)
+        case EpochBeaten():
+            if event.pulse > state.pulse:
+                state.beats = event.pulse.beats
+        case LookedUp():
+            settled = doubt.on_looked_up(state, event)
+            return [*settled, *reading.release_held(state)]
+        case LookUpFailed():
+            return doubt.on_look_up_failed(state, event)
         case RulesChanged():
             state.rules = event.rules
             controlling.note_blocked(state)
@@ -122,9 +134,11 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
 def _duties(state: BridgeState) -> list[Command]:
     commands: list[Command] = []
     if due(state, "peers", PEERS_MS):
+        commands += [BeatEpoch(state.pulse, state.heard)]
         commands += [MeetPeers(lead=not state.draining), ReadOrders()]
     return [
         *commands,
+        *doubt.duties(state),
         *ending.duties(state),
         *reading.duties(state),
         *dispatching.duties(state),
@@ -136,6 +150,8 @@ def _duties(state: BridgeState) -> list[Command]:
 
 def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
     commands: list[Command] = []
+    if event.changes and event.epoch == state.epoch:
+        state.heard = event.changes[-1].at
     for change in event.changes:
         if change.kind is ChangeKind.ORDERS:
             commands = [ReadOrders()]
@@ -161,9 +177,8 @@ def _settle(state: BridgeState, source: str, offset: int) -> None:
 _STAGE_AFTER = {ChangeKind.READY: Stage.READY, ChangeKind.TAKEN: Stage.IN_FLIGHT}
 
 
-def _start_over(state: BridgeState, event: EpochOpened) -> None:
-    """Everything in the ledger is void: what was in it waits to be admitted again."""
-    state.epoch = event.epoch
+def _start_over(state: BridgeState, event: EpochOpened) -> list[Command]:
+    """Everything in the ledger is void: what was in it has to be looked up."""
+    state.epoch, state.beats, state.heard = event.epoch, event.beats, ""
     state.lead = Lead(earned_ms=state.now_ms)
-    for entry in list(state.all_admitted()):
-        index.move(state, entry, Stage.WAITING)
+    return doubt.on_epoch(state, event)

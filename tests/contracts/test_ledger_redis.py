@@ -73,7 +73,7 @@ def test_every_step_is_told_with_its_end(tmp_path: Path):
     with pytest.raises(LedgerUnavailable):
         ledger.live_slots()
     assert told == [
-        ("open_epoch", ""),
+        ("beat", ""),
         ("withdraw", ""),
         ("unreserve", "EpochChanged"),
         ("withdraw", "EpochChanged"),

@@ -100,12 +100,15 @@ def test_a_reply_is_keyed_and_headed_and_says_what_it_answers():
     assert sent.headers["correlation_id"] == "c"
     assert sent.headers["source_topic"] == "medium_priority"
     assert sent.headers["source_offset"] == "7"
-    assert sent.headers["agentsched_version"] == "1"
+    assert sent.headers["source_topic_id"] == "t1"
+    assert sent.headers["agentsched_version"] == "2"
 
 
 def test_a_dead_letter_keeps_the_record_as_it_was():
     bad = record(3, b"nonsense", headers={"mine": "1"})
-    letter = dead_letter_record(bad, ErrorCode.MALFORMED, "no JSON")
+    letter = dead_letter_record(
+        bad, "medium_priority:t1:0", ErrorCode.MALFORMED, "no JSON"
+    )
     assert (letter.topic, letter.value) == ("medium_priority.dead_letter", b"nonsense")
     assert letter.headers["mine"] == "1"
     assert letter.headers["reason"] == "MALFORMED"

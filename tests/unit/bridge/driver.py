@@ -62,5 +62,15 @@ class Driver:
             ev.PeersSeen(1, leading=True, live_slots=live_slots, now_ms=self.now_ms)
         )
 
+    def lose(self, epoch="e2", age_ms=0):
+        """Begin another epoch, as after a loss of Redis."""
+        return self.feed(ev.EpochOpened(epoch, 1, age_ms, self.now_ms))
+
+    def look_up(self, *offsets):
+        """Let time pass until Kafka is asked, and say which offsets have an answer."""
+        self.tick(60_000)
+        (command,) = self.of(do.LookUp)
+        return self.feed(ev.LookedUp(command, {SOURCE: offsets}, self.now_ms))
+
     def watermark(self, source=SOURCE):
         return self.state.partitions[source].tracker.watermark

@@ -158,16 +158,6 @@ def test_two_records_of_one_identity_get_their_own_answers():
     assert driver.watermark() == 2
 
 
-def test_after_the_loss_of_the_ledger_everything_unanswered_is_admitted_again():
-    driver = Driver()
-    driver.own()
-    driver.read(0, 1)
-    driver.admitted()
-    driver.feed(ev.EpochOpened("e2"))
-    assert [a.facts.offset for a in driver.admitted()] == [0, 1]
-    assert driver.state.epoch == "e2"
-
-
 def test_a_draining_bridge_admits_nothing():
     driver = Driver()
     driver.own()

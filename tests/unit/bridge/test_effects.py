@@ -12,9 +12,11 @@ from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
 from agentsched.ledger.controls import Control, ControlKind
 from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import (
+    NO_PULSE,
     Admission,
     AdmitOutcome,
     Outcome,
+    Pulse,
     ReserveOutcome,
     State,
 )
@@ -85,6 +87,8 @@ class Rig:
         default_factory=lambda: MemoryLedger(lambda: ARRIVAL_MS + 1_000)
     )
     kept: dict = field(default_factory=dict)
+    asked: list = field(default_factory=list)
+    answers: object = field(default_factory=dict)
 
     def __post_init__(self):
         self.now_ms = 7
@@ -96,6 +100,7 @@ class Rig:
             doorbells=self.doorbells,
             sink=self.sink,
             read_back=self.kept.get,
+            look_up=self.look_up,
             now_ms=lambda: self.now_ms,
         )
         self.meters = Meters("bridge")
@@ -104,8 +109,14 @@ class Rig:
         rules = Rules(settings())
         self.effects = Effects(outside, rules, "b1", self.inbox.put, observer)
 
+    def look_up(self, wanted, since_ms, stopped):
+        self.asked.append((wanted, since_ms))
+        if isinstance(self.answers, Exception):
+            raise self.answers
+        return self.answers
+
     def open(self):
-        self.epoch = self.effects.open()
+        self.epoch = self.effects.open().epoch
         self.effects.run(do.MeetPeers(lead=True))
         return self
 
@@ -397,7 +408,8 @@ def test_what_operators_ordered_is_put_back_after_a_loss(rig):
     rig.ledger.impose(Control(ControlKind.PAUSE, "m", "ana", "why"))
     (before,) = rig.effects.run(do.ReadOrders())
     rig.ledger.lose()
-    assert rig.effects.run(do.ReadOrders()) == [ev.EpochOpened(rig.effects.epoch)]
+    (opened,) = rig.effects.run(do.ReadOrders())
+    assert opened.epoch == rig.effects.epoch
     (after,) = rig.effects.run(do.ReadOrders())
     assert after.controls == before.controls
 
@@ -531,3 +543,74 @@ def test_a_cancel_record_marks_its_request_and_settles_its_offset(rig):
 def test_a_cancel_without_redis_is_told_to_have_failed():
     command = do.Cancel("k", 60, "s", 5)
     assert Rig(ledger=Unreachable()).effects.run(command) == [ev.SettleFailed(command)]
+
+
+def test_a_beat_tells_how_far_the_epoch_has_got(rig):
+    known = rig.ledger.beat().pulse
+    (beaten,) = rig.effects.run(do.BeatEpoch(known, ""))
+    assert beaten == ev.EpochBeaten(Pulse(known.epoch, known.beats + 1))
+
+
+def test_a_rollback_that_the_counter_shows_begins_an_epoch(rig):
+    saved = rig.ledger.save()
+    rig.effects.run(do.BeatEpoch(NO_PULSE, ""))
+    rig.ledger.rollback(saved)
+    (opened,) = rig.effects.run(do.BeatEpoch(NO_PULSE, ""))
+    assert isinstance(opened, ev.EpochOpened)
+    assert opened.epoch == rig.effects.epoch > rig.epoch
+
+
+def test_a_rollback_that_kafka_shows_begins_an_epoch(rig):
+    newer = Pulse(rig.epoch, 1_000)
+    (opened,) = rig.effects.run(do.BeatEpoch(newer, ""))
+    assert opened.epoch > rig.epoch
+
+
+def test_after_an_outage_nothing_is_done_before_the_epoch_is_checked(rig):
+    saved = rig.ledger.save()
+    rig.effects.run(do.BeatEpoch(NO_PULSE, ""))
+    rig.ledger.reserve, works = Unreachable().reserve, rig.ledger.reserve
+    rig.reserve("k")
+    rig.ledger.reserve = works
+    rig.ledger.rollback(saved)
+    rig.now_ms += 1_000
+    events = rig.admit("k")
+    assert [type(event) for event in events] == [ev.EpochOpened, ev.AdmitAnswered]
+    assert [one.outcome for one in events[1].answers] == [AdmitOutcome.FULL]
+
+
+def test_answered_offsets_are_told_to_the_ledger(rig):
+    assert rig.effects.run(do.RestoreDone("s", (range(2), range(5, 7)))) == []
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == (range(2), range(5, 7))
+
+
+def test_what_the_ledger_did_not_take_is_told_again_later():
+    rig = Rig(ledger=Unreachable())
+    command = do.RestoreDone("s", (range(2),))
+    assert rig.effects.run(command) == [ev.SettleFailed(command)]
+
+
+LOOK_UP = do.LookUp("e", (do.Wanted("s", 3, 9), do.Wanted("t", 0, 2)), 77)
+
+
+def test_a_look_up_asks_kafka_for_ranges_and_brings_its_answer(rig):
+    rig.answers = {"s": {4}}
+    assert rig.effects.run(LOOK_UP) == []
+    assert rig.inboxed() == [ev.LookedUp(LOOK_UP, {"s": {4}}, rig.now_ms)]
+    assert rig.asked == [({"s": range(3, 9), "t": range(2)}, 77)]
+
+
+def test_a_look_up_that_failed_is_told(rig):
+    rig.answers = DeliveryFailed("no Kafka")
+    rig.effects.run(LOOK_UP)
+    assert rig.inboxed() == [ev.LookUpFailed(LOOK_UP, "no Kafka")]
+
+
+def test_a_sent_reply_of_a_request_that_the_ledger_lost_settles_its_offset(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    published = rig.ledger.published
+    rig.ledger.published = lambda *_: published(rig.epoch, "unknown", AT)
+    rig.sink.sent[0][1].set_result(AT)
+    rig.inboxed()
+    assert rig.ledger.partition(rig.epoch, facts().source, 0, 9).done == (range(1),)

@@ -11,6 +11,7 @@ from agentsched.ledger.records import Admission
 from bridge.core.intake import Cancellation, Refused, classify
 from bridge.core.rules import Rules
 from tests.support.requests import ARRIVAL_MS, record, settings
+from tests.unit.bridge.driver import SOURCE
 
 TWO_MODELS = [
     {
@@ -24,14 +25,14 @@ TWO_MODELS = [
 
 def facts_of(body, topic="medium_priority", **changes):
     rules = Rules(Settings.model_validate({"models": TWO_MODELS} | changes))
-    verdict = classify(record(body=body, topic=topic), "s", rules)
+    verdict = classify(record(body=body, topic=topic), SOURCE, rules)
     assert isinstance(verdict, Admission)
     return verdict.facts
 
 
 def refusal_of(body, **changes):
     rules = Rules(Settings.model_validate({"models": TWO_MODELS} | changes))
-    verdict = classify(record(body=body), "s", rules)
+    verdict = classify(record(body=body), SOURCE, rules)
     assert isinstance(verdict, Refused)
     return verdict.record
 
@@ -117,7 +118,7 @@ def test_the_body_wins_over_the_headers():
     rules = Rules(settings())
     headers = {"correlation_id": "header", "agent_id": "header"}
     verdict = classify(
-        record(body={"correlation_id": "body"}, headers=headers), "s", rules
+        record(body={"correlation_id": "body"}, headers=headers), SOURCE, rules
     )
     assert verdict.facts.correlation_id == "body"
     assert verdict.facts.agent_id == "header"
@@ -183,7 +184,7 @@ def test_a_dead_letter_stays_below_the_limit_of_a_broker():
     headers = {"trace": "\N{REPLACEMENT CHARACTER}" * 300_000}
     rules = Rules(settings())
     bad = record(0, b'"' + b"x" * 2_000_000 + b'"', headers=headers)
-    letter = classify(bad, "s", rules).record
+    letter = classify(bad, SOURCE, rules).record
     assert letter.value is None
     assert letter.headers["headers_omitted"] == "2"
     assert letter.headers["reason"] == "TOO_LARGE"
@@ -207,18 +208,18 @@ def test_json_that_others_could_not_read_is_a_dead_letter(body):
 
 def test_a_cancel_record_is_not_taken_for_a_request():
     cancel = record(0, {"correlation_id": "c"}, headers={"kind": "cancel"})
-    verdict = classify(cancel, "s", Rules(settings()))
+    verdict = classify(cancel, SOURCE, Rules(settings()))
     assert verdict == Cancellation(Identity("default", "c").key)
 
 
 def test_a_cancel_record_may_have_its_identity_in_headers_only():
     headers = {"kind": "cancel", "correlation_id": "c", "agent_id": "a"}
     cancel = replace(record(0, {}), value=None, headers=headers)
-    verdict = classify(cancel, "s", Rules(settings()))
+    verdict = classify(cancel, SOURCE, Rules(settings()))
     assert verdict == Cancellation(Identity("a", "c").key)
 
 
 def test_a_cancel_record_of_nobody_is_a_dead_letter():
     cancel = replace(record(0, {}), value=None, headers={"kind": "cancel"})
-    verdict = classify(cancel, "s", Rules(settings()))
+    verdict = classify(cancel, SOURCE, Rules(settings()))
     assert verdict.record.headers["reason"] == "MISSING_IDENTITY"

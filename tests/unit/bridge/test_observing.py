@@ -160,7 +160,7 @@ def test_what_the_index_does_not_know_is_told_without_a_name(observed):
 
 def test_a_dead_letter_is_counted_by_its_reason(observed):
     assert observed.meters.value(metrics.DEAD_LETTERS, "MALFORMED") == 0
-    letter = dead_letter_record(record(5), ErrorCode.MALFORMED, "no JSON")
+    letter = dead_letter_record(record(5), SOURCE, ErrorCode.MALFORMED, "no JSON")
     observed.observer.did(do.Deliver(letter, SOURCE, 5))
     assert observed.meters.value(metrics.DEAD_LETTERS, "MALFORMED") == 1
     (_, fields) = observed.said[0]
@@ -262,7 +262,7 @@ def test_commits_are_counted_when_they_are_acknowledged(observed):
 
 
 def test_a_delivery_that_failed_names_the_topic(observed):
-    letter = dead_letter_record(record(5), ErrorCode.MALFORMED, "no JSON")
+    letter = dead_letter_record(record(5), SOURCE, ErrorCode.MALFORMED, "no JSON")
     repeat = do.SendRepeat(RecordAt("results", 0, 1), facts(), letter)
     observed.saw(ev.SettleFailed(do.Deliver(letter, SOURCE, 5)))
     observed.saw(ev.SettleFailed(repeat))

@@ -6,7 +6,7 @@ from bridge.core import events as ev
 from bridge.core.reconciling import backoff_ms
 from bridge.core.rules import Rules
 from tests.support.requests import settings
-from tests.unit.bridge.driver import Driver
+from tests.unit.bridge.driver import SOURCE, Driver
 
 
 def looked(driver, view, doorbells=None):
@@ -37,10 +37,18 @@ def test_a_fresh_entry_is_left_alone():
     assert driver.of(do.Inspect) == []
 
 
-def test_an_entry_that_the_ledger_forgot_is_admitted_again():
+def test_an_entry_that_the_ledger_forgot_is_looked_up_and_admitted_again():
+    driver = holding_one()
+    assert looked(driver, None) == []
+    driver.look_up()
+    assert len(driver.of(do.Admit)) == 1
+
+
+def test_an_entry_that_the_ledger_forgot_and_kafka_answered_is_settled():
     driver = holding_one()
     looked(driver, None)
-    assert len(driver.of(do.Admit)) == 1
+    assert driver.look_up(0) == [do.RestoreDone(SOURCE, (range(1),))]
+    assert driver.watermark() == 1
 
 
 def test_an_answer_that_was_missed_moves_the_watermark():

@@ -330,3 +330,35 @@ def test_a_bug_gets_out_and_holds_no_lease(desk: Desk) -> None:
     with pytest.raises(ZeroDivisionError):
         desk.run()
     assert desk.leases.held() == []
+
+
+def test_a_reply_that_the_ledger_lost_and_kafka_has_settles_the_request(
+    desk: Desk,
+) -> None:
+    doorbell = desk.rung()
+    saved = desk.ledger.save()
+    published = desk.ledger.published
+
+    def rolled_back(*args: object) -> object:
+        desk.ledger.rollback(saved)
+        return published(*args)
+
+    desk.ledger.published = rolled_back
+    assert desk.execution.run(doorbell) is Ended.ANSWERED
+    assert desk.state() is State.ANSWERED
+
+
+def test_a_reply_of_a_request_that_the_ledger_lost_settles_its_offset(
+    desk: Desk,
+) -> None:
+    saved = desk.ledger.save()
+    doorbell, published = desk.rung(), desk.ledger.published
+
+    def rolled_back(*args: object) -> object:
+        desk.ledger.rollback(saved)
+        return published(*args)
+
+    desk.ledger.published = rolled_back
+    assert desk.execution.run(doorbell) is Ended.ANSWERED
+    view = desk.ledger.partition(desk.epoch, "medium_priority:t1:0", 0, 9)
+    assert view.done == (range(1),)

@@ -1,0 +1,61 @@
+"""Which epoch of the ledger this bridge works in, and whether Redis has lost something.
+
+It keeps the highest pulse that was seen; what follows from a loss is decided elsewhere.
+"""
+
+from collections.abc import Callable
+
+from agentsched.ledger.protocol import Membership
+from agentsched.ledger.records import NO_PULSE, Beat, Pulse
+
+
+class EpochWatch:
+    """The open epoch.
+
+    Args:
+        membership: where the epoch is.
+        begin: prepares an epoch; it is ours only afterwards. May raise LedgerError.
+    """
+
+    def __init__(self, membership: Membership, begin: Callable[[str], None]) -> None:
+        self._membership = membership
+        self._begin = begin
+        self._known = NO_PULSE
+        self._heard = ""
+        self._sure = True
+        self.epoch = ""
+
+    def note(self, known: Pulse, heard: str) -> None:
+        """Remember what somebody else saw; see `Membership.beat`."""
+        self._known = max(self._known, known)
+        if known.epoch == self.epoch:
+            self._heard = heard
+
+    def doubt(self) -> None:
+        """Redis did not answer: it may come back as an older one."""
+        self._sure = False
+
+    def check_if_doubted(self) -> Beat | None:
+        """As `check`, but only after `doubt`."""
+        return None if self._sure else self.check()
+
+    def check(self) -> Beat | None:
+        """Beat, and open the epoch that is there; None when it is the same.
+
+        Raises:
+            LedgerUnavailable: then the old epoch stays open.
+        """
+        beat = self._membership.beat(self._known, self._heard)
+        self._known = max(self._known, beat.pulse)
+        if beat.pulse.epoch != self.epoch:
+            self._begin(beat.pulse.epoch)
+            self.epoch, self._heard = beat.pulse.epoch, ""
+            self._sure = True
+            return beat
+        self._sure = True
+        return None
+
+    @property
+    def pulse(self) -> Pulse:
+        """The highest that was seen."""
+        return self._known
