@@ -16,6 +16,8 @@ class Why(StrEnum):
     AGENT_BLOCKED = "AGENT_BLOCKED"
     LOADING = "LOADING"
     """Its bridge does not know yet what of its partition was answered."""
+    DOUBTED = "DOUBTED"
+    """Redis was lost: its bridge looks into Kafka whether it was answered before."""
     MODEL_PAUSED = "MODEL_PAUSED"
     MODEL_REMOVED = "MODEL_REMOVED"
     """The bridges' configuration has no such model."""
@@ -47,6 +49,7 @@ class Wait:
     not_before_ms: int = 0
     """Milliseconds until it may start."""
     loading: bool = False
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,9 @@ def _stopped(wait: Wait, around: Surroundings) -> Reason | None:
     if wait.loading:
         text = "its bridge waits for Redis to say what of the partition is answered"
         return Reason(Why.LOADING, text)
+    if wait.doubted:
+        text = "Redis was lost: its bridge looks into Kafka whether it was answered"
+        return Reason(Why.DOUBTED, text)
     return None
 
 

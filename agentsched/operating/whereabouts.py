@@ -12,6 +12,7 @@ from agentsched.ledger.views import Description
 from agentsched.operating.reasons import Reason, Surroundings, Wait, reasons
 
 PAST_WAITING = ("in_flight", "repeating")
+DOUBTED = "doubted"
 
 
 class Place(StrEnum):
@@ -137,7 +138,12 @@ def _of_finding(bridge_id: str, finding: Finding) -> Whereabouts:
 def _in_kafka(base: Whereabouts, finding: Finding, around: Surroundings) -> Whereabouts:
     if base.place is not Place.KAFKA:
         return base
-    wait = Wait(finding.models, finding.agent_id, loading=finding.loading)
+    wait = Wait(
+        finding.models,
+        finding.agent_id,
+        loading=finding.loading,
+        doubted=finding.stage == DOUBTED,
+    )
     return base.model_copy(update={"reasons": _pairs(reasons(wait, around))})
 
 

@@ -129,6 +129,10 @@ def test_a_partition_that_is_not_loaded_is_the_reason():
     assert whys(replace(WAIT, loading=True), full("gpt-4")) == [Why.LOADING]
 
 
+def test_what_is_looked_up_in_kafka_waits_for_that():
+    assert whys(replace(WAIT, doubted=True), full("gpt-4")) == [Why.DOUBTED]
+
+
 def test_without_a_dispatcher_nothing_starts():
     assert whys(WAIT, replace(FREE, dispatcher=False)) == [Why.NO_DISPATCHER]
 
