@@ -32,8 +32,10 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "Try it", "See it work once, on this machine."),
     "up": Entry("up", "Try it", "Keep it running here, for requests of your own."),
+    "send": Entry("send", "Use", "Send requests, and print their replies."),
     "status": Entry("status", "Look", "What waits, what runs, what is wrong."),
     "explain": Entry("explain", "Look", "Where a request is, and why it waits."),
+    "replies": Entry("replies", "Look", "Show the replies that are in Kafka."),
     "pause": Entry("pause", "Steer", "Let no new request of a model start."),
     "resume": Entry("resume", "Steer", "End a pause, or with --all a drain."),
     "block": Entry("block", "Steer", "Have the requests of an agent refused."),
@@ -41,6 +43,7 @@ COMMANDS: dict[str, Entry] = {
     "drain": Entry("drain", "Steer", "Start nothing new, wait until all has ended."),
     "cancel": Entry("cancel", "Steer", "Cancel a request, wherever it is."),
     "config": Entry("config", "Set up", "Check, show and explain the configuration."),
+    "topics": Entry("topics", "Set up", "Create the Kafka topics, and look at them."),
 }
 """By name, in the order of `--help`."""
 

@@ -1,6 +1,6 @@
 """Create topics that are missing; nothing else of ours changes the cluster."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 UNREACHABLE_S = 10.0
+BROKERS_DEFAULT = -1
+"""As `replication`: a cluster of three that is told nothing else should keep three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,28 @@ class TopicsReport:
     """Not there, and this broker creates none on request (the embedded one)."""
 
 
-def ensure_topics(
+def ensure_topics(  # noqa: PLR0913  (a new topic has as many sides)
     settings: KafkaSettings,
     topics: Iterable[str],
     partitions: int = 1,
-    replication: int = 1,
+    replication: int = BROKERS_DEFAULT,
     *,
     value_max_bytes: int = RECORD_MAX_BYTES,
+    config: Mapping[str, str] | None = None,
 ) -> TopicsReport:
     """Create the topics that are missing; existing ones stay as they are.
 
     Blocks for up to 10 s to reach Kafka and 10 s more to create. New topics stamp
     records with the broker's time (deadlines count from it) and take values of
     `value_max_bytes` beside their headers.
+
+    Args:
+        settings: where Kafka is.
+        topics: their names.
+        partitions: of each new topic, 1 or more.
+        replication: of each new topic; -1: what the broker does by default.
+        value_max_bytes: the largest value of a record.
+        config: more of Kafka's keys.
 
     Raises:
         KafkaFailed: Kafka cannot be reached, or refused a topic.
@@ -57,13 +68,12 @@ def ensure_topics(
     missing = [name for name in dict.fromkeys(topics) if name not in there]
     if not missing:
         return TopicsReport(())
-    config = {
+    keys = {
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(value_max_bytes + HEADERS_MAX_BYTES),
+        **(config or {}),
     }
-    wanted = [
-        NewTopic(name, partitions, replication, config=config) for name in missing
-    ]
+    wanted = [NewTopic(name, partitions, replication, config=keys) for name in missing]
     return _outcome(admin.create_topics(wanted, request_timeout=UNREACHABLE_S))
 
 
