@@ -3,10 +3,12 @@
 from typing import Any
 
 from celery import Celery
+from celery.signals import import_modules
 
 from agentsched.celery_settings import celery_settings
 from agentsched.config.loading import load_settings
 from agentsched.errors import ConfigurationError
+from agentsched.flower_guard import guard_flower
 
 
 def _configuration() -> dict[str, Any]:
@@ -19,3 +21,4 @@ def _configuration() -> dict[str, Any]:
 
 app = Celery("agentsched", set_as_current=False)
 app.add_defaults(_configuration)
+import_modules.connect(guard_flower, sender=app, weak=False)

@@ -98,7 +98,7 @@ class CeleryDoorbells:
             retry=False,
             ignore_result=True,
             argsrepr="()",
-            kwargsrepr=f"correlation_id={doorbell.correlation_id!r}",
+            kwargsrepr=_shown(doorbell),
         )
 
     def _queue(self, model: str) -> str:
@@ -131,6 +131,18 @@ class CeleryDoorbells:
             *transport.connection_errors,
             *transport.channel_errors,
         )
+
+
+def _shown(doorbell: Doorbell) -> str:
+    """Return what logs, events and Flower show: a dict's text, which Flower searches."""
+    return repr(
+        {
+            "model": doorbell.model,
+            "class": doorbell.cls,
+            "agent_id": doorbell.agent_id,
+            "correlation_id": doorbell.correlation_id,
+        }
+    )
 
 
 def _broker_gone(error: BaseException) -> DoorbellFailed:
