@@ -20,7 +20,7 @@ from agentsched.telemetry.stores import MeteredSink, step_meter
 from agentsched.worker.aborts import AbortListener
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.keeper import Keeper
-from agentsched.worker.leases import LeaseBook, Stop
+from agentsched.worker.leases import LeaseBook
 from agentsched.worker.limits import NO_LIMITS, TimeLimits
 from agentsched.worker.observing import WorkerObserver
 from agentsched.worker.page import WorkerPage
@@ -102,10 +102,6 @@ class Runtime:
             at_once: put back what runs now, instead of after `timing.drain_s`.
         """
         self._keeper.leave(0.0 if at_once else self._settings.timing.drain_s)
-
-    def cancel(self, thread_id: int) -> None:
-        """Put back what one pool thread runs; does not block."""
-        self._leases.stop_thread(thread_id, Stop.PUT_BACK)
 
     def close(self) -> None:
         """Close everything, after the last task has ended.

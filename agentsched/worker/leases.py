@@ -34,12 +34,11 @@ class HeldLease:
     def __init__(
         self, epoch: str, key: str, lease_id: str, clock: Clock | None = None
     ) -> None:
-        """Belongs to the thread that makes it."""
+        """Makes it known to nobody; see `LeaseBook.hold`."""
         self.epoch = epoch
         self.key = key
         self.lease_id = lease_id
         self.clock = clock or Clock()
-        self.thread_id = threading.get_ident()
         self._lock = threading.Lock()
         self._stopped: Stop | None = None
         self._event = self.clock.event()
@@ -134,14 +133,6 @@ class LeaseBook:
             lease = self._held.get(lease_id)
         if lease is not None:
             lease.stop(why)
-
-    def stop_thread(self, thread_id: int, why: Stop) -> None:
-        """Stop what one pool thread runs; nothing when it runs nothing."""
-        with self._lock:
-            leases = list(self._held.values())
-        for lease in leases:
-            if lease.thread_id == thread_id:
-                lease.stop(why)
 
     def stop_request(self, key: str, why: Stop) -> None:
         """Stop the work on one request; nothing when this process does none."""

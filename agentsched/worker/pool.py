@@ -4,34 +4,41 @@ Knows no request. A pool thread waits for its call, which runs on the call loop,
 few hundred threads are cheap.
 """
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from queue import Empty, SimpleQueue
+from typing import Any, NoReturn, Protocol
 
 from billiard.einfo import ExceptionInfo
 from celery.concurrency.thread import TaskPool as ThreadsPool
 from celery.exceptions import Reject
+from celery.worker import state as worker_state
 
 logger = logging.getLogger(__name__)
 
 Target = Callable[..., Any]
+Callback = Callable[..., Any]
 
 
 class Started:
     """What Celery gets for a task that it handed over."""
 
     def terminate(self, signal: object) -> None:
-        """Do nothing: `terminate_job` was asked already."""
+        """Do nothing; see `TaskPool.terminate_job`."""
 
 
-def _nothing_to_cancel(thread_id: int) -> None:
-    """Stand in until the worker is ready."""
+class Leave(Protocol):
+    """Takes the worker out of service; does not block."""
+
+    def __call__(self, *, at_once: bool) -> None:
+        """Put back what runs: at once, or after `timing.drain_s`."""
 
 
-def _nothing_to_leave() -> None:
+def _nothing_to_leave(*, at_once: bool) -> None:
     """Stand in until the worker is ready."""
 
 
@@ -43,14 +50,14 @@ def _no_slots() -> Mapping[str, int]:
 class TaskPool(ThreadsPool):
     """As many threads as the worker has slots.
 
-    Unlike Celery's it gives the slot back when an exception escapes the task's tracer,
-    it can grow and shrink, and it can cancel what a thread does.
+    Unlike Celery's it can grow and shrink, gives the slot back when an exception escapes
+    the task's tracer, and calls Celery back in the loop of its consumer only: Celery's
+    own state is not made for threads, and events of tasks would get lost.
     """
 
-    on_cancel: Callable[[int], None] = staticmethod(_nothing_to_cancel)
-    """Cancels what the thread with this identity does; set when the worker is ready."""
-    on_leaving: Callable[[], None] = staticmethod(_nothing_to_leave)
-    """Is told that no more tasks will come; set when the worker is ready."""
+    on_leaving: Leave = staticmethod(_nothing_to_leave)
+    """Is told that no more tasks will come, and whether those that run shall end at
+    once; set when the worker is ready."""
     slots: Callable[[], Mapping[str, int]] = staticmethod(_no_slots)
     """Requests at once per model, as heartbeats say it; set when the worker is ready."""
 
@@ -58,38 +65,60 @@ class TaskPool(ThreadsPool):
         """Celery makes it; threads start when they are needed."""
         super().__init__(*args, **kwargs)
         self.executor = ThreadPoolExecutor(self.limit, thread_name_prefix="slot")
+        self._hub: Any = None
+        self._news: SimpleQueue[tuple[Callback, tuple[Any, ...]]] = SimpleQueue()
+
+    def register_with_event_loop(self, loop: Any) -> None:  # noqa: ANN401  (kombu's Hub)
+        """Take the consumer's loop; Celery calls it at every connection."""
+        self._hub = loop
 
     def on_apply(  # type: ignore[override]  # celery-types says None
         self,
         target: Target,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
-        callback: Callable[[Any], Any] | None = None,
-        accept_callback: Callable[..., Any] | None = None,
+        callback: Callback | None = None,
+        accept_callback: Callback | None = None,
         **_: Any,  # noqa: ANN401
     ) -> Started:
         """Run one task on a free thread."""
-        self.executor.submit(
-            _run, target, args or (), kwargs or {}, callback, accept_callback
-        )
+
+        def run() -> None:
+            if accept_callback is not None:
+                self._tell(accept_callback, threading.get_ident(), time.monotonic())
+            result = _result(target, args or (), kwargs or {})
+            if callback is not None:
+                self._tell(callback, result)
+
+        self.executor.submit(run)
         return Started()
 
-    def terminate_job(self, pid: int, signal: object = None) -> None:  # noqa: ARG002
-        """Cancel what a thread does (cold shutdown, `revoke --terminate`).
+    def terminate_job(self, pid: int, signal: object = None) -> None:
+        """Do nothing: who wants a call to end stops its lease.
 
-        Args:
-            pid: the thread's identity, which `_run` gave Celery as process id.
-            signal: threads take none.
+        That is our `revoke`, and the keeper when the worker goes. A thread has no
+        process id that would still mean the same task when it is used.
         """
-        self.on_cancel(pid)
 
     def on_close(self) -> None:
         """Say that the worker goes, on whatever way: a signal, or remote control."""
-        self.on_leaving()
+        self.on_leaving(at_once=False)
+
+    def on_stop(self) -> None:
+        """Wait for the threads; the loop has ended, so that Celery is told here.
+
+        A cold shutdown stops the pool in the signal's handler, before anybody is told.
+        """
+        state: Any = worker_state  # celery-types take it for None always
+        if state.should_terminate:
+            self.on_leaving(at_once=True)
+        self.executor.shutdown(wait=True)
+        self._tell_news()
 
     def on_terminate(self) -> None:
-        """Wait for the threads; what they did was cancelled before."""
+        """Wait for the threads; what they did was put back before."""
         self.executor.shutdown(wait=True, cancel_futures=True)
+        self._tell_news()
 
     def grow(self, n: int = 1) -> None:
         """Allow more tasks at once (`celery control pool_grow`)."""
@@ -108,29 +137,44 @@ class TaskPool(ThreadsPool):
         self.limit = limit
         self.executor._max_workers = limit  # noqa: SLF001  (there is no other way)
 
+    def _tell(self, callback: Callback, *args: Any) -> None:  # noqa: ANN401
+        self._news.put((callback, args))
+        if self._hub is None:
+            self._tell_news()
+        else:
+            self._hub.call_soon(self._tell_news)  # it keeps no order; the queue does
 
-def _run(
-    target: Target,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    callback: Callable[[Any], Any] | None,
-    accept_callback: Callable[..., Any] | None,
-) -> None:
+    def _tell_news(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                callback, args = self._news.get_nowait()
+                _call(callback, args)
+
+
+def _result(target: Target, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
     try:
-        if accept_callback is not None:
-            accept_callback(threading.get_ident(), time.monotonic())
-        result = target(*args, **kwargs)
-        if callback is not None:
-            callback(result)
+        return target(*args, **kwargs)
     except BaseException as error:  # noqa: BLE001  (nobody else would hear of it)
+        escaped = type(error).__name__
+    return _failure(escaped)
+
+
+def _call(callback: Callback, args: tuple[Any, ...]) -> None:
+    try:
+        callback(*args)
+    except BaseException as error:  # noqa: BLE001  (it would end the consumer)
         escaped = type(error).__name__
     else:
         return
-    # Celery's pool drops it in a future that nobody reads, and counts the slot as busy
-    # for ever. The doorbell may be forgotten: the ledger has it rung again.
+    callback(_failure(escaped))
+
+
+def _failure(escaped: str) -> tuple[bool, ExceptionInfo, float]:
+    # Not in the handler of the error: its text may hold a part of a request, and would
+    # be a part of ours. Celery's pool drops it in a future that nobody reads, and counts
+    # the slot as busy for ever. The doorbell may be forgotten: it is rung again.
     logger.critical("%s escaped from a task; its slot is free again", escaped)
-    if callback is not None:
-        callback((True, _rejection(escaped), 0.0))
+    return True, _rejection(escaped), 0.0
 
 
 def _rejection(reason: str) -> ExceptionInfo:

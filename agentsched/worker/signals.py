@@ -139,8 +139,7 @@ def open_runtime(sender: Any, **_: object) -> None:  # noqa: ANN401
         logger.critical("the worker cannot start: %s", error)
         raise SystemExit(1) from None
     pool.slots = slots
-    pool.on_cancel = opened.cancel
-    pool.on_leaving = lambda: opened.leave(at_once=False)
+    pool.on_leaving = opened.leave
 
 
 @task_revoked.connect(weak=False)

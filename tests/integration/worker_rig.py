@@ -39,6 +39,7 @@ class WorkerRig:
         root: folder for configuration and logs.
         redis_url: any Redis; the rig has a namespace of its own there.
         models: name -> capacity.
+        secrets: variable -> API key, in the environment of its processes.
         timing: changes to `timing:`.
     """
 
@@ -47,12 +48,15 @@ class WorkerRig:
         root: Path,
         redis_url: str,
         models: Mapping[str, int],
+        *,
+        secrets: Mapping[str, str] | None = None,
         **timing: float,
     ) -> None:
         self.root = root
         self.server = ModelServer()
         self._redis_url = redis_url
         self._models = models
+        self._secrets = dict(secrets or {})
         self._timing = timing
         self._workers: list[subprocess.Popen[bytes]] = []
         self._offset = 0
@@ -89,10 +93,14 @@ class WorkerRig:
     @property
     def environ(self) -> dict[str, str]:
         """What a process of AgentSched needs to find this rig."""
-        return os.environ | {
-            "AGENTSCHED_CONFIG": str(self.root / SETTINGS_FILE),
-            "PYTHONPATH": str(ROOT),
-        }
+        return (
+            os.environ
+            | self._secrets
+            | {
+                "AGENTSCHED_CONFIG": str(self.root / SETTINGS_FILE),
+                "PYTHONPATH": str(ROOT),
+            }
+        )
 
     def worker(self, *options: str, config: str = "") -> "subprocess.Popen[bytes]":
         """Start `celery -A agentsched worker` with more options; does not wait.
@@ -226,6 +234,10 @@ class WorkerRig:
         )
 
     def _make_settings(self, bootstrap: str) -> Settings:
+        endpoint = {
+            "base_url": self.server.base_url,
+            "api_key_env": next(iter(self._secrets), None),
+        }
         return Settings.model_validate(
             {
                 "namespace": f"rig-{uuid4().hex[:8]}",
@@ -235,9 +247,7 @@ class WorkerRig:
                 "models": [
                     {
                         "name": name,
-                        "endpoints": [
-                            {"base_url": self.server.base_url, "capacity": capacity}
-                        ],
+                        "endpoints": [endpoint | {"capacity": capacity}],
                     }
                     for name, capacity in self._models.items()
                 ],

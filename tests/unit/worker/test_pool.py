@@ -82,18 +82,63 @@ def test_it_keeps_one_slot_when_it_shrinks(pool: TaskPool) -> None:
     assert pool.num_processes == 1
 
 
-def test_cancelling_names_the_thread_that_runs_the_task(pool: TaskPool) -> None:
-    cancelled: list[int] = []
-    pool.on_cancel = cancelled.append
-    accepted: list[int] = []
-    ran_in: list[int] = []
-    pool.apply_async(
-        lambda: ran_in.append(threading.get_ident()),
-        callback=lambda _: None,
-        accept_callback=lambda pid, _: accepted.append(pid),
-    )
-    eventually(lambda: ran_in)
+class Hub:
+    """The consumer's loop, which a test turns."""
 
-    pool.terminate_job(accepted[0])
+    def __init__(self) -> None:
+        self.waiting: list = []
 
-    assert cancelled == ran_in
+    def call_soon(self, callback) -> None:
+        self.waiting.append(callback)
+
+    def turn(self) -> None:
+        while self.waiting:
+            self.waiting.pop()()  # in no order, as kombu's
+
+
+def test_celery_is_called_back_in_its_loop_and_in_order(pool: TaskPool) -> None:
+    hub = Hub()
+    pool.register_with_event_loop(hub)
+    heard: list[tuple[str, int]] = []
+
+    def hear(what: str) -> None:
+        heard.append((what, threading.get_ident()))
+
+    for _ in range(3):
+        pool.apply_async(
+            lambda: (False, "done", 0.0),
+            callback=lambda _: hear("ended"),
+            accept_callback=lambda *_: hear("accepted"),
+        )
+    eventually(lambda: len(hub.waiting) == 6, message="all tasks have run")
+    assert heard == []
+
+    hub.turn()
+
+    assert {thread for _, thread in heard} == {threading.get_ident()}
+    words = [what for what, _ in heard]
+    assert (words.count("ended"), words[0]) == (3, "accepted")
+
+
+def test_what_ends_after_the_loop_is_told_when_the_pool_stops(pool: TaskPool) -> None:
+    pool.register_with_event_loop(Hub())
+    ended: list[object] = []
+    pool.apply_async(lambda: (False, "done", 0.0), callback=ended.append)
+    pool.stop()
+    assert ended == [(False, "done", 0.0)]
+
+
+def test_an_error_of_celery_itself_does_not_end_its_loop(pool: TaskPool) -> None:
+    hub = Hub()
+    pool.register_with_event_loop(hub)
+    heard: list[bool] = []
+
+    def fail_once(result: tuple[bool, object, float]) -> None:
+        heard.append(result[0])
+        if len(heard) == 1:
+            raise SystemExit
+
+    pool.apply_async(lambda: (False, "done", 0.0), callback=fail_once)
+    eventually(lambda: hub.waiting)
+    hub.turn()
+    assert heard == [False, True]  # the second time as a rejection
