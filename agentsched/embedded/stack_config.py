@@ -67,6 +67,8 @@ def write_config(
         ],
         "agents": [dict(agent) for agent in AGENTS],
         "timing": {"drain_s": DRAIN_S},
+        # People read these logs, and errors quote their last lines.
+        "logging": {"format": "text"},
     }
     text = "# Written by `agentsched demo` or `agentsched up`, at every start anew.\n"
     text += yaml.safe_dump(config, sort_keys=False)

@@ -99,8 +99,14 @@ class RequestSource:
 
     @property
     def joined(self) -> bool:
-        """Whether the group has given this member its partitions, maybe none."""
-        return self._joined
+        """Whether the group has given this member its partitions, maybe none.
+
+        KIP-848 groups tell nothing to a member that gets none: there it is a member as
+        soon as it has subscribed.
+        """
+        if self._client is None:
+            return False
+        return self._joined or self._settings.group_protocol == "consumer"
 
     @property
     def owned(self) -> frozenset[Partition]:

@@ -110,6 +110,12 @@ ATTEMPTS_REPEATED = Metric(
     " a retry.",
     ("model", "class"),
 )
+SUSPECT_CRASHES = Metric(
+    "agentsched_suspect_crashes_total",
+    "counter",
+    WORKER,
+    "Processes that a suspect ended while it ran alone in them; three make it poison.",
+)
 DOORBELLS_ENDED = Metric(
     "agentsched_doorbells_ended_total",
     "counter",

@@ -117,6 +117,7 @@ class WorkerObserver:
 
     def crashed(self, job: Job, exit_code: int) -> None:
         """A suspect ended the process that it ran in alone."""
+        self._meters.count(metrics.SUSPECT_CRASHES)
         say(events.SUSPECT_CRASHED, exit_code=exit_code, **_of(job))
 
     def lost(self, job: Job) -> None:

@@ -117,6 +117,26 @@ def committed(settings, topic, partition=0):
         reader.close()
 
 
+def test_a_member_has_joined_once_the_group_gave_it_its_share(broker, topic, join):
+    broker.create_topics({topic: 1})
+    first = join()
+    # A KIP-848 group (here: the embedded broker's) does not say it.
+    assert first.source.joined is (broker.kind == "embedded")
+    until_assigned(first)
+    assert first.source.joined
+    second = join()  # nothing is left for it, and it is a member all the same
+
+    def joined():
+        first.poll()
+        second.poll()
+        return second.source.joined
+
+    eventually(joined, timeout_s=30, message="the second member did not join")
+    assert len(first.source.owned) + len(second.source.owned) == 1
+    second.source.close()
+    assert not second.source.joined
+
+
 def test_a_new_group_reads_all_that_kafka_keeps(broker, join, produce, topic):
     broker.create_topics({topic: 1})
     produce(topic, 3)

@@ -34,6 +34,11 @@ def test_it_loads_with_every_demo_model(path):
     }
 
 
+def test_its_logs_are_for_people(path):
+    settings = load_settings({"AGENTSCHED_CONFIG": str(path)}).settings
+    assert settings.logging.format == "text"
+
+
 def test_nothing_in_it_is_unknown_or_inactive(path):
     assert load_settings({"AGENTSCHED_CONFIG": str(path)}).notes == ()
 

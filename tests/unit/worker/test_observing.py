@@ -12,6 +12,7 @@ from agentsched.telemetry import metrics
 from agentsched.telemetry.logs import Said
 from agentsched.telemetry.meters import Meters
 from agentsched.worker import patience
+from agentsched.worker.answers import Job
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.observing import WorkerObserver
 from tests.support.waiting import eventually
@@ -140,6 +141,13 @@ def test_without_redis_the_request_is_told_as_abandoned(
     desk.run()
     assert desk.value(metrics.DOORBELLS_ENDED, "m", "unavailable") == 1
     assert said(caplog) == ["request_abandoned"]
+
+
+def test_a_crash_of_a_suspect_is_counted(desk, caplog) -> None:
+    claimed = desk.ledger.claim(desk.epoch, "k1", desk.rung().ring, "lease", 60_000)
+    desk.observer.crashed(Job.from_claim(claimed, 0.0), 139)
+    assert desk.value(metrics.SUSPECT_CRASHES) == 1
+    assert "exit_code=139" in caplog.text
 
 
 def test_no_prompt_and_no_answer_is_told(desk, caplog) -> None:
