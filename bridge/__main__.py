@@ -24,15 +24,16 @@ def main(*, verbose: bool) -> None:
     started, requests in flight are waited for (timing.drain_s), offsets committed.
     Any number of bridges may run side by side.
     """
+    level = logging.DEBUG if verbose else None
     try:
-        bridge = _build(verbose=verbose)
+        bridge = _build(level)
     except AgentSchedError as error:
         click.echo(f"bridge: {error}", err=True)
         sys.exit(2)
     daemon = bridge.daemon
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
-    signal.signal(signal.SIGHUP, lambda *_: daemon.reload(_reload))
+    signal.signal(signal.SIGHUP, lambda *_: daemon.reload(lambda: _reload(level)))
     try:
         bridge.run()
     except ConfigurationError as error:
@@ -43,9 +44,8 @@ def main(*, verbose: bool) -> None:
         sys.exit(1)
 
 
-def _build(*, verbose: bool) -> Bridge:
+def _build(level: int | None) -> Bridge:
     loaded = load_settings()
-    level = logging.DEBUG if verbose else None
     configure(loaded.settings.logging, "bridge", level=level)
     _tell(loaded)
     check(loaded.settings)
@@ -58,9 +58,10 @@ def _build(*, verbose: bool) -> Bridge:
     return build_bridge(loaded.settings)
 
 
-def _reload() -> Rules:
+def _reload(level: int | None) -> Rules:
     loaded = load_settings()
     check(loaded.settings)
+    configure(loaded.settings.logging, "bridge", level=level)
     _tell(loaded)
     return Rules(loaded.settings)
 

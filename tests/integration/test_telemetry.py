@@ -2,10 +2,12 @@
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.operating.looking import see
@@ -223,6 +225,17 @@ def test_a_second_bridge_on_the_host_has_a_port_of_its_own(system, happened):
         eventually(lambda: bridge(system).sum("agentsched_live_bridges") == 2)
     finally:
         assert system.stop("bridge1") == 0
+
+
+def test_a_bridge_takes_another_log_level_without_a_restart(system, happened):
+    file = system.root / "agentsched.yaml"
+    config = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump(config | {"logging": {"level": "info"}}))
+    system.children[BRIDGE].signal(signal.SIGHUP)
+    eventually(lambda: system.events(BRIDGE, "configuration_reloaded"), timeout_s=20)
+    before = len(system.events(BRIDGE, "request_rung"))
+    system.replies.wait_for(set(system.send("high", 2)), 30)
+    assert len(system.events(BRIDGE, "request_rung")) == before
 
 
 # Last: it stops Redis for all of the module.
