@@ -10,6 +10,7 @@ SAFE_REPLICATION = 3
 SAFE_IN_SYNC = 2
 """Of three replicas: one may be lost without losing what was acknowledged."""
 FOREVER_MS = -1
+WEEK_MS = 604_800_000
 
 
 class Role(StrEnum):
@@ -51,6 +52,8 @@ class Shortcoming:
     text: str
     is_fault: bool = True
     """Whether the delivery contract breaks; else it is only less safe."""
+    fix: str = ""
+    """What to do, where the text does not say it."""
 
 
 def planned_topics(settings: Settings) -> dict[str, Role]:
@@ -140,11 +143,15 @@ def _of_config(
                 "message.timestamp.type is not LogAppendTime: deadlines count from when"
                 " a bridge sees a record",
                 is_fault=False,
+                fix=_alter(state.name, "message.timestamp.type", "LogAppendTime"),
             )
         )
     if "compact" in config.get("cleanup.policy", ""):
         found.append(
-            Shortcoming("cleanup.policy compact: Kafka may drop what is not read yet")
+            Shortcoming(
+                "cleanup.policy compact: Kafka may drop what is not read yet",
+                fix=_alter(state.name, "cleanup.policy", "delete"),
+            )
         )
     longest_s = settings.limits.ttl_max_s
     retention_ms = state.retention_ms
@@ -152,13 +159,23 @@ def _of_config(
         found.append(
             Shortcoming(
                 f"retention.ms {retention_ms} is not longer than limits.ttl_max_s"
-                f" ({longest_s:g} s): what waits may be dropped"
+                f" ({longest_s:g} s): what waits may be dropped",
+                fix=_alter(state.name, "retention.ms", str(WEEK_MS)),
+            )
+        )
+    if int(config.get("retention.bytes", FOREVER_MS)) != FOREVER_MS:
+        found.append(
+            Shortcoming(
+                f"retention.bytes {config['retention.bytes']}: a flood may push out what"
+                " waits, whatever its age",
+                fix=_alter(state.name, "retention.bytes", str(FOREVER_MS)),
             )
         )
     if config.get("unclean.leader.election.enable") == "true":
         found.append(
             Shortcoming(
-                "unclean.leader.election.enable: what was acknowledged may be lost"
+                "unclean.leader.election.enable: what was acknowledged may be lost",
+                fix=_alter(state.name, "unclean.leader.election.enable", "false"),
             )
         )
     in_sync = int(config.get("min.insync.replicas", "1"))
@@ -168,6 +185,7 @@ def _of_config(
                 f"min.insync.replicas {in_sync}: a record may be acknowledged by one"
                 " broker only",
                 is_fault=False,
+                fix=_alter(state.name, "min.insync.replicas", str(SAFE_IN_SYNC)),
             )
         )
     limit = int(config.get("max.message.bytes", "0"))
@@ -175,10 +193,19 @@ def _of_config(
         found.append(
             Shortcoming(
                 f"max.message.bytes {limit} is below the {most} that"
-                f" {_limit_name(role)} allows: Kafka refuses larger records"
+                f" {_limit_name(role)} allows: Kafka refuses larger records",
+                fix=f"raise max.message.bytes, or lower {_limit_name(role)}",
             )
         )
     return found
+
+
+def _alter(topic: str, key: str, value: str) -> str:
+    """Return the command of Kafka's own tools that sets a topic's configuration."""
+    return (
+        f"kafka-configs.sh --alter --entity-type topics --entity-name {topic}"
+        f" --add-config {key}={value}"
+    )
 
 
 def _limit_name(role: Role) -> str:

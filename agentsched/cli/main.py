@@ -42,6 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "unblock": Entry("unblock", "Steer", "Let an agent's requests in again."),
     "drain": Entry("drain", "Steer", "Start nothing new, wait until all has ended."),
     "cancel": Entry("cancel", "Steer", "Cancel a request, wherever it is."),
+    "doctor": Entry("doctor", "Set up", "Check everything, and say what to do."),
     "config": Entry("config", "Set up", "Check, show and explain the configuration."),
     "topics": Entry("topics", "Set up", "Create the Kafka topics, and look at them."),
 }

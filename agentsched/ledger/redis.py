@@ -34,6 +34,7 @@ from agentsched.ledger.records import (
     State,
     StoredReply,
 )
+from agentsched.ledger.redis_server import ServerFacts, server_facts
 from agentsched.ledger.redis_views import RedisViews
 from agentsched.ledger.scripts import OnStep, translated
 from agentsched.ledger.voided import RedisVoidedLeases
@@ -76,6 +77,10 @@ class RedisLedger(RedisViews):
     def of(cls, settings: Settings, on_step: OnStep | None = None) -> Self:
         """Build it from the configuration; nothing is opened until the first step."""
         return cls.from_url(settings.redis.url, settings.namespace, on_step)
+
+    def server_facts(self, keys: Sequence[str]) -> ServerFacts:
+        """Return what the server says of itself; see `redis_server.server_facts`."""
+        return server_facts(self._client, keys)
 
     def close(self) -> None:
         """Close all connections; a later step would open new ones."""
