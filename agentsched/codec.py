@@ -21,14 +21,27 @@ from agentsched.types import (
     Reply,
     ReplyError,
     TaskStatus,
+    label_problem,
 )
+from agentsched.wire_json import JsonObject, read_object
 
-ID_MAX_CHARACTERS = 512
 CANCEL = "cancel"
 """The header `kind` of a record that cancels a request."""
-DEAD_LETTER_VALUE_BYTES = 983_040
-DEAD_LETTER_HEADER_BYTES = 32_768
-"""Together with our own headers below 1 MiB, the broker's default limit."""
+CHUNK = "chunk"
+"""The header `kind` of a record that carries a piece of a streamed reply."""
+IDENTITY_FIELDS = ("agent_id", "correlation_id", "id")
+LABELS = (
+    "id",
+    "task_type",
+    "priority",
+    "agent_group",
+    "session_id",
+    "model_id",
+    "reply_topic",
+)
+"""Fields of a request that a reply echoes, and where it goes."""
+_TERMINAL = tuple(status.value for status in TaskStatus)
+_NOTHING = JsonObject({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,21 @@ def hash_value(value: bytes) -> str:
     return hashlib.blake2b(value, digest_size=16).hexdigest()
 
 
+class InvalidRequest(CodecError):  # noqa: N818  (as LedgerUnavailable)
+    """A record says whose request it is, but is none: its sender can be answered.
+
+    Attributes:
+        labels: what a reply echoes, as far as it is valid.
+        identity: who asked.
+    """
+
+    def __init__(self, detail: str, labels: Message, identity: Identity) -> None:
+        """Keep what a failed reply needs beside the reason."""
+        super().__init__(ErrorCode.INVALID_REQUEST, detail)
+        self.labels = labels
+        self.identity = identity
+
+
 def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Identity]:
     """Read a request.
 
@@ -58,16 +86,29 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
         max_bytes: the largest value that is accepted.
 
     Raises:
+        InvalidRequest: it is no request, but says whose it is: answer it.
         CodecError: TOO_LARGE, MALFORMED or MISSING_IDENTITY; the record cannot be
             answered and belongs into the dead-letter topic.
     """
-    value = record.value or b""
-    if len(value) > max_bytes:
-        raise CodecError(
-            ErrorCode.TOO_LARGE, f"{len(value)} bytes, the limit is {max_bytes}"
-        )
-    message = decode_message(value)
-    return message, _identity(message, record.headers)
+    _check_size(record, max_bytes)
+    try:
+        found = read_object(record.value or b"")
+    except CodecError as error:
+        if not record.headers.get("correlation_id"):
+            raise
+        # No body that could say otherwise: the headers name the sender.
+        identity = _identity(_NOTHING, record.headers)
+        raise InvalidRequest(error.detail, Message(), identity) from None
+    _refuse_what_is_ours(found, record)
+    identity = _identity(found, record.headers)
+    if "kind" in record.headers:
+        detail = f"header kind: must be {CANCEL}, or not there"
+        raise InvalidRequest(detail, _labels(found.fields), identity)
+    try:
+        return _validated(found, Message), identity
+    except CodecError as error:
+        labels = _labels(found.fields)
+        raise InvalidRequest(error.detail, labels, identity) from None
 
 
 def is_cancel(record: InboundRecord) -> bool:
@@ -81,9 +122,9 @@ def decode_cancel(record: InboundRecord, max_bytes: int) -> Identity:
     Raises:
         CodecError: as `decode_request`.
     """
-    if not record.value:
-        return _identity(Message(), record.headers)
-    return decode_request(record, max_bytes)[1]
+    _check_size(record, max_bytes)
+    found = read_object(record.value) if record.value else _NOTHING
+    return _identity(found, record.headers)
 
 
 def cancel_record(identity: Identity, topic: str) -> OutboundRecord:
@@ -102,19 +143,46 @@ def cancel_record(identity: Identity, topic: str) -> OutboundRecord:
     )
 
 
-def _identity(message: Message, headers: Mapping[str, str]) -> Identity:
+def _check_size(record: InboundRecord, max_bytes: int) -> None:
+    size = len(record.value or b"")
+    if size > max_bytes:
+        raise CodecError(ErrorCode.TOO_LARGE, f"{size} bytes, the limit is {max_bytes}")
+
+
+def _refuse_what_is_ours(found: JsonObject, record: InboundRecord) -> None:
+    """A reply on an input topic is not answered: that could go round for ever."""
+    if found.fields.get("status") in _TERMINAL or record.headers.get("kind") == CHUNK:
+        raise CodecError(ErrorCode.MALFORMED, "this is a reply, on an input topic")
+
+
+def _identity(found: JsonObject, headers: Mapping[str, str]) -> Identity:
     """Return who asks; the body wins over the headers."""
-    agent_id = message.agent_id or headers.get("agent_id") or DEFAULT_AGENT_ID
+    for name in IDENTITY_FIELDS:
+        if name in found.twice:
+            # The next reader may take the other one.
+            raise CodecError(ErrorCode.MALFORMED, f"{name} stands twice")
+    agent_id = _id(found, "agent_id") or headers.get("agent_id") or DEFAULT_AGENT_ID
     correlation_id = (
-        message.correlation_id or headers.get("correlation_id") or message.id
+        _id(found, "correlation_id")
+        or headers.get("correlation_id")
+        or _id(found, "id")
     )
     if not correlation_id:
         raise CodecError(ErrorCode.MISSING_IDENTITY, "no correlation_id and no id")
-    if max(len(agent_id), len(correlation_id)) > ID_MAX_CHARACTERS:
-        raise CodecError(
-            ErrorCode.MALFORMED, f"an id is longer than {ID_MAX_CHARACTERS} characters"
-        )
+    for name, value in (
+        ("agent_id", agent_id),
+        ("correlation_id", correlation_id),
+    ):
+        if (problem := label_problem(value)) is not None:
+            raise CodecError(ErrorCode.MALFORMED, f"{name}: {problem}")
     return Identity(agent_id, correlation_id)
+
+
+def _id(found: JsonObject, name: str) -> str | None:
+    value = found.fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise CodecError(ErrorCode.MALFORMED, f"{name}: must be text")
+    return value
 
 
 def decode_message(value: bytes) -> Message:
@@ -123,35 +191,46 @@ def decode_message(value: bytes) -> Message:
     Raises:
         CodecError: MALFORMED; the text names the wrong fields and no content.
     """
-    data = _read_json(value)
-    status = data.get("status")
-    terminal = isinstance(status, str) and status in set(TaskStatus)
+    found = read_object(value)
+    terminal = found.fields.get("status") in _TERMINAL
+    return _validated(found, Reply if terminal else Message)
+
+
+def labels_of(value: bytes) -> Message:
+    """Read what a reply echoes of a request, as far as it is valid; never raises."""
     try:
-        return (Reply if terminal else Message).model_validate(data)
+        return _labels(read_object(value).fields)
+    except CodecError:
+        return Message()
+
+
+def _labels(fields: Mapping[str, Any]) -> Message:
+    valid: dict[str, Any] = {}
+    for name in LABELS:
+        try:
+            one = Message.model_validate({name: fields.get(name)})
+        except ValidationError:
+            continue
+        valid[name] = getattr(one, name)
+    return Message(**valid)
+
+
+def _validated(found: JsonObject, kind: type[Message]) -> Message:
+    if found.problem:
+        raise CodecError(ErrorCode.MALFORMED, found.problem)
+    try:
+        return kind.model_validate(found.fields)
     except ValidationError as error:
-        fields = sorted({str(problem["loc"][0]) for problem in error.errors()})
-        raise CodecError(
-            ErrorCode.MALFORMED, f"wrong type or value of: {', '.join(fields)}"
-        ) from None
+        raise CodecError(ErrorCode.MALFORMED, _explained(error)) from None
 
 
-def _read_json(value: bytes) -> dict[str, Any]:
-    """Read a JSON object that can also be written again as UTF-8 JSON."""
-    try:
-        data = json.loads(value, parse_constant=_refuse_constant)
-        if b"\\u" in value:  # only an escape can bring in half of a surrogate pair
-            json.dumps(data, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise CodecError(
-            ErrorCode.MALFORMED, "the value is not JSON that other programs can read"
-        ) from None
-    if not isinstance(data, dict):
-        raise CodecError(ErrorCode.MALFORMED, "the value is not a JSON object")
-    return data
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _explained(error: ValidationError) -> str:
+    """Say for each wrong field what it must be; never what it is."""
+    said: dict[str, str] = {}
+    for problem in error.errors(include_input=False, include_url=False):
+        name = str(problem["loc"][0])
+        said.setdefault(name, problem["msg"].removeprefix("Value error, "))
+    return "; ".join(f"{name}: {text}" for name, text in sorted(said.items()))
 
 
 def encode_message(message: Message | Mapping[str, Any]) -> bytes:
@@ -204,44 +283,5 @@ def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:
             "correlation_id": facts.correlation_id,
             "agent_id": facts.agent_id,
             **Origin.of(facts.source, facts.offset).headers(),
-        },
-    )
-
-
-def dead_letter_topic(topic: str) -> str:
-    """Return where what cannot be answered on an input topic goes."""
-    return f"{topic}.dead_letter"
-
-
-def dead_letter_record(
-    record: InboundRecord, source: str, code: ErrorCode, detail: str
-) -> OutboundRecord:
-    """Address a record that cannot be answered to `<topic>.dead_letter`.
-
-    Args:
-        record: kept as it was: value, headers and where it stood. What is too large for
-            a broker's default limit is left out and said; the source record has it.
-        source: the ledger's name of its partition.
-        code: the reason for machines.
-        detail: the reason for people, without content.
-    """
-    value = record.value
-    headers = dict(record.headers)
-    if len(value or b"") > DEAD_LETTER_VALUE_BYTES:
-        headers["value_omitted_bytes"] = str(len(value or b""))
-        value = None
-    if sum(len(name) + 4 * len(text) for name, text in headers.items()) > (
-        DEAD_LETTER_HEADER_BYTES
-    ):
-        headers = {"headers_omitted": str(len(headers))}
-    return OutboundRecord(
-        topic=dead_letter_topic(record.topic),
-        value=value,
-        headers={
-            **headers,
-            "reason": code.value,
-            "reason_detail": detail,
-            "source_timestamp_ms": str(record.timestamp_ms),
-            **Origin.of(source, record.offset).headers(),
         },
     )

@@ -4,12 +4,15 @@ Unknown fields of a record are ignored, so that versions can differ while a
 system is upgraded.
 """
 
+import unicodedata
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 DEFAULT_AGENT_ID = "default"
+LABEL_MAX_CHARACTERS = 512
+"""Of an id, a group, a name: they are echoed, logged, and keys in Redis."""
 TOKENS_MOST = 1_000_000_000
 """More than any model reads; a larger count is a mistake."""
 
@@ -61,12 +64,41 @@ class ReplyTiming(BaseModel):
     """The (last) call itself."""
 
 
+def label_problem(value: str) -> str | None:
+    """Return why a text cannot be an id or a name; None when it can.
+
+    Control characters would break logs and terminals; what is no text, or stands for
+    bytes that were none, could be told apart by nobody.
+    """
+    if len(value) > LABEL_MAX_CHARACTERS:
+        return f"must be at most {LABEL_MAX_CHARACTERS} characters"
+    if not value.isprintable() and any(
+        unicodedata.category(each) in _NOT_IN_LABELS for each in value
+    ):
+        return "must be without control characters and line breaks"
+    if "\N{REPLACEMENT CHARACTER}" in value:
+        return "must be text in UTF-8"
+    return None
+
+
+_NOT_IN_LABELS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def _check_label(value: str) -> str:
+    if (problem := label_problem(value)) is not None:
+        raise ValueError(problem)
+    return value
+
+
+Label = Annotated[str, AfterValidator(_check_label)]
+
+
 class Message(BaseModel):
     """A request, as an agent puts it on an input topic."""
 
     model_config = ConfigDict(extra="ignore")
 
-    id: str | None = None
+    id: Label | None = None
     """The caller's own label; echoed, and the identity where `correlation_id` is missing."""
     task_type: TaskType = TaskType.TEXT_GENERATION
     priority: Priority | None = None
@@ -75,13 +107,13 @@ class Message(BaseModel):
     """The prompt: text, or OpenAI content parts."""
     token_count: int | None = Field(default=None, ge=0, le=TOKENS_MOST)
     """The caller's estimate of the request's tokens; in a reply the completion tokens."""
-    correlation_id: str | None = None
+    correlation_id: Label | None = None
     """With `agent_id` the identity of the request; the reply has it as key and header."""
-    model_id: str | None = None
+    model_id: Label | None = None
     """None: any model that supports the task type. In a reply: the model that answered."""
     status: TaskStatus | None = None
-    agent_id: str | None = None
-    agent_group: str | None = None
+    agent_id: Label | None = None
+    agent_group: Label | None = None
     messages: list[dict[str, Any]] | None = None
     """OpenAI chat messages, instead of `content`."""
     params: dict[str, Any] | None = None
@@ -89,8 +121,30 @@ class Message(BaseModel):
     stream: bool | None = None
     ttl_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Seconds from the broker's append time within which an answer is of use."""
-    session_id: str | None = None
-    reply_topic: str | None = None
+    session_id: Label | None = None
+    reply_topic: Label | None = None
+
+    @field_validator("messages")
+    @classmethod
+    def _each_has_a_role(
+        cls, value: list[dict[str, Any]] | None
+    ) -> list[dict[str, Any]] | None:
+        """The rest of a message is for the model server to judge."""
+        if not all(isinstance(each.get("role"), str) for each in value or ()):
+            msg = "each must have a role, such as user"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("content")
+    @classmethod
+    def _each_part_has_a_type(
+        cls, value: str | list[dict[str, Any]] | None
+    ) -> str | list[dict[str, Any]] | None:
+        parts = value if isinstance(value, list) else ()
+        if not all(isinstance(each.get("type"), str) for each in parts):
+            msg = "each part must have a type, such as text or image_url"
+            raise ValueError(msg)
+        return value
 
 
 class Reply(Message):

@@ -10,9 +10,9 @@ from functools import partial
 from queue import SimpleQueue
 
 from agentsched.celery import app
-from agentsched.codec import dead_letter_topic
 from agentsched.config.problems import NO_MODELS
 from agentsched.config.settings import Settings
+from agentsched.dead_letters import dead_letter_topic
 from agentsched.errors import ConfigurationError
 from agentsched.kafka_server.answers import find_answers
 from agentsched.kafka_server.librdkafka import producer_properties

@@ -5,11 +5,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
 
 from agentsched.config.environment import OUR_ENVIRONMENT
 from agentsched.embedded.apache_jars import ApacheKafkaUnavailable
 from tests.support.kafka_cluster import KafkaCluster
+
+# The same examples every time; how long one takes says nothing on a busy machine.
+hypothesis.settings.register_profile(
+    "agentsched", deadline=None, database=None, derandomize=True
+)
+hypothesis.settings.load_profile("agentsched")
 
 # For the tests' own tools: where jars lie is no setting of the product.
 KEPT = frozenset({"AGENTSCHED_KAFKA_JARS"})

@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Self
+from typing import Self
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
+from agentsched.kafka_records import Headers as RecordHeaders
 from agentsched.kafka_records import OutboundRecord, RecordAt
 from agentsched.kafka_server.errors import (
     KafkaFailed,
@@ -32,6 +33,8 @@ POLL_S = 0.1
 QUEUE_WAIT_S = 5.0
 """How long `produce` blocks while the local queue is full."""
 PURGE_S = 2.0
+ANY_PARTITION = -1
+"""The client chooses, by the key."""
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +101,11 @@ class Producer:
         """
         try:
             return self._enqueue(
-                record.topic, record.value, record.key, dict(record.headers)
+                record.topic,
+                record.value,
+                record.key,
+                [*RecordHeaders.of(record.headers).pairs],
+                record.partition,
             )
         except KafkaFailed as error:
             failed: Future[RecordAt] = Future()
@@ -164,7 +171,8 @@ class Producer:
         topic: str,
         value: bytes | None,
         key: str | bytes | None,
-        headers: dict[str, Any],
+        headers: dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]],
+        partition: int | None = None,
     ) -> "Future[RecordAt]":
         future: Future[RecordAt] = Future()
         # Running futures cannot be cancelled, so the callback can always settle it.
@@ -183,7 +191,12 @@ class Producer:
                 client = self._open()
                 try:
                     client.produce(
-                        topic, value, key, headers=headers, on_delivery=delivered
+                        topic,
+                        value,
+                        key,
+                        ANY_PARTITION if partition is None else partition,
+                        headers=headers,
+                        on_delivery=delivered,
                     )
                 except BufferError:
                     self._wait_for_room(deadline)

@@ -1,25 +1,35 @@
 """confluent-kafka's message -> `InboundRecord`."""
 
 import time
-from collections.abc import Mapping
 
 import confluent_kafka
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
-from agentsched.kafka_records import InboundRecord
+from agentsched.kafka_records import Headers, InboundRecord
 
 SENDER_AHEAD_MS = 86_400_000
 """No sender's clock is ahead of the broker's by more, it is hoped."""
 
 
 def inbound(message: confluent_kafka.Message) -> InboundRecord:
-    """Return what was read; text that is not UTF-8 gets replacement characters."""
+    """Return what was read, with a time from which a deadline may count."""
     kind, timestamp_ms = message.timestamp()
     written_after_ms = timestamp_ms
     if kind != TIMESTAMP_LOG_APPEND_TIME or timestamp_ms < 0:
         # Any other time is of the sender's clock: deadlines count from now instead.
         written_after_ms = max(0, timestamp_ms - SENDER_AHEAD_MS)
         timestamp_ms = round(time.time() * 1000)
+    return _record(message, timestamp_ms, written_after_ms)
+
+
+def kept(message: confluent_kafka.Message) -> InboundRecord:
+    """Return what Kafka keeps, with the time that stands there, whoever's clock."""
+    return _record(message, message.timestamp()[1])
+
+
+def _record(
+    message: confluent_kafka.Message, timestamp_ms: int, written_after_ms: int = 0
+) -> InboundRecord:
     offset = message.offset()
     return InboundRecord(
         topic=message.topic() or "",
@@ -28,26 +38,15 @@ def inbound(message: confluent_kafka.Message) -> InboundRecord:
         timestamp_ms=timestamp_ms,
         value=message.value(),
         headers=text_headers(message),
+        key=message.key(),
         written_after_ms=written_after_ms,
     )
 
 
-def text_headers(message: confluent_kafka.Message) -> dict[str, str]:
-    """Return the headers as text; other bytes become replacement characters."""
-    return _text(_headers(message))
-
-
-def _text(headers: Mapping[str, str | bytes | None]) -> dict[str, str]:
-    return {
-        name: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        for name, value in headers.items()
-        if value is not None
-    }
-
-
-def _headers(message: confluent_kafka.Message) -> dict[str, str | bytes | None]:
-    """The client fails on a header whose name is not UTF-8: then there are none."""
+def text_headers(message: confluent_kafka.Message) -> Headers:
+    """Return the headers; none where a name is not UTF-8, on which the client fails."""
     try:
-        return dict(message.headers() or ())
+        headers = message.headers() or ()
+        return Headers(headers.items() if isinstance(headers, dict) else headers)
     except (SystemError, UnicodeDecodeError):
-        return {}
+        return Headers()

@@ -34,7 +34,7 @@ def chat_body(model: str, request: Message) -> dict[str, Any]:
     """Say what the server is asked.
 
     Raises:
-        CallFailed: MODEL_REJECTED, the request holds nothing to ask.
+        CallFailed: EMPTY_CONTENT, the request holds nothing to ask.
     """
     params = {
         key: value
@@ -54,7 +54,7 @@ def _chat_messages(request: Message) -> list[dict[str, Any]]:
     if request.content:
         return [{"role": "user", "content": request.content}]
     raise CallFailed(
-        ErrorCode.MODEL_REJECTED,
-        "the request has neither `content` nor `messages`",
+        ErrorCode.EMPTY_CONTENT,
+        "neither content nor messages are given",
         retryable=False,
     )

@@ -4,15 +4,16 @@ from dataclasses import dataclass, replace
 
 from agentsched.codec import (
     Identity,
-    dead_letter_record,
+    InvalidRequest,
     decode_cancel,
-    decode_message,
     decode_request,
     failed_reply,
     hash_value,
     is_cancel,
+    labels_of,
     reply_record,
 )
+from agentsched.dead_letters import dead_letter_record
 from agentsched.endings import POISON, REPLY_EXPIRED
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.kafka_records import InboundRecord, OutboundRecord
@@ -26,11 +27,9 @@ BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The record is answered at once, by a failed reply or a dead letter."""
+    """The record names nobody who could be answered: it becomes a dead letter."""
 
     record: OutboundRecord
-    admission: Admission | None = None
-    """What it is, where it has an identity: an earlier owner may have admitted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +51,36 @@ Verdict = Admission | Refused | Cancellation
 def classify(record: InboundRecord, source: str, rules: Rules) -> Verdict:
     """Decide what a record is.
 
+    A request that cannot run is admitted together with its failed reply: its identity
+    is compared with others like any request's, and nothing is called.
+
     Args:
         record: as it was read.
         source: the ledger's name of its partition.
         rules: models, agents, limits.
     """
     max_bytes = rules.settings.limits.request_max_bytes
+    error: ReplyError | None = None
     try:
         if is_cancel(record):
             return Cancellation(decode_cancel(record, max_bytes).key)
         message, identity = decode_request(record, max_bytes)
-    except CodecError as error:
-        return Refused(dead_letter_record(record, source, error.code, error.detail))
+    except InvalidRequest as invalid:
+        message, identity = invalid.labels, invalid.identity
+        error = ReplyError(code=invalid.code, message=invalid.detail)
+    except CodecError as bad:
+        return Refused(dead_letter_record(record, source, bad.code, bad.detail))
     facts = _facts(record, source, message, identity, rules)
-    value = record.value or b""
     try:
-        facts = replace(
-            facts,
-            models=_models(message, identity, rules),
-            reply_topic=_reply_topic(message, rules),
-        )
+        facts = replace(facts, reply_topic=_reply_topic(message, rules))
+        if error is None:
+            _check_content(message)
+            facts = replace(facts, models=_models(message, identity, rules))
     except _Refusal as refusal:
-        reply = _failed(facts, message, refusal.code, refusal.detail)
-        return Refused(reply, Admission(facts, value, hash_value(value)))
-    return Admission(facts, value, hash_value(value))
+        error = error or ReplyError(code=refusal.code, message=refusal.detail)
+    value = record.value or b""
+    reply = _failed_value(facts, message, error) if error else b""
+    return Admission(facts, value, hash_value(value), reply)
 
 
 def _facts(
@@ -138,6 +143,13 @@ def _models(message: Message, identity: Identity, rules: Rules) -> tuple[str, ..
     return able
 
 
+def _check_content(message: Message) -> None:
+    if not message.content and not message.messages:
+        raise _Refusal(
+            ErrorCode.EMPTY_CONTENT, "neither content nor messages are given"
+        )
+
+
 def _reply_topic(message: Message, rules: Rules) -> str:
     kafka = rules.settings.kafka
     if message.reply_topic in (None, kafka.output_topic):
@@ -150,13 +162,6 @@ def _reply_topic(message: Message, rules: Rules) -> str:
     return message.reply_topic
 
 
-def _failed(
-    facts: RequestFacts, message: Message, code: ErrorCode, detail: str
-) -> OutboundRecord:
-    error = ReplyError(code=code, message=detail)
-    return reply_record(facts, _failed_value(facts, message, error))
-
-
 def expired_reply(admission: Admission) -> OutboundRecord:
     """Return what is sent when a repeated request's reply is no longer in Kafka."""
     return reply_record(admission.facts, ended_reply(admission, REPLY_EXPIRED))
@@ -164,7 +169,7 @@ def expired_reply(admission: Admission) -> OutboundRecord:
 
 def ended_reply(admission: Admission, error: ReplyError) -> bytes:
     """Return the failed reply of a request that ends without a call."""
-    return _failed_value(admission.facts, decode_message(admission.payload), error)
+    return _failed_value(admission.facts, labels_of(admission.payload), error)
 
 
 def _failed_value(facts: RequestFacts, message: Message, error: ReplyError) -> bytes:

@@ -77,7 +77,7 @@ def _release_held(state: BridgeState, partition: PartitionIndex) -> list[Command
 
 
 def on_read(state: BridgeState, event: Read) -> list[Command]:
-    """Index records; refuse those that are no requests."""
+    """Index requests; those that name nobody become dead letters."""
     by_partition = {p.partition: p for p in state.partitions.values()}
     commands: list[Command] = []
     for record in event.records:
@@ -168,15 +168,10 @@ def _refuse(
     refused: Refused,
     record: InboundRecord,
 ) -> list[Command]:
-    """Answer a record that cannot run, unless it is answered or runs already."""
+    """Put a record aside, unless an earlier owner may have done so."""
     if partition.view is None or doubt.is_doubted(partition, record.offset):
         partition.held.append((record, refused))
         doubt.note(partition, record)
-        return []
-    known = refused.admission
-    if known and partition.view.live.get(record.offset) == known.facts.key:
-        # Admitted while its model was configured: the ledger has the last word.
-        _index(state, partition, record, known)
         return []
     return [Deliver(refused.record, partition.source, record.offset)]
 

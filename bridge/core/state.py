@@ -107,7 +107,7 @@ class PartitionIndex:
     """None until the ledger has answered: nothing is admitted before."""
     doubt: Doubt | None = None
     held: list[tuple[InboundRecord, Refused]] = field(default_factory=list)
-    """Refusals, until it is known whether they were sent before."""
+    """Dead letters, until it is known whether they were sent before."""
     size_bytes: int = 0
     paused: bool = False
     committed: int = -1

@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 from typing import Any, Self
 
 import yaml
+from confluent_kafka import Consumer, TopicPartition
 
 from agentsched.config.loading import parse_settings
 from agentsched.embedded.child import GuardedChild
@@ -62,6 +63,7 @@ class System:
         self.prefix = f"t{uuid.uuid4().hex[:8]}."
         self.topics = {cls: f"{self.prefix}{cls}_priority" for cls in classes}
         self.output_topic = f"{self.prefix}results"
+        self.group_id = f"{self.prefix}bridge"
         self.children: dict[str, GuardedChild] = {}
         self._stack = contextlib.ExitStack()
         self._models = models
@@ -154,6 +156,15 @@ class System:
             future.result(20)
         return ids
 
+    def committed(self, cls: str, partition: int = 0) -> int:
+        """What the bridges have committed on the topic of a class; negative: nothing."""
+        consumer = Consumer(
+            {"bootstrap.servers": self.kafka.bootstrap, "group.id": self.group_id}
+        )
+        with contextlib.closing(consumer):
+            place = TopicPartition(self.topics[cls], partition)
+            return consumer.committed([place], timeout=10)[0].offset
+
     def log(self, name: str) -> str:
         return (self.root / f"{name}.log").read_text("utf-8", "replace")
 
@@ -209,7 +220,7 @@ class System:
                 "bootstrap_servers": self.kafka.bootstrap.split(","),
                 "input_topics": list(self.topics.values()),
                 "output_topic": self.output_topic,
-                "group_id": f"{self.prefix}bridge",
+                "group_id": self.group_id,
             },
             "redis": {"url": self.valkey.url},
             "models": [

@@ -3,18 +3,22 @@
 import json
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agentsched.codec import (
     Identity,
-    dead_letter_record,
+    InvalidRequest,
     decode_message,
     decode_request,
     encode_message,
     failed_reply,
+    labels_of,
     reply_record,
 )
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.types import Message, Priority, Reply, ReplyError, TaskType
+from tests.support.bad_input import ANSWERED, DEAD, UNUSUAL
 from tests.support.requests import facts, record
 
 LIMIT = 1_000_000
@@ -59,24 +63,102 @@ def test_identities_cannot_be_confused_by_where_they_are_cut():
     assert Identity("ab", "c").key != Identity("a", "bc").key
 
 
-@pytest.mark.parametrize(
-    ("value", "code"),
-    [
-        (None, ErrorCode.MALFORMED),
-        (b"", ErrorCode.MALFORMED),
-        (b"\xff\xfe", ErrorCode.MALFORMED),
-        (b"null", ErrorCode.MALFORMED),
-        (b'{"id": "x", "token_count": "many"}', ErrorCode.MALFORMED),
-        (b'{"id": "x", "ttl_s": -1}', ErrorCode.MALFORMED),
-        (b"{}", ErrorCode.MISSING_IDENTITY),
-        (b'{"id": "%s"}' % (b"x" * 600), ErrorCode.MALFORMED),
-        (b'{"id": "%s"}' % (b"x" * LIMIT), ErrorCode.TOO_LARGE),
-    ],
-)
-def test_what_is_no_request_is_refused_with_a_reason(value, code):
+@pytest.mark.parametrize("bad", [*DEAD, *ANSWERED], ids=str)
+def test_what_is_no_request_is_refused_with_a_reason(bad):
+    inbound = record(value=bad.value, headers=bad.headers)
+    if bad.code not in {*(each.code for each in DEAD), "INVALID_REQUEST"}:
+        decode_request(inbound, LIMIT)  # what it lacks is for the bridge to say
+        return
+    with pytest.raises(CodecError) as refused:
+        decode_request(inbound, LIMIT)
+    assert refused.value.code == bad.code
+
+
+@pytest.mark.parametrize("good", UNUSUAL, ids=str)
+def test_what_only_looks_odd_is_a_request(good):
+    _, identity = decode_request(record(value=good.value, headers=good.headers), LIMIT)
+    assert identity.correlation_id == good.name
+
+
+def test_a_record_of_the_largest_size_is_read():
+    value = b'{"id": "x", "content": "x"}'.ljust(LIMIT)
+    assert decode_request(record(value=value), LIMIT)[0].id == "x"
+
+
+def test_one_byte_more_is_too_large():
+    value = b'{"id": "x", "content": "x"}'.ljust(LIMIT + 1)
     with pytest.raises(CodecError) as refused:
         decode_request(record(value=value), LIMIT)
-    assert refused.value.code is code
+    assert refused.value.code is ErrorCode.TOO_LARGE
+
+
+def test_an_invalid_request_keeps_what_a_reply_echoes_as_far_as_it_is_valid():
+    body = {"agent_id": "a", "id": "x", "session_id": "s", "params": 1, "ttl_s": 0}
+    wrong = {"model_id": 4, "agent_group": "a\nb", "priority": "low"}
+    with pytest.raises(InvalidRequest) as refused:
+        decode_request(record(body=body | wrong), LIMIT)
+    assert refused.value.identity == Identity("a", "x")
+    assert refused.value.labels == Message(id="x", session_id="s", priority="low")
+
+
+def test_a_refusal_says_for_each_field_what_it_must_be():
+    body = {"ttl_s": 0, "task_type": "CANARY", "messages": [{}]}
+    with pytest.raises(InvalidRequest) as refused:
+        decode_request(record(body=body), LIMIT)
+    assert refused.value.detail == (
+        "messages: each must have a role, such as user;"
+        " task_type: Input should be 'text_generation', 'image_analysis' or"
+        " 'data_processing'; ttl_s: Input should be greater than 0"
+    )
+
+
+FIELDS = st.dictionaries(
+    st.sampled_from([*Message.model_fields, "other"]),
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(st.characters(codec=None))
+        | st.sampled_from(["completed", "high", "text_generation", "a"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["role", "type", "x"]) | st.text(), inner, max_size=3
+            )
+        ),
+        max_leaves=8,
+    ),
+)
+
+
+@given(
+    st.binary() | FIELDS.map(lambda fields: json.dumps(fields).encode()),
+    st.dictionaries(
+        st.sampled_from(["correlation_id", "agent_id", "kind"]), st.text(max_size=5)
+    ),
+)
+@example(b'{"id": "x", "ttl_s": ' + b"9" * 300 + b"}", {})
+@example(b'{"id": "x", "token_count": 1e300}', {})
+def test_any_record_is_a_request_or_a_codec_error(value, headers):
+    try:
+        message, identity = decode_request(record(value=value, headers=headers), LIMIT)
+    except InvalidRequest as refused:
+        message, identity = refused.labels, refused.identity
+    except CodecError:
+        return
+    error = ReplyError(code="INVALID_REQUEST", message="")
+    reply = decode_message(failed_reply(message, identity, error))
+    assert (reply.agent_id, reply.correlation_id) == (
+        identity.agent_id,
+        identity.correlation_id,
+    )
+    assert decode_message(encode_message(message)) == message
+
+
+@given(st.binary())
+def test_the_labels_of_any_value_can_be_read(value):
+    assert isinstance(labels_of(value), Message)
 
 
 def test_a_refusal_names_the_field_and_not_its_value():
@@ -102,14 +184,3 @@ def test_a_reply_is_keyed_and_headed_and_says_what_it_answers():
     assert sent.headers["source_offset"] == "7"
     assert sent.headers["source_topic_id"] == "t1"
     assert sent.headers["agentsched_version"] == "2"
-
-
-def test_a_dead_letter_keeps_the_record_as_it_was():
-    bad = record(3, b"nonsense", headers={"mine": "1"})
-    letter = dead_letter_record(
-        bad, "medium_priority:t1:0", ErrorCode.MALFORMED, "no JSON"
-    )
-    assert (letter.topic, letter.value) == ("medium_priority.dead_letter", b"nonsense")
-    assert letter.headers["mine"] == "1"
-    assert letter.headers["reason"] == "MALFORMED"
-    assert letter.headers["source_offset"] == "3"

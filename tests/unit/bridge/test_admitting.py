@@ -280,3 +280,22 @@ def test_large_and_small_requests_of_one_class_do_not_take_turns():
         driver.admitted()
     driver.read(*range(300, 320), content="x" * 1_000_000)
     assert driver.of(do.Withdraw) == []
+
+
+def test_a_request_that_cannot_run_is_admitted_with_its_reply_and_that_is_sent():
+    driver = Driver()
+    driver.own()
+    driver.read(0, ttl_s=0)
+    (admission,) = driver.admitted(state=State.DONE)
+    assert b"INVALID_REQUEST" in admission.reply
+    assert driver.of(do.SendStored) == [do.SendStored(admission.facts.key)]
+    assert driver.watermark() == 0
+
+
+def test_a_bad_request_does_not_answer_for_a_good_one_of_the_same_identity():
+    driver = Driver()
+    driver.own()
+    driver.read(0, ttl_s=0)
+    driver.admitted(AdmitOutcome.CONFLICT)
+    (deliver,) = driver.of(do.Deliver)
+    assert deliver.record.headers["reason"] == "CONFLICT"

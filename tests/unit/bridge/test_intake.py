@@ -7,9 +7,11 @@ import pytest
 
 from agentsched.codec import Identity
 from agentsched.config.settings import Settings
+from agentsched.endings import OVERDUE
 from agentsched.ledger.records import Admission
-from bridge.core.intake import Cancellation, Refused, classify
+from bridge.core.intake import Cancellation, Refused, classify, ended_reply
 from bridge.core.rules import Rules
+from tests.support.bad_input import ANSWERED, DEAD
 from tests.support.requests import ARRIVAL_MS, record, settings
 from tests.unit.bridge.driver import SOURCE
 
@@ -31,10 +33,11 @@ def facts_of(body, topic="medium_priority", **changes):
 
 
 def refusal_of(body, **changes):
+    """The failed reply that a request is admitted with."""
     rules = Rules(Settings.model_validate({"models": TWO_MODELS} | changes))
     verdict = classify(record(body=body), SOURCE, rules)
-    assert isinstance(verdict, Refused)
-    return verdict.record
+    assert isinstance(verdict, Admission)
+    return verdict.facts, json.loads(verdict.reply)
 
 
 def test_the_class_that_the_message_states_wins_over_the_topic():
@@ -142,68 +145,68 @@ def test_two_agents_with_one_correlation_id_are_two_requests():
         ({"model_id": "nope"}, "UNKNOWN_MODEL"),
         ({"model_id": "text", "task_type": "image_analysis"}, "NO_MODEL_FOR_TASK"),
         ({"reply_topic": "__consumer_offsets"}, "REPLY_TOPIC_NOT_ALLOWED"),
+        ({"content": "", "messages": []}, "EMPTY_CONTENT"),
+        ({"ttl_s": 0}, "INVALID_REQUEST"),
     ],
 )
-def test_a_request_that_cannot_run_gets_a_failed_reply(body, code):
-    refused = refusal_of(body)
-    assert refused.topic == "results"
-    assert json.loads(refused.value)["error"]["code"] == code
-    assert refused.headers["correlation_id"] == "id-0"
+def test_a_request_that_cannot_run_is_admitted_with_a_failed_reply(body, code):
+    facts, reply = refusal_of(body)
+    assert (facts.reply_topic, facts.correlation_id) == ("results", "id-0")
+    assert (reply["status"], reply["error"]["code"]) == ("failed", code)
+    assert reply["correlation_id"] == "id-0"
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b"not json", "MALFORMED"),
-        (b"[1]", "MALFORMED"),
-        (b'{"priority": "urgent", "id": "x"}', "MALFORMED"),
-        (b"[" * 20_000, "MALFORMED"),
-        (b'{"content": "x"}', "MISSING_IDENTITY"),
-        (b'"' + b"x" * 2_000_000 + b'"', "TOO_LARGE"),
-    ],
-)
-def test_a_record_that_is_no_request_becomes_a_dead_letter(body, reason):
-    refused = refusal_of(body)
-    assert refused.topic == "medium_priority.dead_letter"
-    assert refused.headers["reason"] == reason
-    assert refused.headers["source_offset"] == "0"
-    assert refused.value == (body if len(body) < 983_040 else None)
+def test_a_good_request_is_admitted_without_a_reply():
+    verdict = classify(record(), SOURCE, Rules(settings()))
+    assert verdict.reply == b""
+
+
+@pytest.mark.parametrize("bad", ANSWERED, ids=str)
+def test_whoever_can_be_answered_is(bad):
+    rules = Rules(settings())
+    verdict = classify(record(0, value=bad.value, headers=bad.headers), SOURCE, rules)
+    assert isinstance(verdict, Admission)
+    assert verdict.facts.correlation_id == bad.name
+    assert json.loads(verdict.reply)["error"]["code"] == bad.code
+
+
+@pytest.mark.parametrize("bad", DEAD, ids=str)
+def test_a_record_that_names_nobody_becomes_a_dead_letter(bad):
+    rules = Rules(settings())
+    verdict = classify(record(0, value=bad.value, headers=bad.headers), SOURCE, rules)
+    assert isinstance(verdict, Refused)
+    assert verdict.record.topic == "medium_priority.dead_letter"
+    assert verdict.record.headers["reason"] == bad.code
+    assert verdict.record.headers["source_offset"] == "0"
+    assert verdict.record.value == bad.value
+
+
+def test_a_refusal_goes_to_the_reply_topic_that_the_request_may_name():
+    kafka = {"reply_topics": ["mine"]}
+    for wrong in ({"model_id": "nope"}, {"ttl_s": 0}):
+        facts, _ = refusal_of({"reply_topic": "mine"} | wrong, kafka=kafka)
+        assert facts.reply_topic == "mine"
+
+
+def test_the_wrong_field_is_what_the_reply_is_about():
+    _, reply = refusal_of({"ttl_s": 0, "reply_topic": "nope", "model_id": "nope"})
+    assert reply["error"]["message"] == "ttl_s: Input should be greater than 0"
 
 
 def test_a_refusal_does_not_repeat_the_prompt():
-    refused = refusal_of({"model_id": "nope", "content": "CANARY"})
-    assert b"CANARY" not in refused.value
+    for wrong in ({"model_id": "nope"}, {"params": "CANARY"}):
+        _, reply = refusal_of(wrong | {"content": "CANARY"})
+        assert "CANARY" not in json.dumps(reply)
+
+
+def test_the_overdue_reply_of_an_invalid_request_can_be_written():
+    verdict = classify(record(body={"ttl_s": 0}), SOURCE, Rules(settings()))
+    assert b'"id":"id-0"' in ended_reply(verdict, OVERDUE)
 
 
 def test_an_allowed_reply_topic_is_used():
     kafka = {"reply_topics": ["mine"]}
     assert facts_of({"reply_topic": "mine"}, kafka=kafka).reply_topic == "mine"
-
-
-def test_a_dead_letter_stays_below_the_limit_of_a_broker():
-    headers = {"trace": "\N{REPLACEMENT CHARACTER}" * 300_000}
-    rules = Rules(settings())
-    bad = record(0, b'"' + b"x" * 2_000_000 + b'"', headers=headers)
-    letter = classify(bad, SOURCE, rules).record
-    assert letter.value is None
-    assert letter.headers["headers_omitted"] == "2"
-    assert letter.headers["reason"] == "TOO_LARGE"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"id": "x", "status": []}',
-        b'{"id": "\\ud800"}',
-        b'{"id": "x", "params": {"\\ud800": 1}}',
-        b'{"id": "x", "ttl_s": NaN}',
-        b'{"id": "x", "token_count": 1e308}',
-        b'{"id": "x", "token_count": ' + b"9" * 5_000 + b"}",
-        b'{"id": "\xff"}',
-    ],
-)
-def test_json_that_others_could_not_read_is_a_dead_letter(body):
-    assert refusal_of(body).headers["reason"] == "MALFORMED"
 
 
 def test_a_cancel_record_is_not_taken_for_a_request():
@@ -223,3 +226,9 @@ def test_a_cancel_record_of_nobody_is_a_dead_letter():
     cancel = replace(record(0, {}), value=None, headers={"kind": "cancel"})
     verdict = classify(cancel, SOURCE, Rules(settings()))
     assert verdict.record.headers["reason"] == "MISSING_IDENTITY"
+
+
+def test_a_cancel_record_counts_whatever_else_stands_in_it():
+    cancel = record(0, {"id": "x", "ttl_s": 0}, headers={"kind": "cancel"})
+    verdict = classify(cancel, SOURCE, Rules(settings()))
+    assert verdict == Cancellation(Identity("default", "x").key)

@@ -51,4 +51,4 @@ def test_a_stream_is_not_asked_for() -> None:
 def test_a_request_without_a_question_is_rejected() -> None:
     with pytest.raises(CallFailed) as caught:
         chat_body("gpt-4", Message(id="1"))
-    assert caught.value.code is ErrorCode.MODEL_REJECTED
+    assert caught.value.code is ErrorCode.EMPTY_CONTENT
