@@ -63,7 +63,7 @@ def hash_value(value: bytes) -> str:
     return hashlib.blake2b(value, digest_size=16).hexdigest()
 
 
-class InvalidRequest(CodecError):  # noqa: N818  (as LedgerUnavailable)
+class AnswerableError(CodecError):
     """A record says whose request it is, but is none: its sender can be answered.
 
     Attributes:
@@ -86,7 +86,7 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
         max_bytes: the largest value that is accepted.
 
     Raises:
-        InvalidRequest: it is no request, but says whose it is: answer it.
+        AnswerableError: it is no request, but says whose it is: answer it.
         CodecError: TOO_LARGE, MALFORMED or MISSING_IDENTITY; the record cannot be
             answered and belongs into the dead-letter topic.
     """
@@ -98,17 +98,17 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
             raise
         # No body that could say otherwise: the headers name the sender.
         identity = _identity(_NOTHING, record.headers)
-        raise InvalidRequest(error.detail, Message(), identity) from None
+        raise AnswerableError(error.detail, Message(), identity) from None
     _refuse_what_is_ours(found, record)
     identity = _identity(found, record.headers)
     if "kind" in record.headers:
         detail = f"header kind: must be {CANCEL}, or not there"
-        raise InvalidRequest(detail, _labels(found.fields), identity)
+        raise AnswerableError(detail, _labels(found.fields), identity)
     try:
         return _validated(found, Message), identity
     except CodecError as error:
         labels = _labels(found.fields)
-        raise InvalidRequest(error.detail, labels, identity) from None
+        raise AnswerableError(error.detail, labels, identity) from None
 
 
 def is_cancel(record: InboundRecord) -> bool:

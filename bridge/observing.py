@@ -21,7 +21,6 @@ from agentsched.ledger.records import (
     RequestFacts,
     ReserveOutcome,
 )
-from agentsched.scheduling.order import CLASSES
 from agentsched.telemetry import events as log
 from agentsched.telemetry import metrics
 from agentsched.telemetry.logs import say
@@ -30,7 +29,7 @@ from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core import index
 from bridge.core.state import BridgeState
-from bridge.measuring import NONE, BridgeMeter, model_of
+from bridge.measuring import BridgeMeter, model_of
 
 DEAD_LETTER_REASONS = (
     ErrorCode.MALFORMED,
@@ -136,12 +135,15 @@ class BridgeObserver:
                 self._meters.count(metrics.REPLIES_SENT_AGAIN)
                 say(log.REPLY_SENT_AGAIN, **self._known(key))
             case do.Answer(facts, value):
-                self._answered(facts, read_refusal(value)[0])
+                self._answered(facts, value)
             case do.Bury(dead_letter, facts, value):
                 self._buried(dead_letter, _place(facts))
-                self._answered(facts, read_refusal(value)[0])
-            case do.Deliver():
-                self._delivered(command)
+                self._answered(facts, value)
+            case do.Deliver(letter, _, offset):
+                headers = letter.headers
+                partition = _number(headers.get("source_partition"))
+                place = {"topic": headers.get("source_topic"), "partition": partition}
+                self._buried(letter, place | {"offset": offset})
             case do.SendRepeat(_, facts):
                 say(log.REPLY_REPEATED, **_place(facts))
             case do.Cancel(key):
@@ -160,7 +162,7 @@ class BridgeObserver:
         for admission, answer in zip(admissions, answers, strict=True):
             facts = admission.facts
             if answer.outcome is AdmitOutcome.NEW and admission.reply:
-                self._answered(facts, read_refusal(admission.reply)[0])
+                self._answered(facts, admission.reply)
             elif answer.outcome is AdmitOutcome.NEW:
                 self._meters.count(metrics.ADMITTED, model_of(facts.models), facts.cls)
                 say(log.REQUEST_ADMITTED, models=facts.models, **_place(facts))
@@ -185,31 +187,13 @@ class BridgeObserver:
         self._meters.count(metrics.DOORBELL_FAILURES)
         say(log.DOORBELL_FAILED, detail=str(error), **_rung(doorbell))
 
-    def _answered(self, facts: RequestFacts, code: str) -> None:
-        model = model_of(facts.models)
+    def _answered(self, facts: RequestFacts, value: bytes) -> None:
+        code, model = read_code(value), model_of(facts.models)
         self._meters.count(metrics.ANSWERED, model, facts.cls, code)
-        say(log.REQUEST_FAILED, model=model, code=code, **_request(facts))
-
-    def _delivered(self, command: do.Deliver) -> None:
-        headers = command.record.headers
-        place = {
-            "topic": headers.get("source_topic"),
-            "partition": _number(headers.get("source_partition")),
-            "offset": command.offset,
-        }
-        if "reason" in headers:
-            self._buried(command.record, place)
-            return
-        code, stated = read_refusal(command.record.value)
-        cls = stated or self._class_of(str(place["topic"]))
-        self._meters.count(metrics.ANSWERED, NONE, cls, code)
-        say(
-            log.REQUEST_REFUSED,
-            code=code,
-            correlation_id=headers.get("correlation_id"),
-            agent_id=headers.get("agent_id"),
-            **place,
-        )
+        if facts.models:
+            say(log.REQUEST_FAILED, model=model, code=code, **_request(facts))
+        else:
+            say(log.REQUEST_REFUSED, code=code, **_place(facts))
 
     def _buried(self, record: OutboundRecord, place: Mapping[str, object]) -> None:
         reason = record.headers.get("reason", UNKNOWN)
@@ -217,25 +201,17 @@ class BridgeObserver:
         detail = record.headers.get("reason_detail")
         say(log.DEAD_LETTERED, code=reason, detail=detail, **place)
 
-    def _class_of(self, topic: str) -> str:
-        return self._state.rules.class_of_topic(topic) if self._state else NONE
-
     def _known(self, key: str) -> dict[str, object]:
         """Return what the index knows of a request."""
         entries = self._state.by_key.get(key) if self._state else None
         return _request(entries[0].admission.facts) if entries else {}
 
 
-def read_refusal(value: bytes | None) -> tuple[str, str]:
-    """Return (code, class) of a failed reply of ours; "" where it states no class.
-
-    Only codes and classes that we know: the values become labels.
-    """
+def read_code(value: bytes) -> str:
+    """Return the code of a failed reply; only codes of ours, it becomes a label."""
     with suppress(ValueError, TypeError, KeyError):
-        reply = json.loads(value or b"")
-        cls = reply.get("priority")
-        return ErrorCode(reply["error"]["code"]).value, cls if cls in CLASSES else ""
-    return UNKNOWN, ""
+        return ErrorCode(json.loads(value)["error"]["code"]).value
+    return UNKNOWN
 
 
 def _request(facts: RequestFacts) -> dict[str, object]:

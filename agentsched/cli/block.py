@@ -3,8 +3,8 @@
 import click
 
 from agentsched.cli.steering import control, opened, said_why, tell_who_follows
-from agentsched.codec import ID_MAX_CHARACTERS
 from agentsched.ledger.controls import ControlKind
+from agentsched.types import label_problem
 
 
 @click.command("block")
@@ -21,10 +21,8 @@ def command(agents: tuple[str, ...], *, reason: str, by: str) -> None:
       agentsched block crawler --reason "sends the same request in a loop"
     """
     for name in agents:
-        if len(name) > ID_MAX_CHARACTERS:
-            raise click.BadParameter(
-                f"an agent has {ID_MAX_CHARACTERS} letters at most"
-            )
+        if (problem := label_problem(name)) is not None:
+            raise click.BadParameter(f"an agent {problem}")
     with opened() as (_, ledger):
         for name in agents:
             ledger.impose(control(ControlKind.BLOCK, name, by, reason))

@@ -174,8 +174,8 @@ REQUEST_SETTLED = LogEvent(
 REQUEST_REFUSED = LogEvent(
     "request_refused",
     INFO,
-    "The request cannot run; its failed reply is in Kafka.",
-    ("correlation_id", "agent_id", "code", *PLACE),
+    "The request cannot run; its failed reply is on its way to Kafka.",
+    (*REQUEST, "code", *PLACE),
 )
 CANCEL_RECEIVED = LogEvent(
     "cancel_received",

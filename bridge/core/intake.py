@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from agentsched.codec import (
+    AnswerableError,
     Identity,
-    InvalidRequest,
     decode_cancel,
     decode_request,
     failed_reply,
@@ -65,7 +65,7 @@ def classify(record: InboundRecord, source: str, rules: Rules) -> Verdict:
         if is_cancel(record):
             return Cancellation(decode_cancel(record, max_bytes).key)
         message, identity = decode_request(record, max_bytes)
-    except InvalidRequest as invalid:
+    except AnswerableError as invalid:
         message, identity = invalid.labels, invalid.identity
         error = ReplyError(code=invalid.code, message=invalid.detail)
     except CodecError as bad:

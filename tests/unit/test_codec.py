@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentsched.codec import (
+    AnswerableError,
     Identity,
-    InvalidRequest,
     decode_message,
     decode_request,
     encode_message,
@@ -95,7 +95,7 @@ def test_one_byte_more_is_too_large():
 def test_an_invalid_request_keeps_what_a_reply_echoes_as_far_as_it_is_valid():
     body = {"agent_id": "a", "id": "x", "session_id": "s", "params": 1, "ttl_s": 0}
     wrong = {"model_id": 4, "agent_group": "a\nb", "priority": "low"}
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(AnswerableError) as refused:
         decode_request(record(body=body | wrong), LIMIT)
     assert refused.value.identity == Identity("a", "x")
     assert refused.value.labels == Message(id="x", session_id="s", priority="low")
@@ -103,7 +103,7 @@ def test_an_invalid_request_keeps_what_a_reply_echoes_as_far_as_it_is_valid():
 
 def test_a_refusal_says_for_each_field_what_it_must_be():
     body = {"ttl_s": 0, "task_type": "CANARY", "messages": [{}]}
-    with pytest.raises(InvalidRequest) as refused:
+    with pytest.raises(AnswerableError) as refused:
         decode_request(record(body=body), LIMIT)
     assert refused.value.detail == (
         "messages: each must have a role, such as user;"
@@ -143,7 +143,7 @@ FIELDS = st.dictionaries(
 def test_any_record_is_a_request_or_a_codec_error(value, headers):
     try:
         message, identity = decode_request(record(value=value, headers=headers), LIMIT)
-    except InvalidRequest as refused:
+    except AnswerableError as refused:
         message, identity = refused.labels, refused.identity
     except CodecError:
         return

@@ -106,7 +106,8 @@ def test_agents_that_are_not_configured_may_use_every_class():
 def test_a_refusal_says_the_class_that_the_request_had():
     agents = [{"id": "a", "max_priority": "low"}]
     body = {"agent_id": "a", "priority": "high", "model_id": "nope"}
-    assert json.loads(refusal_of(body, agents=agents).value)["priority"] == "low"
+    _, reply = refusal_of(body, agents=agents)
+    assert reply["priority"] == "low"
 
 
 def test_an_agent_without_a_group_is_its_own():

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from agentsched.codec import Identity, dead_letter_record, failed_reply, reply_record
+from agentsched.codec import Identity, failed_reply
+from agentsched.dead_letters import dead_letter_record
 from agentsched.doorbell import Doorbell
 from agentsched.errors import DoorbellFailed, ErrorCode
 from agentsched.kafka_records import Partition, RecordAt
@@ -173,27 +174,22 @@ def test_a_dead_letter_is_counted_by_its_reason(observed):
     }
 
 
+def admit_with(observed, reply, **changes):
+    admission = Admission(facts(**changes), b"{}", "hash", reply)
+    new = Admitted(AdmitOutcome.NEW, State.DONE)
+    observed.observer.admitted([admission], [new])
+
+
 def test_a_refusal_counts_as_answered_by_no_model(observed):
-    reply = reply_record(facts(), refusal(ErrorCode.UNKNOWN_MODEL, priority="high"))
-    observed.observer.did(do.Deliver(reply, SOURCE, 5))
+    admit_with(observed, refusal(ErrorCode.UNKNOWN_MODEL), models=(), cls="high")
     counted = observed.meters.value(metrics.ANSWERED, "none", "high", "UNKNOWN_MODEL")
     assert counted == 1
     assert observed.said[0][0] == "request_refused"
     assert observed.said[0][1]["correlation_id"] == "c-k1"
 
 
-def test_a_refusal_without_a_class_has_that_of_its_topic(observed):
-    observed.saw(ev.Tick(1))
-    reply = reply_record(facts(), refusal(ErrorCode.UNKNOWN_MODEL))
-    observed.observer.did(do.Deliver(reply, SOURCE, 5))
-    code = "UNKNOWN_MODEL"
-    assert observed.meters.value(metrics.ANSWERED, "none", "medium", code) == 1
-
-
 def test_a_code_that_is_not_ours_becomes_no_label(observed):
-    reply = reply_record(facts(), b'{"error": {"code": "made-up"}, "priority": "x"}')
-    observed.saw(ev.Tick(1))
-    observed.observer.did(do.Deliver(reply, SOURCE, 5))
+    admit_with(observed, b'{"error": {"code": "made-up"}}', models=())
     counted = observed.meters.value(metrics.ANSWERED, "none", "medium", "UNKNOWN")
     assert counted == 1
 
@@ -280,7 +276,6 @@ def test_what_operators_order_is_told(observed):
 
 
 def test_no_content_of_a_request_is_told(observed, caplog):
-    reply = reply_record(facts(), refusal(ErrorCode.UNKNOWN_MODEL))
-    observed.observer.did(do.Deliver(reply, SOURCE, 5))
+    admit_with(observed, refusal(ErrorCode.UNKNOWN_MODEL), models=())
     observed.observer.did(do.Answer(facts(), refusal(ErrorCode.MODEL_REMOVED)))
     assert "the-secret" not in caplog.text

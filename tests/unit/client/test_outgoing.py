@@ -89,7 +89,7 @@ def test_a_time_out_must_be_a_time(timeout_s):
         ({"priority": "urgent"}, "priority"),
         ({"task_type": "poetry"}, "task_type"),
         ({"ttl_s": -1}, "ttl_s"),
-        ({"correlation_id": "c" * 513}, "longer than 512"),
+        ({"correlation_id": "c" * 513}, "at most 512"),
         ({"params": {"temperature": float("nan")}}, "not JSON"),
         ({"params": {"stop": object()}}, "not JSON"),
         ({"params": SECRET}, "params"),
