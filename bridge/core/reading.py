@@ -53,7 +53,7 @@ def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
     index.answered(state, partition, event.view.done)
     for entry in list(partition.entries.values()):
         _adopt(state, partition, entry)
-    return _release_held(state, partition)
+    return _release_held(partition)
 
 
 def release_held(state: BridgeState) -> list[Command]:
@@ -62,17 +62,17 @@ def release_held(state: BridgeState) -> list[Command]:
         command
         for partition in state.partitions.values()
         if partition.view is not None and partition.doubt is None
-        for command in _release_held(state, partition)
+        for command in _release_held(partition)
     ]
 
 
-def _release_held(state: BridgeState, partition: PartitionIndex) -> list[Command]:
+def _release_held(partition: PartitionIndex) -> list[Command]:
     held, partition.held = partition.held, []
     return [
         command
         for record, refused in held
         if partition.tracker.is_open(record.offset)
-        for command in _refuse(state, partition, refused, record)
+        for command in _refuse(partition, refused, record)
     ]
 
 
@@ -92,7 +92,7 @@ def on_read(state: BridgeState, event: Read) -> list[Command]:
             place = (partition.source, record.offset)
             commands.append(Cancel(verdict.key, keep_s, *place))
         else:
-            commands += _refuse(state, partition, verdict, record)
+            commands += _refuse(partition, verdict, record)
     return commands
 
 
@@ -163,7 +163,6 @@ def _index(
 
 
 def _refuse(
-    state: BridgeState,
     partition: PartitionIndex,
     refused: Refused,
     record: InboundRecord,

@@ -85,7 +85,7 @@ def test_json_lines_come_from_a_file_and_a_bad_one_costs_only_itself(system):
     assert done.returncode == 1
     assert "reading JSON lines" in done.stderr
     assert "request 2: unknown field 'prioirty'" in done.stderr
-    assert "request 3: wrong type or value of: priority" in done.stderr
+    assert "request 3: priority: Input should be" in done.stderr
     classes = {reply["id"]: reply["priority"] for reply in lines(done)}
     assert classes == {"mine": "low", "4": "high"}
 

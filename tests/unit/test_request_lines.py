@@ -62,7 +62,10 @@ def test_the_format_can_be_told():
     [
         (f"{SECRET} no json", "not a JSON object"),
         ('{"prioirty": "high"}', "unknown field 'prioirty'"),
-        (f'{{"content": "x", "ttl_s": "{SECRET}"}}', "wrong type or value of: ttl_s"),
+        (
+            f'{{"content": "x", "ttl_s": "{SECRET}"}}',
+            "ttl_s: Input should be a valid number, unable to parse string as a number",
+        ),
         ('{"status": "completed"}', "a reply (it has a status), no request"),
     ],
 )
