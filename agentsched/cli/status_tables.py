@@ -154,5 +154,6 @@ def _table(title: str, *names: str) -> Table:
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False
     )
     for name in names:
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
+        # Where it is narrow, names are cut before any number is.
+        table.add_column(name, overflow="ellipsis")
     return table

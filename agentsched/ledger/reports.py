@@ -145,8 +145,9 @@ class Finding(Note):
     """Since the broker's append time."""
     deadline_ms: int
     """Until the deadline; 0 or less: it has passed."""
-    before: int = 0
-    """How many requests of the same models this bridge has before it."""
+    before: int | None = None
+    """How many requests of the same models this bridge has before it; None: it does not
+    wait, or was not counted."""
     loading: bool = False
     """The bridge does not know yet what of this partition was answered."""
 

@@ -131,7 +131,7 @@ def _of_finding(bridge_id: str, finding: Finding) -> Whereabouts:
         offset=finding.offset,
         bridge_id=bridge_id,
         deadline_left_ms=finding.deadline_ms,
-        before=None if moving else finding.before,
+        before=finding.before,
     )
 
 

@@ -12,6 +12,8 @@ from bridge.core.state import BridgeState, Indexed, Stage
 
 BATCH = 500
 """Refusals in one step: as many as one read may bring."""
+QUESTIONS_AT_ONCE = 3
+"""An answer may take 0.3 s with a million requests, and heartbeats must not be late."""
 
 
 def on_orders(state: BridgeState, event: OrdersSeen) -> list[Command]:
@@ -19,7 +21,9 @@ def on_orders(state: BridgeState, event: OrdersSeen) -> list[Command]:
     changed = state.controls != event.controls
     state.controls = event.controls
     note_blocked(state)
-    told = [explaining.tell(state, question) for question in event.questions]
+    # Those that are left stand in the next orders.
+    asked = event.questions[:QUESTIONS_AT_ONCE]
+    told = [explaining.tell(state, question) for question in asked]
     # Who drains waits for a report that says so.
     return [*told, *([Report(reporting.report(state))] if changed else [])]
 

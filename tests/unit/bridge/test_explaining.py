@@ -9,7 +9,7 @@ from agentsched.ledger.reports import Question
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core import explaining, index
-from bridge.core.explaining import FOUND_MOST
+from bridge.core.explaining import COUNTED_MOST, FOUND_MOST
 from tests.support.requests import ARRIVAL_MS
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
@@ -58,7 +58,7 @@ def test_what_runs_has_nothing_before_it(driver):
     driver.read(0, 1)
     driver.admitted(state=State.RUNNING)
     (found,) = ask(driver, "c1").found
-    assert (found.stage, found.before) == ("in_flight", 0)
+    assert (found.stage, found.before) == ("in_flight", None)
 
 
 def test_without_an_agent_every_agent_is_looked_through(driver):
@@ -85,6 +85,15 @@ def test_more_than_fit_are_said_to_be_more(driver):
         driver.read(number, agent_id=f"a{number}", correlation_id="same")
     findings = ask(driver, "same")
     assert (len(findings.found), findings.complete) == (FOUND_MOST, False)
+    counted = [one.before is not None for one in findings.found]
+    assert counted == [True] * COUNTED_MOST + [False] * (FOUND_MOST - COUNTED_MOST)
+
+
+def test_many_questions_are_answered_a_few_at_a_time(driver):
+    asked = tuple(Question(id=f"{n}", correlation_id="c") for n in range(9))
+    driver.feed(ev.OrdersSeen(Controls(), asked, driver.now_ms))
+    told = [command.question_id for command in driver.of(do.Tell)]
+    assert told == ["0", "1", "2"]
 
 
 def test_too_many_agents_are_said_to_be_too_many(driver):
