@@ -3,13 +3,13 @@
 import json
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from agentsched.cli.status_tables import away, page
@@ -51,8 +51,7 @@ def command(*, as_json: bool, watch: bool, interval_s: float) -> None:
     if as_json:
         click.echo(_line(seen))
     else:
-        console = Console()
-        console.print(page(seen) if isinstance(seen, Status) else away(seen))
+        Console().print(_page(seen))
     sys.exit(0 if isinstance(seen, Status) and not seen.problems else 1)
 
 
@@ -66,18 +65,29 @@ def _look(settings: Settings, ledger: RedisLedger, backlog: Backlog) -> Sight:
 def _watch(looking: Callable[[], Sight], interval_s: float, *, as_json: bool) -> None:
     """Show it until Ctrl-C, which ends it well; Redis may go and come back."""
     try:
-        if as_json:
+        with _screen(as_json=as_json) as show:
             while True:
-                click.echo(_line(looking()))
-                time.sleep(interval_s)
-        with Live(screen=sys.stdout.isatty(), auto_refresh=False) as live:
-            while True:
-                seen = looking()
-                shown = page(seen) if isinstance(seen, Status) else away(seen)
-                live.update(shown, refresh=True)
+                show(looking())
                 time.sleep(interval_s)
     except KeyboardInterrupt:
         return
+
+
+@contextmanager
+def _screen(*, as_json: bool) -> Iterator[Callable[[Sight], None]]:
+    """Give what shows one look: in place of the last on a terminal, else below it."""
+    if as_json:
+        yield lambda seen: click.echo(_line(seen))
+    elif not sys.stdout.isatty():
+        console = Console()
+        yield lambda seen: console.print(_page(seen))
+    else:
+        with Live(screen=True, auto_refresh=False) as live:
+            yield lambda seen: live.update(_page(seen), refresh=True)
+
+
+def _page(seen: Sight) -> RenderableType:
+    return page(seen) if isinstance(seen, Status) else away(seen)
 
 
 def _line(seen: Sight) -> str:

@@ -59,7 +59,7 @@ def _headline(status: Status) -> RenderableType:
     if (oldest := status.oldest) is None:
         return counts
     line = Text(
-        f"The oldest waits for {span(oldest.age_ms)}: {oldest.correlation_id} of"
+        f"The oldest waits for {span(status.oldest_age_ms)}: {oldest.correlation_id} of"
         f" {oldest.agent_id} ({oldest.cls})",
         overflow="ellipsis",
         no_wrap=True,

@@ -53,8 +53,8 @@ class OldestRequest(Note):
     correlation_id: str
     agent_id: str
     cls: str
-    age_ms: int
-    """Since the broker's append time, by the bridge's clock."""
+    arrival_ms: int
+    """The broker's append time."""
 
 
 class PartitionReport(Note):

@@ -79,7 +79,7 @@ def reasons(wait: Wait, around: Surroundings) -> list[Reason]:
         found.append(Reason(Why.ALL_SLOTS_IN_USE, text))
     if wait.not_before_ms > 0:
         left = span(wait.not_before_ms)
-        text = f"it was tried and failed; it is tried again in {left}"
+        text = f"it may not start before its next attempt, in {left}"
         found.append(Reason(Why.NOT_BEFORE, text))
     if not around.dispatcher:
         text = "no bridge is the dispatcher now: start one (`python -m bridge`)"

@@ -129,6 +129,8 @@ class Status(Note):
     other_agents_waiting: int = 0
     """Requests that wait, of agents that are not listed."""
     oldest: OldestRequest | None = None
+    oldest_age_ms: int = 0
+    """How long the oldest waits."""
     topics: tuple[TopicStatus, ...] | None = None
     """None: Kafka was not asked, or did not answer."""
     in_flight: int = 0
@@ -170,6 +172,11 @@ def put_together(settings: Settings, seen: Seen) -> Status:
     flows = _flows(reports)
     agents, others = _agents(reports)
     models = _models(settings, seen, flows, reports)
+    oldest = min(
+        (report.oldest for report in reports if report.oldest),
+        key=lambda oldest: oldest.arrival_ms,
+        default=None,
+    )
     return Status(
         at_ms=seen.now_ms,
         models=models,
@@ -177,11 +184,8 @@ def put_together(settings: Settings, seen: Seen) -> Status:
         flows=flows,
         agents=agents,
         other_agents_waiting=others,
-        oldest=max(
-            (report.oldest for report in reports if report.oldest),
-            key=lambda oldest: oldest.age_ms,
-            default=None,
-        ),
+        oldest=oldest,
+        oldest_age_ms=max(0, seen.now_ms - oldest.arrival_ms) if oldest else 0,
         topics=None if seen.depths is None else _topics(seen.depths, reports),
         in_flight=sum(pool.in_flight for pool in seen.pools),
         answered_per_s=round(sum(report.answered_per_s for report in reports), 3),

@@ -136,7 +136,7 @@ def _oldest(state: BridgeState) -> OldestRequest | None:
         correlation_id=facts.correlation_id,
         agent_id=facts.agent_id,
         cls=facts.cls,
-        age_ms=max(0, state.ledger_now_ms - facts.arrival_ms),
+        arrival_ms=facts.arrival_ms,
     )
 
 

@@ -22,7 +22,7 @@ REPORT = BridgeReport(
     software="0.1",
     leading=True,
     flows=(FlowLoad(models=("gpt-4",), waiting={"high": 3}, in_flight=2),),
-    oldest=OldestRequest(correlation_id="c", agent_id="a", cls="high", age_ms=7),
+    oldest=OldestRequest(correlation_id="c", agent_id="a", cls="high", arrival_ms=7),
 )
 FOUND = Findings(
     found=(

@@ -1,11 +1,17 @@
 """What operators see and order, on the real system: two bridges, a worker per model."""
 
+import contextlib
 import json
+import re
+import shlex
+import signal
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
-from tests.support.command import run_agentsched
+from tests.support.command import run_agentsched, start_agentsched
 from tests.support.kafka_cluster import free_ports
 from tests.support.model_server import Hold, ModelServer
 from tests.support.system import System
@@ -15,9 +21,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 SMALL = {
     "limits": {"ready_max_entries": 4},
-    # For requests of these agents that name no model there are both.
-    "agents": [{"id": "one"}, {"id": "two"}],
+    "agents": [{"id": "one"}, {"id": "two"}, {"id": "planner"}],
 }
+GUIDES = Path(__file__).parents[2] / "docs" / "how-to"
 
 
 class Gate:
@@ -76,6 +82,12 @@ def explain(system, id_, *options, code=0):
 def only(answer):
     (found,) = answer["found"]
     return found
+
+
+def commands_of(guide):
+    text = (GUIDES / guide).read_text("utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
 
 
 def model(status, name="m"):
@@ -230,6 +242,34 @@ def test_a_model_that_does_not_exist_is_refused_with_the_nearest(system):
     assert "did you mean 'm'?" in done.stderr
     assert system.agentsched("pause").returncode == 2
     assert system.agentsched("pause", "m", "--all").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "first"),
+    [(["--watch"], "AgentSched"), (["--watch", "--json"], "{")],
+)
+def test_it_watches_until_it_is_interrupted(system, interrupted, first):
+    process = start_agentsched(
+        system.root, "status", *interrupted, stdout=subprocess.PIPE
+    )
+    with process, contextlib.ExitStack() as stack:
+        stack.callback(process.kill)
+        assert process.stdout.readline().startswith(first)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_every_command_of_the_guide_works_as_it_stands_there(system):
+    ids = {"correlation_id": "4711", "agent_id": "planner"}
+    system.producer.produce(ids | {"content": "x"}, system.topics["high"]).result(20)
+    system.replies.wait_for({"4711"}, 30)
+    eventually(lambda: only(explain(system, "4711", "--agent", "planner")))
+    eventually(lambda: status(system)["in_flight"] == 0, timeout_s=20)
+    for line in commands_of("operate.md"):
+        if "--watch" not in line:
+            arguments = shlex.split(line.replace("gpt-4", "m"))[1:]
+            run(system, *arguments)
+    assert status(system)["orders"] == []
 
 
 def test_without_bridge_worker_or_redis_it_says_so(tmp_path, kafka):

@@ -52,8 +52,9 @@ def status(name="gpt-4", **changed):
         "agents": (AgentLoad(agent_id=name, waiting=1_234_000, in_flight=7),),
         "other_agents_waiting": 567,
         "oldest": OldestRequest(
-            correlation_id=name, agent_id=name, cls="low", age_ms=41_000
+            correlation_id=name, agent_id=name, cls="low", arrival_ms=7
         ),
+        "oldest_age_ms": 41_000,
         "in_flight": 7,
         "answered_per_s": 3.25,
         "bridges": (
@@ -177,12 +178,12 @@ def test_a_lease_that_is_over_and_crashes_are_told():
 
 def test_an_answer_is_explained_by_its_place():
     at = ReplyPlace(topic="results", partition=2, offset=9)
-    lines = explained(place=Place.ANSWERED, reply_at=at, cancelled=True)
+    lines = explained(place=Place.ANSWERED, reply_at=at, ending="cancelled")
     assert lines[1:] == ["reply: results, partition 2, offset 9"]
 
 
 def test_a_cancelled_request_is_said_to_end():
-    assert "cancelled" in explained(place=Place.RUNNING, cancelled=True)[1]
+    assert "cancelled" in explained(place=Place.RUNNING, ending="cancelled")[1]
 
 
 def test_a_deadline_that_has_passed_says_so():

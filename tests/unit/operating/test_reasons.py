@@ -121,7 +121,7 @@ def test_the_limit_over_all_models_is_a_reason():
 
 def test_a_retry_says_when():
     wait = replace(WAIT, not_before_ms=12_000)
-    assert text(wait, FREE) == ["it was tried and failed; it is tried again in 12 s"]
+    assert text(wait, FREE) == ["it may not start before its next attempt, in 12 s"]
     assert whys(wait, full("gpt-4")) == [Why.SLOTS_IN_USE, Why.NOT_BEFORE]
 
 

@@ -92,8 +92,9 @@ def test_a_model_has_its_mean_and_its_rate():
 
 def test_rates_are_summed_and_the_oldest_is_the_oldest_of_all():
     def oldest(age_ms):
+        at = NOW_MS - age_ms
         return OldestRequest(
-            correlation_id=f"c{age_ms}", agent_id="a", cls="low", age_ms=age_ms
+            correlation_id=f"c{age_ms}", agent_id="a", cls="low", arrival_ms=at
         )
 
     both = status(
@@ -102,7 +103,7 @@ def test_rates_are_summed_and_the_oldest_is_the_oldest_of_all():
     )
     assert both.answered_per_s == 3.5
     assert both.oldest is not None
-    assert both.oldest.correlation_id == "c30"
+    assert (both.oldest.correlation_id, both.oldest_age_ms) == ("c30", 30)
 
 
 def test_agents_are_summed_over_bridges_and_ordered_by_what_waits():
