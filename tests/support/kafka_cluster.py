@@ -68,7 +68,7 @@ class KafkaCluster:
     Args:
         nodes: how many; internal topics have min(3, nodes) replicas.
         ports: the client port of each node; empty: free ones.
-        overrides: more broker settings.
+        overrides: more broker settings, for all nodes or computed from a node's index.
     """
 
     def __init__(
@@ -76,7 +76,9 @@ class KafkaCluster:
         nodes: int = 1,
         *,
         ports: Sequence[int] = (),
-        overrides: Mapping[str, object] | None = None,
+        overrides: Mapping[str, object]
+        | Callable[[int], Mapping[str, object]]
+        | None = None,
     ) -> None:
         self._jars = kafka_jars(_say_once())
         self.folder = Path(tempfile.mkdtemp(prefix="agentsched-kafka-"))
@@ -89,7 +91,8 @@ class KafkaCluster:
             settings = apache_node.node_settings(
                 index, self._ports, self._controllers, data
             )
-            apache_node.write_properties(properties, settings | dict(overrides or {}))
+            more = overrides(index) if callable(overrides) else overrides or {}
+            apache_node.write_properties(properties, settings | dict(more))
             apache_node.format_storage(self._jars, properties, cluster_id)
 
     @property
@@ -104,11 +107,20 @@ class KafkaCluster:
         try:
             for index in range(len(self._ports)):
                 self.start_node(index)
-            eventually(self._is_up, timeout_s=START_S, message=f"see {self.folder}")
+            self.wait_until_up()
         except BaseException:
             self.stop(keep_logs=True)
             raise
         return self
+
+    @property
+    def count(self) -> int:
+        """How many nodes it has."""
+        return len(self._ports)
+
+    def wait_until_up(self) -> None:
+        """Wait until every node is in the metadata."""
+        eventually(self._is_up, timeout_s=START_S, message=f"see {self.folder}")
 
     def start_node(self, index: int) -> None:
         """Start one node; does not wait for it."""

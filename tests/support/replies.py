@@ -41,6 +41,7 @@ class RawReplies:
         )
         self._lock = threading.Lock()
         self._records: list[tuple[str, Any, dict[str, str]]] = []
+        self._raw: list[tuple[str, bytes]] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="raw-replies")
 
@@ -52,6 +53,11 @@ class RawReplies:
     def headers(self) -> list[dict[str, str]]:
         with self._lock:
             return [headers for _, _, headers in self._records]
+
+    def raw(self) -> list[tuple[str, bytes]]:
+        """(correlation id, the bytes of the value) of every record."""
+        with self._lock:
+            return list(self._raw)
 
     def counts(self) -> Counter[str]:
         """How often each correlation id was answered."""
@@ -93,6 +99,6 @@ class RawReplies:
                 headers = {k: v.decode() for k, v in message.headers() or []}
                 key = (message.key() or b"").decode()
                 with self._lock:
-                    self._records.append(
-                        (key, self._decode(message.value() or b""), headers)
-                    )
+                    raw = message.value() or b""
+                    self._records.append((key, self._decode(raw), headers))
+                    self._raw.append((key, raw))

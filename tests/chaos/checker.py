@@ -1,0 +1,208 @@
+"""Reads the histories of a run and says which promise was broken; changes nothing."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tests.chaos.traffic import Sent
+from tests.support.model_server import Call, digest
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One fault of the run, on the monotonic clock."""
+
+    number: str
+    name: str
+    started_s: float
+    ended_s: float
+    recalls: bool
+    loses_redis: bool
+
+
+@dataclass(frozen=True)
+class RawReply:
+    """One record of the reply topic."""
+
+    id: str
+    value: dict
+    raw: bytes
+
+
+@dataclass
+class History:
+    """All that a run has seen."""
+
+    sent: list[Sent]
+    replies: list[RawReply]
+    dead_letters: list[dict[str, str]]
+    """Their headers."""
+    calls: list[Call]
+    faults: list[Happened]
+    lease_s: float
+    capacity: dict[str, int]
+    peaks: dict[str, int]
+    left_over: dict[str, int]
+    """What should be nothing at the end: READY entries, slots, unanswered offsets."""
+    logs: dict[str, str]
+    canary: str
+
+
+@dataclass
+class Verdict:
+    """What the checker found."""
+
+    broken: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def check(history: History) -> Verdict:
+    """Compare a history with what is promised (invariants I1-I12 of the design)."""
+    verdict = Verdict()
+    for rule in (
+        _answered,
+        _strangers,
+        _matching,
+        _raw_duplicates,
+        _dead_letters,
+        _calls,
+        _in_flight,
+        _nothing_left,
+        _no_canary,
+    ):
+        verdict.broken += rule(history, verdict.figures)
+    return verdict
+
+
+def _requests(history: History) -> dict[str, Sent]:
+    return {one.id: one for one in reversed(history.sent) if one.kind == "request"}
+
+
+def _answered(history: History, figures) -> list[str]:
+    """I1: every accepted request has a terminal reply."""
+    accepted, answered = _requests(history), {reply.id for reply in history.replies}
+    lost = sorted(accepted.keys() - answered)
+    figures |= {"accepted": len(accepted), "lost": len(lost)}
+    return [f"I1 no reply for {id_}" for id_ in lost]
+
+
+def _strangers(history: History, figures) -> list[str]:
+    """I2: nobody is answered who did not ask. Sends may be unacknowledged, and real."""
+    del figures
+    known = {one.id for one in history.sent} | {
+        c.prompt.split()[-1] for c in history.calls
+    }
+    strange = sorted({reply.id for reply in history.replies} - known)
+    return [f"I2 a reply for {id_}, which nobody sent" for id_ in strange]
+
+
+def _matching(history: History, figures) -> list[str]:
+    """I3: a completed reply is the answer to this request, by the model it asked for."""
+    requests, broken, codes = _requests(history), [], defaultdict(int)
+    for reply in history.replies:
+        asked = requests.get(reply.id)
+        if reply.value["status"] == "failed":
+            codes[reply.value["error"]["code"]] += 1
+            continue
+        if asked and reply.value["content"] != f"{asked.model} {digest(asked.prompt)}":
+            broken.append(f"I3 {reply.id} was answered with another's answer")
+    figures |= {f"failed {code}": count for code, count in codes.items()}
+    return broken
+
+
+def _raw_duplicates(history: History, figures) -> list[str]:
+    """I4: raw duplicates are byte-identical, unless Redis lost its data; I5: a cause."""
+    by_id = defaultdict(list)
+    for reply in history.replies:
+        by_id[reply.id].append(reply.raw)
+    repeats = defaultdict(int)
+    for one in history.sent:
+        repeats[one.id] += one.kind == "repeat"
+    loss = any(fault.loses_redis for fault in history.faults)
+    broken, doubled, differing = [], 0, 0
+    for id_, raws in by_id.items():
+        extra = len(raws) - 1 - repeats[id_]
+        doubled += max(0, extra)
+        different = len(set(raws)) > 1
+        differing += different
+        if different and not loss:
+            broken.append(f"I4 {id_} has replies that differ")
+        if extra > 0 and not history.faults:
+            broken.append(f"I5 {id_} was answered {len(raws)} times without a cause")
+    figures |= {"raw duplicates": doubled, "differing": differing}
+    return broken
+
+
+def _dead_letters(history: History, figures) -> list[str]:
+    """What names no request, or conflicts, becomes a dead letter."""
+    there = {
+        (
+            letter["source_topic"],
+            int(letter["source_partition"]),
+            int(letter["source_offset"]),
+        )
+        for letter in history.dead_letters
+    }
+    there = {(topic.rsplit(".", 1)[-1], *place) for topic, *place in there}
+    figures["dead letters"] = len(history.dead_letters)
+    return [
+        f"I1 no dead letter for {one.cls} {one.partition}/{one.offset}"
+        for one in history.sent
+        if one.kind == "bad"
+        and (f"{one.cls}_priority", one.partition, one.offset) not in there
+    ]
+
+
+def _calls(history: History, figures) -> list[str]:
+    """I7: a model is called once, and again only where a fault was in the way."""
+    by_prompt = defaultdict(list)
+    for call in history.calls:
+        by_prompt[call.prompt].append(call)
+    again, broken = 0, []
+    for prompt, calls in by_prompt.items():
+        again += len(calls) - 1
+        for first, second in pairwise(calls):
+            if not _excused(history, first, second):
+                broken.append(f"I7 {prompt} was called again without a cause")
+    figures["calls per request"] = round(len(history.calls) / max(1, len(by_prompt)), 4)
+    figures["called again"] = again
+    return broken
+
+
+def _excused(history: History, first: Call, second: Call) -> bool:
+    """A fault touched the time from the first call until the second."""
+    return any(
+        fault.recalls
+        and fault.started_s <= second.started_s
+        and fault.ended_s + 2 * history.lease_s + 30 >= first.started_s
+        for fault in history.faults
+    )
+
+
+def _in_flight(history: History, figures) -> list[str]:
+    """Calls at the model server never exceed the capacity, but for lost leases."""
+    for model, peak in history.peaks.items():
+        figures[f"peak {model} of {history.capacity[model]}"] = peak
+    if any(fault.recalls for fault in history.faults):
+        return []  # the call of a worker that was given up may still run
+    return [
+        f"capacity of {model}: {peak} calls at once"
+        for model, peak in history.peaks.items()
+        if peak > history.capacity[model]
+    ]
+
+
+def _nothing_left(history: History, figures) -> list[str]:
+    """I8, I9: all offsets are committed, no entry and no slot is left."""
+    del figures
+    return [f"I9 {count} {what}" for what, count in history.left_over.items() if count]
+
+
+def _no_canary(history: History, figures) -> list[str]:
+    """I12: no prompt stands in a log."""
+    del figures
+    return [
+        f"I12 a prompt stands in {name}"
+        for name, text in history.logs.items()
+        if history.canary in text
+    ]

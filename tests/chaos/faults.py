@@ -1,0 +1,231 @@
+"""The faults of the acceptance table, each by its number; a fault ends healed.
+
+Every fault is a function of the scene and of a random source: it does its harm, waits,
+and mends it. `disturbs` says what it may cost, which the checker needs to know.
+"""
+
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import redis
+
+from tests.chaos.proxy import DOWN, UP
+from tests.chaos.scene import BRIDGE, ROLES, WORKER, Scene
+from tests.support.model_server import Disconnect, Hang, Refuse
+from tests.support.waiting import eventually
+
+Chance = random.Random
+LONG_S = 60.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of fault.
+
+    Attributes:
+        number: as in the acceptance table.
+        name: for the history.
+        act: does it, blocking until it is healed.
+        recalls: a call of the model may be repeated because of it.
+        loses_redis: replies may differ because of it.
+    """
+
+    number: str
+    name: str
+    act: Callable[[Scene, Chance], None]
+    recalls: bool = False
+    loses_redis: bool = False
+
+
+def pause(chance: Chance, least_s: float, most_s: float) -> None:
+    time.sleep(chance.uniform(least_s, most_s))
+
+
+def some(scene: Scene, chance: Chance, role: str) -> str:
+    return chance.choice(scene.names(role))
+
+
+def kill_bridge(scene: Scene, chance: Chance) -> None:
+    scene.signal(some(scene, chance, BRIDGE), signal.SIGKILL)
+
+
+def kill_worker(scene: Scene, chance: Chance) -> None:
+    scene.signal(some(scene, chance, WORKER), signal.SIGKILL)
+
+
+def freeze_and_kill_worker(scene: Scene, chance: Chance) -> None:
+    name = some(scene, chance, WORKER)
+    scene.signal(name, signal.SIGSTOP)
+    pause(chance, 0.5, 2)
+    scene.signal(name, signal.SIGKILL)
+    scene.signal(name, signal.SIGCONT)
+
+
+def pause_worker(scene: Scene, chance: Chance) -> None:
+    name = some(scene, chance, WORKER)
+    scene.signal(name, signal.SIGSTOP)
+    pause(chance, 2, 12)
+    scene.signal(name, signal.SIGCONT)
+
+
+def pause_bridge(scene: Scene, chance: Chance) -> None:
+    name = some(scene, chance, BRIDGE)
+    scene.signal(name, signal.SIGSTOP)
+    pause(chance, 5, 14)
+    scene.signal(name, signal.SIGCONT)
+
+
+def rebalance_storm(scene: Scene, chance: Chance) -> None:
+    for number in range(chance.randint(2, 3)):
+        name = f"{BRIDGE}-storm-{number}"
+        scene.add_bridge(name)
+        pause(chance, 2, 5)
+        scene.retire(name)
+
+
+def kill_kafka_node(scene: Scene, chance: Chance) -> None:
+    index = chance.randrange(scene.kafka.count)
+    scene.kafka.kill_node(index)
+    pause(chance, 2, 6)
+    scene.kafka.start_node(index)
+    scene.kafka.wait_until_up()
+
+
+def kill_redis(scene: Scene, chance: Chance) -> None:
+    scene.kill_redis()
+    pause(chance, 0.2, 4)
+    scene.start_redis()
+
+
+def empty_redis(scene: Scene, chance: Chance) -> None:
+    del chance
+    with redis.Redis.from_url(scene.valkey.url) as client:
+        client.flushall()
+
+
+def roll_back_redis(scene: Scene, chance: Chance) -> None:
+    copy = scene.copy_redis()
+    pause(chance, 2, 6)
+    scene.roll_back_redis(copy)
+
+
+def fill_redis(scene: Scene, chance: Chance) -> None:
+    with redis.Redis.from_url(scene.valkey.url) as client:
+        client.config_set("maxmemory", "1mb")
+        pause(chance, 3, 8)
+        client.config_set("maxmemory", "0")
+
+
+def part_from_redis(scene: Scene, chance: Chance) -> None:
+    disturb([scene.redis_proxies[chance.choice(ROLES)]], chance)
+
+
+def part_from_kafka(scene: Scene, chance: Chance) -> None:
+    disturb(scene.kafka.proxies[chance.choice(ROLES)], chance)
+
+
+def disturb(proxies, chance: Chance) -> None:
+    how = chance.choice(["cut", "hole", "up", "down", "slow"])
+    acts = {
+        "cut": lambda proxy: proxy.cut(),
+        "hole": lambda proxy: proxy.hole(),
+        "up": lambda proxy: proxy.hole(UP),
+        "down": lambda proxy: proxy.hole(DOWN),
+        "slow": lambda proxy: proxy.slow(0.05),
+    }
+    for proxy in proxies:
+        acts[how](proxy)
+    pause(chance, 2, 12)
+    for proxy in proxies:
+        proxy.heal()
+
+
+@contextlib.contextmanager
+def misbehaving(scene: Scene, step) -> Iterator[None]:
+    scene.misbehaves = step
+    try:
+        yield
+    finally:
+        scene.misbehaves = None
+
+
+def refuse_calls(scene: Scene, chance: Chance) -> None:
+    body = '{"error": {"code": "rate_limit_exceeded"}}'
+    busy = Refuse(429, body, {"retry-after": "1"})
+    with misbehaving(scene, lambda asked: busy if chance.random() < 0.5 else None):
+        pause(chance, 2, 6)
+
+
+def hang_calls(scene: Scene, chance: Chance) -> None:
+    """Calls that hang are broken off when the requests' own time is over."""
+    with misbehaving(scene, lambda asked: Hang() if chance.random() < 0.05 else None):
+        pause(chance, 1, 3)
+
+
+def garble_answers(scene: Scene, chance: Chance) -> None:
+    shapes = [
+        Refuse(200, "<html>no</html>", content_type="text/html"),
+        Refuse(200, '{"choices": []}'),
+        Refuse(500, "Internal Server Error", content_type="text/plain"),
+        Refuse(302, "", {"location": "http://127.0.0.1:1/"}),
+        Disconnect(0.05),
+    ]
+    with misbehaving(
+        scene,
+        lambda asked: chance.choice(shapes) if chance.random() < 0.3 else None,
+    ):
+        pause(chance, 2, 5)
+
+
+def lose_doorbells(scene: Scene, chance: Chance) -> None:
+    """Delete what lies in the queues, and ring some of it twice."""
+    with redis.Redis.from_url(scene.valkey.url) as client:
+        for _ in range(20):
+            for queue in ("alpha", "beta"):
+                key = chance.choice([queue, f"{queue}\x06\x163", f"{queue}\x06\x166"])
+                if bell := client.lindex(key, -1):
+                    if chance.random() < 0.5:
+                        client.rpop(key)
+                    else:
+                        client.lpush(key, bell)
+            time.sleep(0.05)
+
+
+def restart_all(scene: Scene, chance: Chance) -> None:
+    for name in [*scene.names(WORKER), *scene.names(BRIDGE)]:
+        scene.signal(name, signal.SIGTERM)
+        pause(chance, 0.5, 2)
+
+
+def back_to_work(scene: Scene) -> None:
+    """Wait until every process is there again."""
+    wanted = {model: 2 * n for model, n in scene._models.items()}
+    eventually(
+        lambda: scene.live_slots() == wanted, timeout_s=60, message="all workers"
+    )
+
+
+FAULTS = (
+    Fault("F1", "kill a bridge", kill_bridge),
+    Fault("F2", "kill a worker", kill_worker, recalls=True),
+    Fault("F3", "freeze a worker, then kill it", freeze_and_kill_worker, recalls=True),
+    Fault("F4", "pause a worker", pause_worker, recalls=True),
+    Fault("F5", "pause a bridge", pause_bridge),
+    Fault("F6", "bridges come and go", rebalance_storm),
+    Fault("F7", "kill a Kafka node", kill_kafka_node),
+    Fault("F8", "kill Redis", kill_redis, recalls=True),
+    Fault("F9", "empty Redis", empty_redis, recalls=True, loses_redis=True),
+    Fault("F10", "roll Redis back", roll_back_redis, recalls=True, loses_redis=True),
+    Fault("F11", "fill Redis", fill_redis, recalls=True),
+    Fault("F12r", "part a role from Redis", part_from_redis, recalls=True),
+    Fault("F12k", "part a role from Kafka", part_from_kafka),
+    Fault("F13", "refuse calls with 429", refuse_calls),
+    Fault("F14", "hang calls", hang_calls),
+    Fault("F15", "garble answers", garble_answers),
+    Fault("F22", "lose and double doorbells", lose_doorbells),
+    Fault("F24", "restart all in order", restart_all),
+)
