@@ -98,13 +98,15 @@ def _strangers(history: History, figures) -> list[str]:
 
 def _matching(history: History, figures) -> list[str]:
     """I3: a completed reply is the answer to this request, by the model it asked for."""
-    requests, broken, codes = _requests(history), [], defaultdict(int)
+    broken, codes, right = [], defaultdict(int), defaultdict(set)
+    for one in history.sent:
+        # Of two payloads under one identity the one that is admitted first counts.
+        right[one.id].add(f"{one.model} {digest(one.prompt)}")
     for reply in history.replies:
-        asked = requests.get(reply.id)
         if reply.value["status"] == "failed":
             codes[reply.value["error"]["code"]] += 1
             continue
-        if asked and reply.value["content"] != f"{asked.model} {digest(asked.prompt)}":
+        if right[reply.id] and reply.value["content"] not in right[reply.id]:
             broken.append(f"I3 {reply.id} was answered with another's answer")
     figures |= {f"failed {code}": count for code, count in codes.items()}
     return broken

@@ -105,6 +105,8 @@ class Traffic:
         body = {"id": sent.id, "correlation_id": sent.id, "model_id": sent.model}
         body["content"] = sent.prompt
         value = json.dumps(body).encode() if value is None else value
-        future = self.scene.producer.produce(value, self.scene.topics[sent.cls])
+        headers = {"correlation_id": sent.id} if sent.id else {}
+        topic = self.scene.topics[sent.cls]
+        future = self.scene.producer.produce(value, topic, headers)
         self._under_way.append((sent, future))
         return sent
