@@ -11,6 +11,7 @@ import pytest
 from agentsched.config.settings import HttpSettings
 from agentsched.errors import ConfigurationError
 from agentsched.telemetry import metrics
+from agentsched.telemetry import page as page_module
 from agentsched.telemetry.health import Check, Health, Pulse
 from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.page import CONNECTIONS_MAX, Page
@@ -145,21 +146,36 @@ def test_after_the_stop_nobody_listens(things) -> None:
         socket.create_connection((host, int(port)), timeout=5)
 
 
-def test_clients_that_say_nothing_keep_nobody_out(page) -> None:
+@pytest.fixture
+def patient(monkeypatch) -> None:
+    """Only the bounds under test end a connection."""
+    monkeypatch.setattr(page_module._Handler, "timeout", 60)
+    monkeypatch.setattr(page_module, "CONNECTION_MAX_S", 60)
+
+
+def connect(page: Page) -> socket.socket:
     host, _, port = page.address.rpartition(":")
-    silent = [
-        socket.create_connection((host, int(port)), timeout=10)
-        for _ in range(3 * CONNECTIONS_MAX)
-    ]
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_clients_that_say_nothing_keep_nobody_out(patient, page) -> None:
+    silent = [connect(page) for _ in range(3 * CONNECTIONS_MAX)]
     try:
-        for one in silent:
+        for one in silent[-CONNECTIONS_MAX:]:
             one.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
         assert get(page, "/healthz")[0] == 200
-        # The oldest had to go.
-        assert silent[0].recv(1) == b""
+        for one in silent[: 2 * CONNECTIONS_MAX]:
+            assert one.recv(1) == b""  # the oldest had to go
     finally:
         for one in silent:
             one.close()
+
+
+def test_a_client_that_takes_too_long_has_to_go(patient, page, monkeypatch) -> None:
+    with connect(page) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+        monkeypatch.setattr(page_module, "CONNECTION_MAX_S", 0)
+        assert slow.recv(1) == b""
 
 
 def test_a_bug_in_a_check_ends_one_answer_and_no_more(things) -> None:
