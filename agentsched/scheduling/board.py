@@ -101,6 +101,10 @@ class Board:
         best = min(heads, default=None)
         return self._entries[best[1]] if best else None
 
+    def has_ready(self) -> bool:
+        """Return whether anything could start now, if there were room."""
+        return bool(self._entries)
+
     def waits(self, model: str, cls: str) -> bool:
         """Return whether `model` could start a request of this class now."""
         return self.best(model, cls) is not None

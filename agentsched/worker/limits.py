@@ -51,6 +51,8 @@ async def within(limits: TimeLimits, call: Callable[[], Awaitable[T]]) -> T:
     Raises:
         CallFailed: TIME_LIMIT_EXCEEDED, after the call has ended; or as the call.
     """
+    if limits.soft_s is None:
+        return await call()
     limit = asyncio.timeout(limits.soft_s)
     try:
         async with limit:

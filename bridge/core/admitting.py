@@ -1,5 +1,6 @@
 """Keeps the best of the index in the ready set: what to admit, what to withdraw."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agentsched.endings import CANCELLED
@@ -30,15 +31,13 @@ def plan(state: BridgeState) -> list[Command]:
     """Decide what moves between index and ready set now."""
     if state.draining:
         return []
-    groups = [
-        models
-        for models in dict.fromkeys([*state.waiting, *state.admitted])
-        if _count_waiting(state, models) or _count_admitted(state, models)
-    ]
+    groups = list(_groups(state))
     limit = quota(_share(state), len(groups))
     batch = _Batch()
     withdraw: list[Indexed] = []
-    for models in groups:
+    for models, waiting, admitted in groups:
+        if not waiting and admitted <= limit:
+            continue  # nothing comes in and nothing has to go
         moves = _moves(state, models, limit)
         _take_best(state, models, moves, batch)
         withdraw += _take_worst(state, models, moves, BATCH - len(withdraw))
@@ -216,9 +215,10 @@ def _may_leave(entry: Indexed) -> bool:
     return entry.stage is Stage.READY and not entry.stays
 
 
-def _count_waiting(state: BridgeState, models: Models) -> int:
-    return sum(len(queue) for queue in state.waiting.get(models, {}).values())
-
-
-def _count_admitted(state: BridgeState, models: Models) -> int:
-    return sum(len(entries) for entries in state.admitted.get(models, {}).values())
+def _groups(state: BridgeState) -> Iterator[tuple[Models, int, int]]:
+    """Yield the groups that have something: how much waits, how much is admitted."""
+    for models in dict.fromkeys([*state.waiting, *state.admitted]):
+        waiting = sum(map(len, state.waiting.get(models, {}).values()))
+        admitted = sum(map(len, state.admitted.get(models, {}).values()))
+        if waiting or admitted:
+            yield models, waiting, admitted

@@ -85,6 +85,9 @@ def place(state: BridgeState) -> list[Command]:
     if state.now_ms < state.hold_until_ms:
         return []
     lead.board.wake(state.now_ms)
+    if not lead.board.has_ready():
+        lead.earned_ms = state.now_ms  # nothing is earned while nothing waits
+        return []
     supply = Supply(
         capacity=state.rules.capacity(),
         live={
@@ -151,5 +154,5 @@ def _settle_floor(lead: Lead, freed: tuple[Slot, int] | None) -> None:
     if freed is None:
         return
     slot, took_ms = freed
-    if floors := lead.floors.get(slot.model):
-        floors.settle(slot.key, slot.cls, took_ms)
+    floors = lead.floors.setdefault(slot.model, ClassFloors())
+    floors.settle(slot.key, slot.cls, took_ms)

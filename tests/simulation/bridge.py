@@ -1,0 +1,99 @@
+"""A bridge process: the real daemon, effects and change reader, around simulated adapters."""
+
+from typing import Any
+
+from bridge.change_reader import ChangeReader, Deliver
+from bridge.core.rules import Rules
+from bridge.daemon import Daemon
+from bridge.effects import Effects, Outside
+from tests.simulation.doorbells import SimDoorbells, SimQueues
+from tests.simulation.kafka import Group, SimKafka
+from tests.simulation.redis import LedgerClient, SimRedis
+from tests.simulation.sink import SimSink
+from tests.simulation.source import SimSource
+from tests.simulation.waiting import (
+    SimEvent,
+    SimExecutor,
+    SimQueue,
+    SimThread,
+    Unobserved,
+)
+from tests.simulation.world import Process, World
+
+
+class SimBridge:
+    """One bridge, from its start to its end.
+
+    Args:
+        skew_ms: how far the wall clock of its machine is off.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        redis: SimRedis,
+        kafka: SimKafka,
+        group: Group,
+        queues: SimQueues,
+        rules: Rules,
+        name: str,
+        skew_ms: int,
+        effects: type[Effects] = Effects,
+    ) -> None:
+        self._world = world
+        self.process = process = world.start(name)
+        self.ledger = LedgerClient(redis, process)
+        self.doorbells = SimDoorbells(world, queues, process, rules.settings.models)
+        timeout_ms = round(rules.settings.timing.delivery_timeout_s * 1000)
+        self.sink = SimSink(world, kafka, process, timeout_ms)
+        now_ms = lambda: world.now_ms + skew_ms  # noqa: E731
+        outside = Outside(
+            ledger=self.ledger,  # type: ignore[arg-type]
+            membership=self.ledger,  # type: ignore[arg-type]
+            operations=self.ledger,  # type: ignore[arg-type]
+            doorbells=self.doorbells,
+            sink=self.sink,  # type: ignore[arg-type]
+            read_back=kafka.read_back,
+            look_up=kafka.look_up,
+            now_ms=now_ms,
+        )
+        inbox = SimQueue(world, self._wake)
+        observer: Any = Unobserved()
+        self._effects = effects(outside, rules, f"{process}", inbox.put, observer)
+        self._effects._slow = SimExecutor(world, process)  # type: ignore[assignment]
+        self._effects._looking = SimExecutor(world, process)  # type: ignore[assignment]
+        self.daemon = Daemon(
+            rules=rules,
+            effects=self._effects,
+            make_source=lambda daemon: SimSource(world, kafka, group, process, daemon),  # type: ignore[arg-type,return-value]
+            make_reader=self._reader,
+            now_ms=now_ms,
+            inbox=inbox,  # type: ignore[arg-type]
+            observer=observer,
+        )
+        self.daemon._stop = SimEvent(world)  # type: ignore[assignment]
+        self.source: SimSource = self.daemon._source  # type: ignore[assignment]
+        world.spawn(process, self._run)
+
+    def stop(self) -> None:
+        """Ask it to drain and end, as SIGTERM does."""
+        self._world.note(self.process, "leaves")
+        self.daemon.stop()
+
+    def _run(self) -> None:
+        self.daemon.run()
+        self._world.after(0, lambda _: self._world.kill(self.process))
+
+    def _wake(self) -> None:
+        self.source.wake()
+
+    def _reader(self, deliver: Deliver) -> ChangeReader:
+        reader = ChangeReader(self.ledger, deliver)  # type: ignore[arg-type]
+        reader._stopped = SimEvent(self._world)  # type: ignore[assignment]
+        reader._thread = SimThread(self._world, self.process, reader._run)  # type: ignore[assignment]
+        return reader
+
+
+def dead(process: Process) -> bool:
+    """Return whether a process has ended."""
+    return not process.alive

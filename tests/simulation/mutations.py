@@ -1,0 +1,221 @@
+"""Known bugs, put in the place of the real code: the simulation has to find each of them.
+
+None of this is a switch in the product: each is a subclass of the real piece.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentsched.codec import reply_record
+from agentsched.execution import Ended, Execution
+from agentsched.kafka_records import RecordAt
+from agentsched.ledger.memory import MemoryLedger
+from agentsched.ledger.records import (
+    Admitted,
+    Claimed,
+    Limits,
+    ReserveOutcome,
+    State,
+)
+from agentsched.worker.answers import Answer, Job
+from agentsched.worker.leases import HeldLease
+from bridge.core import commands as do
+from bridge.core import events as ev
+from bridge.core.rules import Rules
+from bridge.effects import Effects
+from tests.simulation.system import Parts
+
+
+class _CommitsAfterEnqueue(Effects):
+    """A reserved request counts as done."""
+
+    def run(self, command: do.Command) -> list[ev.Event]:
+        events = super().run(command)
+        for event in list(events):
+            reserved = isinstance(event, ev.ReserveAnswered) and (
+                event.outcome is ReserveOutcome.RESERVED
+            )
+            if reserved:
+                facts = event.command.facts
+                events.append(ev.OffsetSettled(facts.source, facts.offset))
+        return events
+
+
+class _CommitsOneTooFar(Effects):
+    """The offset after the watermark, as if it named the last one that is done."""
+
+    def run(self, command: do.Command) -> list[ev.Event]:
+        if isinstance(command, do.Commit):
+            command = do.Commit(command.partition, command.offset + 1)
+        return super().run(command)
+
+
+class _SettlesBeforeDelivery(Effects):
+    """A dead letter that was handed to Kafka's client counts as delivered."""
+
+    def run(self, command: do.Command) -> list[ev.Event]:
+        events = super().run(command)
+        if isinstance(command, do.Deliver):
+            events.append(ev.OffsetSettled(command.source, command.offset))
+        return events
+
+
+class _Forgetful(Effects):
+    """Leaves one kind of command out."""
+
+    left_out: type[Any] = type(None)
+
+    def run(self, command: do.Command) -> list[ev.Event]:
+        return [] if isinstance(command, self.left_out) else super().run(command)
+
+
+class _RingsOnce(_Forgetful):
+    left_out = do.RingAgain
+
+
+class _NeverExpires(_Forgetful):
+    left_out = do.Expire
+
+
+class _NeverSendsStored(_Forgetful):
+    left_out = do.SendStored
+
+
+class _PublishesBeforeComplete(Execution):
+    """The reply goes to Kafka before the ledger has said whether it may."""
+
+    def _hand_in(
+        self, job: Job, lease: HeldLease, answer: Answer, *, fenced: bool
+    ) -> Ended:
+        delivery = self._sink.send(reply_record(job.facts, answer.value))
+        delivery.result(self._settings.timing.delivery_timeout_s)
+        return super()._hand_in(job, lease, answer, fenced=fenced)
+
+
+class _AcknowledgesBeforeDelivery(Execution):
+    """The request is marked as published when Kafka's client has taken the reply."""
+
+    def _publish(self, job: Job, lease: HeldLease, answer: Answer) -> Ended:
+        self._sink.send(reply_record(job.facts, answer.value))
+        at = RecordAt(job.facts.reply_topic, 0, 0)
+        self._ledger.published(lease.epoch, lease.key, at)
+        return Ended.ANSWERED
+
+
+class _AsksNoLease(MemoryLedger):
+    """Every worker's reply is taken, the last wins."""
+
+    def complete(self, epoch: str, key: str, lease_id: str | None, *rest: Any) -> bool:
+        entry = self._book.find(key)
+        if entry and lease_id and entry.state is not State.ANSWERED:
+            if entry.state is State.DONE:
+                entry.state = State.RUNNING
+            entry.lease_id = lease_id
+        return super().complete(epoch, key, lease_id, *rest)
+
+
+class _AsksNoRing(MemoryLedger):
+    """Every doorbell starts its request, however old it is."""
+
+    def claim(self, epoch: str, key: str, ring: int, *rest: Any) -> Claimed:
+        entry = self._book.find(key)
+        return super().claim(epoch, key, entry.ring if entry else ring, *rest)
+
+
+class _ForgetsRings(MemoryLedger):
+    """A withdrawn request begins again with ring number 1."""
+
+    def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
+        for key in keys:
+            entry = self._book.find(key)
+            if entry and entry.state is State.READY:
+                entry.ring = 0
+        return super().withdraw(epoch, keys)
+
+
+class _AdmitsTwice(MemoryLedger):
+    """A known request is admitted as if it were new."""
+
+    def admit(self, epoch: str, admissions: Sequence[Any]) -> list[Admitted]:
+        for admission in admissions:
+            entry = self._book.find(admission.facts.key)
+            if entry and entry.state is State.ANSWERED:
+                del self._book._entries[admission.facts.key]
+        return super().admit(epoch, admissions)
+
+
+class _CountsNoSlots(MemoryLedger):
+    """Neither a reservation nor a claim asks whether there is a slot."""
+
+    def reserve(self, *arguments: Any) -> ReserveOutcome:
+        self._lift_limits()
+        return super().reserve(*arguments)
+
+    def claim(self, *arguments: Any) -> Claimed:
+        self._lift_limits()
+        return super().claim(*arguments)
+
+    def _lift_limits(self) -> None:
+        limits = self._book.limits
+        many = dict.fromkeys(limits.capacity, 1_000)
+        self._book.limits = replace(limits, capacity=many)
+
+
+class Greedy(Rules):
+    """A dispatcher that takes every capacity for three times as large."""
+
+    def capacity(self) -> dict[tuple[str, str], int]:
+        return {pool: 3 * number for pool, number in super().capacity().items()}
+
+    def limits(self) -> Limits:
+        return Rules(self.settings).limits()
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A bug, how it shows, and the faults that bring it to light."""
+
+    parts: Parts
+    shows: str
+    kinds: tuple[str, ...] = ()
+    """None: it shows without any."""
+
+
+NONE = Mutation(Parts(), "")
+"""No bug of ours."""
+PAST = "I8 committed past an unanswered record"
+STUCK = "not at rest after the calm"
+TWICE = "one ring started twice"
+MUTATIONS: dict[str, Mutation] = {
+    "commit after enqueue": Mutation(Parts(effects=_CommitsAfterEnqueue), PAST),
+    "commit one too far": Mutation(Parts(effects=_CommitsOneTooFar), PAST),
+    "settle before delivery": Mutation(
+        Parts(effects=_SettlesBeforeDelivery), PAST, ("delivery",)
+    ),
+    "lost doorbells stay lost": Mutation(
+        Parts(effects=_RingsOnce), STUCK, ("doorbells",)
+    ),
+    "leases never expire": Mutation(Parts(effects=_NeverExpires), STUCK, ("kill",)),
+    "stored replies are not sent": Mutation(
+        Parts(effects=_NeverSendsStored), STUCK, ("kill", "delivery")
+    ),
+    "publish before complete": Mutation(
+        Parts(execution=_PublishesBeforeComplete), "published before it was stored"
+    ),
+    "acknowledge before delivery": Mutation(
+        Parts(execution=_AcknowledgesBeforeDelivery),
+        "marked as published, and it is not in Kafka",
+    ),
+    "no lease check": Mutation(
+        Parts(ledger=_AsksNoLease), "I6 two completes have won", ("pause",)
+    ),
+    "no ring number": Mutation(Parts(ledger=_AsksNoRing), TWICE, ("kill", "doorbells")),
+    "rings start again": Mutation(
+        Parts(ledger=_ForgetsRings), TWICE, ("pause", "steps")
+    ),
+    "no capacity check": Mutation(
+        Parts(ledger=_CountsNoSlots, rules=Greedy), "more calls than the capacity"
+    ),
+    "no memory of answers": Mutation(Parts(ledger=_AdmitsTwice), TWICE),
+}

@@ -1,0 +1,34 @@
+"""The simulation finds known bugs: else its silence would mean nothing."""
+
+import pytest
+
+from tests.simulation.mutations import MUTATIONS, Greedy
+from tests.simulation.plan import draw
+from tests.simulation.shrink import Shrunk
+from tests.simulation.system import Parts, run
+
+SEEDS = 600
+SEEDS_OF_ONE = 60
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_known_bug_is_found(name: str):
+    mutation = MUTATIONS[name]
+    for seed in range(SEEDS):
+        found = run(draw(seed, mutation.kinds), mutation.parts).violations
+        if any(mutation.shows in violation for violation in found):
+            return
+    pytest.fail(f"{SEEDS} seeds did not show {mutation.shows!r}")
+
+
+def test_a_dispatcher_that_asks_for_too_much_breaks_nothing():
+    for seed in range(SEEDS_OF_ONE):
+        assert run(draw(seed), Parts(rules=Greedy)).violations == []
+
+
+def test_a_failing_plan_is_made_small():
+    mutation = MUTATIONS["commit one too far"]
+    plan = draw(0)
+    shrunk = Shrunk(plan, mutation.parts)
+    assert len(shrunk.submissions) <= 3 < len(plan.submissions)
+    assert run(shrunk.plan, mutation.parts).violations

@@ -1,0 +1,429 @@
+"""Sees everything that happens, and says which promises were broken.
+
+The promises are those of `docs/delivery.md`; I1 to I10 are the names of their checks.
+"""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentsched.codec import Identity, hash_value
+from agentsched.config.settings import Settings
+from agentsched.kafka_records import InboundRecord, Partition, RecordAt
+from agentsched.ledger.records import AdmitOutcome, ClaimOutcome, State
+from agentsched.origin import Origin, settled_by
+from tests.simulation.kafka import Group, SimKafka
+from tests.simulation.model import ServerCall, SimModels, answer_to
+from tests.simulation.plan import AGENT, POISON, Submission
+from tests.simulation.redis import SimRedis
+from tests.simulation.world import Process, World
+
+OWN_REPLIES = {"UNKNOWN_MODEL", "NO_MODEL_FOR_TASK", "REPLY_EXPIRED"}
+"""Codes of replies that a bridge gives without the ledger."""
+
+
+@dataclass
+class Reply:
+    """One record of the reply topic."""
+
+    at_ms: int
+    value: bytes
+    label: str
+    content: str | None
+    code: str | None
+    settles: Origin | None
+    """The one record that it answers; None: all of its identity."""
+
+
+@dataclass
+class Letter:
+    """One dead letter."""
+
+    at_ms: int
+    reason: str
+
+
+@dataclass
+class Lease:
+    """One lease as the ledger gave it."""
+
+    process: Process
+    key: str
+    epoch: str
+    extended_ms: int
+
+
+@dataclass
+class Story:
+    """All that happened to one identity."""
+
+    records: list[tuple[Submission, RecordAt, int]] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
+    calls: int = 0
+    expiries: int = 0
+    put_backs: int = 0
+    winners: dict[str, set[Any]] = field(default_factory=lambda: defaultdict(set))
+    """epoch -> whose reply was stored."""
+    stored: set[str] = field(default_factory=set)
+    """Hashes of the replies that were stored."""
+    lease: Lease | None = None
+    lease_id: str = ""
+
+
+class Witness:
+    """Watches one run."""
+
+    def __init__(
+        self,
+        world: World,
+        settings: Settings,
+        redis: SimRedis,
+        kafka: SimKafka,
+        group: Group,
+        models: SimModels,
+    ) -> None:
+        self._world = world
+        self._settings = settings
+        self._lease_ms = round(settings.timing.lease_s * 1000)
+        self._redis, self._kafka = redis, kafka
+        self._group, self._models = group, models
+        self.violations: list[str] = []
+        self.stories: dict[str, Story] = {}
+        """By correlation id."""
+        self._by_key: dict[str, Story] = {}
+        self.letters: dict[RecordAt, list[Letter]] = defaultdict(list)
+        self.unanswered: dict[RecordAt, Submission] = {}
+        self._sent_ms: dict[RecordAt, int] = {}
+        self._lowest: dict[Partition, int] = {}
+        self._claims: dict[tuple[str, str, int], str] = {}
+        self._call_leases: dict[int, Lease | None] = {}
+        self._steps: Counter[str] = Counter()
+        self._sees = {
+            name.removeprefix("_saw_"): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("_saw_")
+        }
+        redis.watchers.append(self._step)
+        kafka.appended.append(self._appended)
+        group.commits.append(self._committed)
+        models.started.append(self._called)
+
+    def blame(self, what: str, *details: Any) -> None:
+        """Note a broken promise."""
+        text = f"{what}: {' '.join(map(str, details))}" if details else what
+        self._world.note("checker", "VIOLATION", text)
+        self.violations.append(f"{self._world.now_ms % 10_000_000} ms: {text}")
+
+    def facts(self) -> dict[str, int]:
+        """What the run consisted of."""
+        return {
+            "requests": len(self.stories),
+            "records": sum(len(story.records) for story in self.stories.values()),
+            "replies": sum(len(story.replies) for story in self.stories.values()),
+            "calls": sum(story.calls for story in self.stories.values()),
+            "troubles": len(self._world.troubles),
+            "lines": len(self._world.history),
+        }
+
+    # -- what comes in ------------------------------------------------------------
+
+    def sent(self, submission: Submission, at: RecordAt) -> None:
+        """An agent's record was acknowledged: from now on it is owed an answer."""
+        self.unanswered[at] = submission
+        self._sent_ms[at] = self._world.now_ms
+        self._world.note(
+            "agent", "sent", submission.kind, submission.correlation_id, *_at(at)
+        )
+        if submission.kind == "cancel":
+            return
+        story = self.stories.get(submission.correlation_id)
+        if story is None:
+            story = self.stories[submission.correlation_id] = Story()
+            self._by_key[Identity(AGENT, submission.correlation_id).key] = story
+        story.records.append((submission, at, self._world.now_ms))
+        # The agent sent it again, and the answer is there already.
+        self._strike_out(story)
+
+    def _strike_out(self, story: Story) -> None:
+        labels = {reply.label for reply in story.replies}
+        for submission, at, _ in story.records:
+            letters = self.letters.get(at, ())
+            if submission.kind == "malformed":
+                answered = any(one.reason == "MALFORMED" for one in letters)
+            else:
+                conflict = any(one.reason == "CONFLICT" for one in letters)
+                answered = submission.label in labels or conflict
+            if answered:
+                self.unanswered.pop(at, None)
+
+    # -- what goes out ------------------------------------------------------------
+
+    def _appended(self, record: InboundRecord) -> None:
+        if record.topic == self._settings.kafka.output_topic:
+            self._replied(record)
+        elif record.topic.endswith(".dead_letter"):
+            self._buried(record)
+
+    def _replied(self, record: InboundRecord) -> None:
+        data = json.loads(record.value or b"")
+        name = data["correlation_id"]
+        story = self.stories.get(name)
+        if story is None:
+            self.blame("I2 a reply to nobody", name)
+            return
+        code = (data["error"] or {}).get("code")
+        origin = settled_by(record.headers) if code in OWN_REPLIES else None
+        reply = Reply(
+            self._world.now_ms,
+            record.value or b"",
+            data["id"],
+            data["content"],
+            code,
+            origin,
+        )
+        self._world.note("kafka", "reply", name, reply.content or code, record.offset)
+        self._check_reply(name, story, reply, record)
+        story.replies.append(reply)
+        self._strike_out(story)
+
+    def _check_reply(
+        self, name: str, story: Story, reply: Reply, record: InboundRecord
+    ) -> None:
+        asked = {one.label: dict(one.body) for one, _, _ in story.records}
+        body = asked.get(reply.label)
+        if body is None or record.headers.get("correlation_id") != name:
+            self.blame("I3 the reply does not belong to its request", name)
+        elif reply.content not in (None, answer_to(body["content"])):
+            self.blame("I3 the reply answers another prompt", name)
+        if reply.code == "POISON" and (body or {}).get("content") != POISON:
+            self.blame("an innocent request is called poison", name)
+        if reply.code not in OWN_REPLIES and hash_value(reply.value) not in (
+            story.stored
+        ):
+            self.blame("published before it was stored", name)
+        # A refusal is no entry of the ledger: it answers one record, no identity.
+        for other in story.replies:
+            if other.settles == reply.settles and other.value != reply.value:
+                self.blame(
+                    "I4 two different replies", name, reply.content or reply.code
+                )
+
+    def _buried(self, record: InboundRecord) -> None:
+        headers = record.headers
+        at = RecordAt(
+            headers["source_topic"],
+            int(headers["source_partition"]),
+            int(headers["source_offset"]),
+        )
+        self._world.note("kafka", "dead letter", headers["reason"], *_at(at))
+        self.letters[at].append(Letter(self._world.now_ms, headers["reason"]))
+        for story in self.stories.values():
+            for submission, where, _ in story.records:
+                if where == at:
+                    self._check_letter(story, submission, headers["reason"])
+                    self._strike_out(story)
+                    return
+        self.blame("I2 a dead letter of no record", *_at(at))
+
+    def _check_letter(self, story: Story, submission: Submission, reason: str) -> None:
+        payloads = {one.label for one, _, _ in story.records}
+        expected = "CONFLICT" if len(payloads) > 1 else ""
+        if submission.kind == "malformed":
+            expected = "MALFORMED"
+        if reason != expected and not (reason == "POISON" and _is_poison(submission)):
+            self.blame("a dead letter without a reason", submission.label, reason)
+
+    def _committed(self, partition: Partition, offset: int) -> None:
+        before = self._lowest.get(partition, 0)
+        if offset < before:
+            self.blame("I8 the watermark went back", partition, before, offset)
+        self._lowest[partition] = max(before, offset)
+        for at, submission in self.unanswered.items():
+            ours = (at.topic, at.partition) == partition
+            if ours and at.offset < offset:
+                self.blame("I8 committed past an unanswered record", submission.label)
+
+    # -- the ledger and the model -------------------------------------------------
+
+    def _step(
+        self, process: Process, step: str, arguments: tuple[Any, ...], answer: Any
+    ) -> None:
+        self._steps[step] += 1
+        if see := self._sees.get(step):
+            see(process, arguments, answer)
+
+    def _saw_admit(self, process: Process, arguments: Any, answer: Any) -> None:
+        for admission, admitted in zip(arguments[1], answer, strict=True):
+            name = admission.facts.correlation_id
+            self._world.note(process, "admit", name, admitted.outcome.value)
+            if admission.reply and admitted.outcome is AdmitOutcome.NEW:
+                story = self._by_key[admission.facts.key]
+                story.winners[arguments[0]].add(("reply", hash_value(admission.reply)))
+                story.stored.add(hash_value(admission.reply))
+
+    def _saw_reserve(self, process: Process, arguments: Any, answer: Any) -> None:
+        _, _, key, ring, model, _ = arguments
+        self._world.note(process, "reserve", self._name(key), ring, model, answer.value)
+
+    def _saw_claim(self, process: Process, arguments: Any, answer: Any) -> None:
+        epoch, key, ring, lease_id, _ = arguments
+        self._world.note(process, "claim", self._name(key), ring, answer.outcome.value)
+        if answer.outcome is not ClaimOutcome.CLAIMED:
+            return
+        before = self._claims.setdefault((epoch, key, ring), lease_id)
+        if before != lease_id:
+            self.blame("one ring started twice", self._name(key), ring)
+        story = self._by_key[key]
+        if story.lease is None or story.lease_id != lease_id:
+            story.lease = Lease(process, key, epoch, self._world.now_ms)
+            story.lease_id = lease_id
+
+    def _saw_renew(self, process: Process, arguments: Any, answer: Any) -> None:
+        _, leases, _ = arguments
+        for key, renewed in answer.items():
+            story = self._by_key[key]
+            if renewed and story.lease and story.lease_id == leases[key]:
+                story.lease.extended_ms = self._world.now_ms
+            if not renewed:
+                self._world.note(process, "not renewed", self._name(key))
+
+    def _saw_expire(self, process: Process, arguments: Any, answer: Any) -> None:
+        story = self._by_key[arguments[1]]
+        self._world.note(process, "expire", self._name(arguments[1]), answer)
+        if answer:
+            story.expiries += 1
+            if story.lease and not self._excused(story.lease):
+                self.blame("a lease ran out without a fault", self._name(arguments[1]))
+
+    def _saw_put_back(self, process: Process, arguments: Any, answer: Any) -> None:
+        self._world.note(process, "put back", self._name(arguments[1]), answer)
+        self._by_key[arguments[1]].put_backs += bool(answer)
+
+    def _saw_complete(self, process: Process, arguments: Any, answer: Any) -> None:
+        epoch, key, lease_id, reply, *_ = arguments
+        self._world.note(process, "complete", self._name(key), answer)
+        if not answer:
+            return
+        story = self._by_key[key]
+        winner = ("lease", lease_id) if lease_id else ("reply", hash_value(reply))
+        story.winners[epoch].add(winner)
+        if len(story.winners[epoch]) > 1:
+            self.blame("I6 two completes have won", self._name(key))
+        story.stored.add(hash_value(reply))
+
+    def _saw_published(self, process: Process, arguments: Any, answer: Any) -> None:
+        name = self._name(arguments[1])
+        self._world.note(process, "published", name, answer)
+        if not self._by_key[arguments[1]].replies:
+            self.blame("marked as published, and it is not in Kafka", name)
+
+    def _saw_settle(self, process: Process, arguments: Any, answer: Any) -> None:
+        _, source, offset = arguments
+        topic, _, partition = source.split(":")
+        at = RecordAt(topic, int(partition), offset)
+        submission = self.unanswered.get(at)
+        if submission and submission.kind == "cancel":
+            self._world.note(process, "cancelled", submission.correlation_id, *_at(at))
+            del self.unanswered[at]
+
+    def _called(self, call: ServerCall) -> None:
+        story = self.stories[str(call.request.correlation_id)]
+        story.calls += 1
+        lease = story.lease
+        ours = lease is not None and lease.process is call.process
+        self._call_leases[id(call)] = lease if ours else None
+        self._check_running(call)
+
+    def _check_running(self, call: ServerCall) -> None:
+        """No more calls with a lease than the capacity, and one at most of a request.
+
+        A call whose lease is over is not counted: its worker slept, or could not reach
+        Redis, for longer than a lease. What it does meanwhile nobody can stop.
+        """
+        ours = [one for one in self._models.calls if self._leased(one)]
+        model = self._settings.model(call.model)
+        same = [one for one in ours if one.model == call.model]
+        if model is None or len(same) > model.capacity:
+            self.blame("more calls than the capacity", call.model, len(same))
+        name = call.request.correlation_id
+        twice = [one for one in ours if one.request.correlation_id == name]
+        if len(twice) > 1:
+            self.blame("two calls of one request at once", name)
+
+    def _leased(self, call: ServerCall) -> bool:
+        lease = self._call_leases.get(id(call))
+        return lease is not None and (
+            lease.extended_ms + self._lease_ms > self._world.now_ms
+        )
+
+    def _excused(self, lease: Lease) -> bool:
+        """Return whether something kept the holder from renewing its lease."""
+        since_ms, now_ms = lease.extended_ms, self._world.now_ms
+        return not lease.process.alive or any(
+            one.process in (None, lease.process)
+            and one.end_ms >= since_ms
+            and one.start_ms <= now_ms
+            for one in self._world.troubles
+        )
+
+    # -- the end ------------------------------------------------------------------
+
+    def at_rest(self) -> bool:
+        """Return whether everything is answered, committed and cleared away."""
+        return not self.unanswered and not self.unrest()
+
+    def unrest(self) -> list[str]:
+        """Name what is left over."""
+        left = [f"unanswered {one.label or one}" for one in self.unanswered.values()]
+        for partition in self._group.partitions:
+            records = self._kafka.log(partition).records
+            if records and self._lowest.get(partition, 0) <= records[-1].offset:
+                left.append(f"uncommitted {partition.topic}")
+        book = self._redis.ledger._book
+        left += [
+            f"{entry.state} {entry.facts.correlation_id}"
+            for entry in book._entries.values()
+            if entry.state is not State.ANSWERED
+        ]
+        left += [f"slot {self._name(key)}" for key in book.held]
+        left += [f"live {offset}" for _, offset in book.live]
+        left += [f"call {one.request.correlation_id}" for one in self._models.calls]
+        return left
+
+    def judge(self) -> None:
+        """Check what can be checked only when all is over."""
+        self.violations += self._world.bugs
+        for name, story in self.stories.items():
+            self._judge_story(name, story)
+        for at, letters in self.letters.items():
+            since_ms = self._sent_ms[at]
+            self._judge_count(
+                f"dead letter {at.topic} {at.offset}", len(letters), 1, since_ms
+            )
+
+    def _judge_story(self, name: str, story: Story) -> None:
+        most_calls = 1 + story.expiries + story.put_backs
+        if story.calls > most_calls:
+            self.blame("I7 more calls than crashes allow", name, story.calls)
+        if len(story.replies) > 1:
+            since_ms = story.records[0][2]
+            self._judge_count(name, len(story.replies), len(story.records), since_ms)
+
+    def _judge_count(self, name: str, count: int, allowed: int, since_ms: int) -> None:
+        """I5: more than is asked for only where faults explain it."""
+        struck = [one for one in self._world.troubles if one.end_ms >= since_ms]
+        if count > allowed + len(struck):
+            self.blame("I5 more duplicates than faults allow", name, count)
+
+    def _name(self, key: str) -> str:
+        story = self._by_key.get(key)
+        return story.records[0][0].correlation_id if story else key[:8]
+
+
+def _is_poison(submission: Submission) -> bool:
+    return dict(submission.body).get("content") == POISON
+
+
+def _at(at: RecordAt) -> tuple[str, int]:
+    return at.topic, at.offset
