@@ -1,11 +1,14 @@
-"""Remote control: `celery control revoke` means a request, not only a doorbell.
+"""Remote control, where Celery's own commands do not mean what users of ours mean.
 
-It stands before Celery's own command, in the consumer's loop: nothing here blocks.
+`celery control revoke` means a request, not only a doorbell. All of it runs in the
+consumer's loop: nothing here blocks.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from celery.platforms import EX_OK
 from celery.utils.functional import maybe_list
 from celery.worker import control as celery_control
 from celery.worker import state as worker_state
@@ -14,6 +17,8 @@ from celery.worker.control import control_command
 from agentsched import runtime
 from agentsched.doorbell import Doorbell, task_ids
 from agentsched.errors import CodecError
+
+logger = logging.getLogger(__name__)
 
 Reply = dict[str, str]
 
@@ -44,6 +49,19 @@ def terminate(
 ) -> Reply:
     """Cancel the requests of these task ids and abort their calls."""
     return _revoke(state, task_id, terminate=True, signal=signal)
+
+
+@control_command(name="shutdown")
+def shutdown(
+    state: Any,  # noqa: ANN401, ARG001
+    msg: str = "shutdown by remote control",
+    **_: Any,  # noqa: ANN401
+) -> Reply:
+    """Stop the worker as SIGTERM does; unlike Celery's own it answers."""
+    logger.warning(msg)
+    stopping: Any = worker_state  # celery-types take its flags for None always
+    stopping.should_stop = EX_OK  # the loop looks at it when this has been answered
+    return {"ok": "running calls may end, the rest is handed back"}
 
 
 def _revoke(

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -110,19 +110,14 @@ class WorkerRig:
             config: a module of the user's in `root`, for `celery --config`.
         """
         chosen = ["--config", config] if config else []
+        return self.start_celery([*chosen, "worker", *options])
+
+    def start_celery(self, words: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Start `celery -A agentsched` with these words; it ends with the rig."""
         number = len(self._workers)
         with (self.root / f"worker{number}.log").open("wb") as log:
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "celery",
-                    "-A",
-                    "agentsched",
-                    *chosen,
-                    "worker",
-                    *options,
-                ],
+                [sys.executable, "-m", "celery", "-A", "agentsched", *words],
                 cwd=self.root,
                 env=self.environ,
                 stdout=log,
