@@ -33,9 +33,11 @@ FIELDS = {
     "slots": "Requests that the worker can run at once, per model.",
     "start": "The offset from which records are read.",
     "step": "The step of the ledger.",
+    "task_ids": "Celery's ids of the doorbells, as they were given.",
     "topic": "The topic.",
     "topics": "The input topics.",
     "total_s": "Seconds from the broker's append time to the acknowledged reply.",
+    "unknown": "Those of the ids that name no unanswered request.",
     "wanted": "The port that was configured and is taken.",
     "where": "The lines of code that an exception passed; no values.",
     "worker_id": "Names the worker process; its end is random.",
@@ -311,6 +313,18 @@ DOORBELL_REFUSED = LogEvent(
     "doorbell_refused",
     WARNING,
     "A message in a model's queue is no doorbell of a version that is known here.",
+    ("detail",),
+)
+TASKS_REVOKED = LogEvent(
+    "tasks_revoked",
+    INFO,
+    "Somebody revoked tasks with Celery: their requests are cancelled.",
+    ("task_ids", "unknown"),
+)
+REVOKE_FAILED = LogEvent(
+    "revoke_failed",
+    WARNING,
+    "Revoked requests could not be cancelled yet; each is when its doorbell comes.",
     ("detail",),
 )
 BUG = LogEvent(

@@ -4,7 +4,6 @@
 consumer's loop: nothing here blocks.
 """
 
-import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,8 +16,6 @@ from celery.worker.control import control_command
 from agentsched import runtime
 from agentsched.doorbell import Doorbell, task_ids
 from agentsched.errors import CodecError
-
-logger = logging.getLogger(__name__)
 
 Reply = dict[str, str]
 
@@ -54,11 +51,9 @@ def terminate(
 @control_command(name="shutdown")
 def shutdown(
     state: Any,  # noqa: ANN401, ARG001
-    msg: str = "shutdown by remote control",
     **_: Any,  # noqa: ANN401
 ) -> Reply:
     """Stop the worker as SIGTERM does; unlike Celery's own it answers."""
-    logger.warning(msg)
     stopping: Any = worker_state  # celery-types take its flags for None always
     stopping.should_stop = EX_OK  # the loop looks at it when this has been answered
     return {"ok": "running calls may end, the rest is handed back"}

@@ -4,7 +4,6 @@ Celery tells of a revoke in its consumer's loop, which must not wait for Redis. 
 answers nothing: the ledger tells the bridge whose request it is, and that one answers.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -13,9 +12,9 @@ from agentsched.doorbell import Doorbell, task_ids
 from agentsched.errors import LedgerError
 from agentsched.ledger.protocol import Ledger, Membership
 from agentsched.ledger.records import State
+from agentsched.telemetry.events import BUG, REVOKE_FAILED, TASKS_REVOKED
+from agentsched.telemetry.logs import say, where
 from agentsched.worker.leases import LeaseBook, Stop
-
-logger = logging.getLogger(__name__)
 
 KEEP_S = 60
 """For a request that is forgotten between the look at it and its cancellation."""
@@ -66,9 +65,10 @@ class Revokes:
                 work()
             except LedgerError as error:
                 # Celery keeps the id: it drops the doorbell, and tells of it again.
-                logger.warning("revoked, but not cancelled yet: %s", error)
+                say(REVOKE_FAILED, detail=str(error))
             except Exception as error:  # noqa: BLE001  (a thread's edge)
-                logger.error("bug in a revoke: %s", type(error).__name__)  # noqa: TRY400
+                kind, lines = type(error).__name__, where(error.__traceback__)
+                say(BUG, error=kind, where=lines)
 
         self._thread.submit(guarded)
 
@@ -76,10 +76,8 @@ class Revokes:
         epoch = self._ledger.open_epoch()
         named = self._named(epoch, ids)
         self._cancel(epoch, list(dict.fromkeys(named.values())), running=running)
-        if unknown := ids - named.keys():
-            logger.info(
-                "no unanswered request has the task ids %s", ", ".join(sorted(unknown))
-            )
+        unknown = sorted(ids - named.keys())
+        say(TASKS_REVOKED, task_ids=sorted(ids), unknown=unknown or None)
 
     def _named(self, epoch: str, ids: frozenset[str]) -> Mapping[str, str]:
         """Return task id -> key of the requests that are named."""

@@ -152,7 +152,7 @@ def celery(rig: WorkerRig, *words: str) -> str:
 def test_an_unknown_task_id_is_said_in_the_log(shared: WorkerRig) -> None:
     shared.app.control.revoke("no-such-task")
     eventually(
-        lambda: "no unanswered request has the task ids no-such-task" in shared.log(),
+        lambda: '"unknown":["no-such-task"]' in shared.log(),
         message="the log says so",
     )
 
