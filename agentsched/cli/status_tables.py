@@ -114,7 +114,7 @@ def _waiting(status: Status) -> Table:
         table.add_column(cls.value, justify="right", no_wrap=True)
     for flow in status.flows[:ROWS_SHOWN]:
         counts = (f"{flow.waiting.get(cls.value, 0):,}" for cls in Priority)
-        table.add_row(" or ".join(flow.models), *counts)
+        table.add_row(" or ".join(flow.models) or "(refused)", *counts)
     return table
 
 

@@ -18,6 +18,8 @@ class Why(StrEnum):
     """Its bridge does not know yet what of its partition was answered."""
     DOUBTED = "DOUBTED"
     """Redis was lost: its bridge looks into Kafka whether it was answered before."""
+    REFUSED = "REFUSED"
+    """It cannot run, and is answered with an error."""
     MODEL_PAUSED = "MODEL_PAUSED"
     MODEL_REMOVED = "MODEL_REMOVED"
     """The bridges' configuration has no such model."""
@@ -95,6 +97,9 @@ def order_of(control: Control, now_ms: int) -> str:
 
 def _stopped(wait: Wait, around: Surroundings) -> Reason | None:
     controls, now_ms = around.controls, around.now_ms
+    if not wait.models:
+        text = "it cannot run: it is answered with an error in a moment"
+        return Reason(Why.REFUSED, text)
     if blocked := controls.blocked.get(wait.agent_id):
         text = f"agent {wait.agent_id} is blocked {order_of(blocked, now_ms)}"
         return Reason(Why.AGENT_BLOCKED, f"{text}; it is answered AGENT_BLOCKED")

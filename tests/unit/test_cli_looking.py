@@ -113,6 +113,11 @@ def test_several_endpoints_of_a_model_are_shown_by_themselves():
     assert "http://a" not in shown(status())
 
 
+def test_what_is_refused_waits_for_no_model():
+    refused = FlowStatus(models=(), waiting={"high": 2}, in_flight=0)
+    assert "(refused)" in shown(status(flows=(refused,)))
+
+
 def test_a_model_that_made_no_call_has_no_mean():
     row = next(
         line

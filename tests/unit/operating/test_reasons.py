@@ -133,6 +133,10 @@ def test_what_is_looked_up_in_kafka_waits_for_that():
     assert whys(replace(WAIT, doubted=True), full("gpt-4")) == [Why.DOUBTED]
 
 
+def test_what_cannot_run_is_answered():
+    assert whys(replace(WAIT, models=()), FREE) == [Why.REFUSED]
+
+
 def test_without_a_dispatcher_nothing_starts():
     assert whys(WAIT, replace(FREE, dispatcher=False)) == [Why.NO_DISPATCHER]
 
