@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agentsched.dead_letters import dead_letter_topic
 from agentsched.config.settings import Settings
 
 SAFE_REPLICATION = 3
@@ -62,9 +63,7 @@ def planned_topics(settings: Settings) -> dict[str, Role]:
     return {
         **dict.fromkeys(kafka.input_topics, Role.INPUT),
         **dict.fromkeys((kafka.output_topic, *kafka.reply_topics), Role.REPLY),
-        **dict.fromkeys(
-            (f"{name}.dead_letter" for name in kafka.input_topics), Role.DEAD_LETTER
-        ),
+        **dict.fromkeys(map(dead_letter_topic, kafka.input_topics), Role.DEAD_LETTER),
     }
 
 

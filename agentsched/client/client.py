@@ -282,9 +282,13 @@ class AgentClient:
             self._room.abandon(place, request.size)
             if not isinstance(error, TimeoutError):
                 raise
+            why = (
+                f"{self.outstanding} requests are outstanding"
+                if self._room.is_open
+                else "Kafka has not answered yet"
+            )
             raise RequestNotAccepted(
-                f"not sent: no place within {request.timeout_s:g} s,"
-                f" {len(self._outstanding)} requests are outstanding",
+                f"not sent within {request.timeout_s:g} s: {why}",
                 request.identity.correlation_id,
             ) from None
 

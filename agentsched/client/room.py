@@ -22,13 +22,13 @@ class Room:
         self._most, self._most_bytes = most, most_bytes
         self._taken = self._bytes = 0
         self._waiting: deque[tuple[Future[None], int]] = deque()
-        self._is_open = False
+        self.is_open = False
         self._end: Callable[[], Exception] | None = None
 
     def open(self) -> None:
         """Begin to give places; again is harmless."""
         with self._lock:
-            self._is_open = True
+            self.is_open = True
         self._give()
 
     def take(self, size: int) -> "Future[None]":
@@ -102,6 +102,6 @@ class Room:
         return None
 
     def _fits(self, size: int) -> bool:
-        if not self._is_open or self._taken >= self._most:
+        if not self.is_open or self._taken >= self._most:
             return False
         return self._bytes == 0 or self._bytes + size <= self._most_bytes
