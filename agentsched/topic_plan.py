@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agentsched.dead_letters import dead_letter_topic
 from agentsched.config.settings import Settings
+from agentsched.dead_letters import dead_letter_topic
 
 SAFE_REPLICATION = 3
 SAFE_IN_SYNC = 2

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.codec import dead_letter_record, reply_record
+from agentsched.codec import reply_record
+from agentsched.dead_letters import dead_letter_record, marker_record
 from agentsched.errors import ErrorCode
+from agentsched.kafka_records import RecordAt
 from agentsched.origin import ONLY_DEAD_LETTERS
 from agentsched.types import Message, Reply
 from tests.support.requests import facts, record
@@ -65,3 +67,10 @@ def test_every_error_code_is_there_as_reply_or_as_dead_letter():
 )
 def test_every_header_that_we_write_is_there(title, headers):
     assert set(headers) <= listed(section(title))
+
+
+def test_the_headers_of_a_replay_are_there():
+    at = RecordAt("a.dead_letter", 0, 1)
+    names = set(marker_record(at, RecordAt("a", 0, 2)).headers) - {"kind"}
+    text = section("Dead letters")
+    assert [name for name in names if f"`{name}`" not in text] == []
