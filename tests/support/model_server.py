@@ -14,6 +14,8 @@ from typing import Any, Self
 from aiohttp import web
 
 START_S = 10.0
+CLOSING_TURNS = 10
+"""Turns of the loop in which aborted connections close their sockets."""
 BODY_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -189,6 +191,8 @@ class ModelServer:
             self._started.set_exception(error)
         finally:
             await runner.cleanup()
+            for _ in range(CLOSING_TURNS):
+                await asyncio.sleep(0)
 
     def _end(self) -> None:
         if self._over is not None:
