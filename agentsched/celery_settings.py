@@ -86,6 +86,6 @@ def _worker() -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_disable_rate_limits": True,  # limits belong to the ledger
-        "worker_send_task_events": True,  # Flower
+        "worker_send_task_events": True,  # Flower; no cost that could be measured
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # leases outlive it
     }
