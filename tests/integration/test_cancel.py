@@ -70,5 +70,5 @@ def test_a_topic_that_no_bridge_reads_is_refused(tmp_path):
         check=False,
         timeout=40,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no bridge reads 'nowhere'" in done.stderr

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from agentsched.operating.inquiring import find
 from tests.support.command import run_agentsched, start_agentsched
@@ -276,6 +277,16 @@ def test_every_command_of_the_guide_works_as_it_stands_there(system):
             arguments = shlex.split(line.replace("gpt-4", "m"))[1:]
             run(system, *arguments)
     assert status(system)["orders"] == []
+
+
+def test_what_is_ordered_outlives_a_redis_that_loses_its_data(system):
+    run(system, "pause", "m", "--reason", "vendor incident", "--by", "ana@ops")
+    ordered = system.ledger.controls()
+    eventually(lambda: "vendor incident" in system.log("bridge2"), timeout_s=10)
+    with redis.Redis.from_url(system.valkey.url) as client:
+        client.flushall()
+    eventually(lambda: system.ledger.controls() == ordered, timeout_s=20)
+    assert "m is resumed" in run(system, "resume", "m")
 
 
 def test_without_bridge_worker_or_redis_it_says_so(tmp_path, kafka):
