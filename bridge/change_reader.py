@@ -7,16 +7,15 @@ import logging
 import threading
 from collections.abc import Callable
 
-from agentsched.errors import LedgerUnavailable
+from agentsched.errors import EpochChanged, LedgerUnavailable
 from agentsched.ledger.protocol import Ledger
-from agentsched.ledger.records import Change
+from agentsched.ledger.records import START_OF_LOG, Change, ChangeKind
 
 log = logging.getLogger("agentsched.bridge")
 
 BLOCK_MS = 500
 """How long one read waits; a stop takes as long at the most."""
 RETRY_S = 0.2
-START_OF_LOG = "0-0"
 
 Deliver = Callable[[str, list[Change]], None]
 
@@ -61,6 +60,11 @@ class ChangeReader:
             try:
                 cursor, changes = self._ledger.changes(epoch, cursor, BLOCK_MS)
             except LedgerUnavailable:
+                self._stopped.wait(RETRY_S)
+                continue
+            except EpochChanged:
+                # Redis was put back: another epoch has to begin, then it goes on there.
+                self._deliver(epoch, [Change(ChangeKind.GONE, at=cursor)])
                 self._stopped.wait(RETRY_S)
                 continue
             if changes and epoch == self._epoch:

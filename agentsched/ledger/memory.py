@@ -15,9 +15,11 @@ from agentsched.kafka_records import RecordAt
 from agentsched.ledger import memory_steps as steps
 from agentsched.ledger import memory_views as views
 from agentsched.ledger.done_offsets import BLOCK_OFFSETS, runs_of, within
-from agentsched.ledger.memory_book import CHANGES_KEPT, Book, Entry, Sums
+from agentsched.ledger.memory_book import Book, Entry, Sums
 from agentsched.ledger.memory_operations import MemoryOperations
 from agentsched.ledger.records import (
+    CHANGES_KEPT,
+    START_OF_LOG,
     Admission,
     Admitted,
     Change,
@@ -364,6 +366,8 @@ class MemoryLedger(MemoryOperations):
                     lambda: self._changes_after(epoch, cursor), block_ms / 1000
                 )
                 found = self._changes_after(epoch, cursor)
+            if found and cursor != START_OF_LOG and self._forgot(cursor):
+                raise EpochChanged("Redis was put back: what was read is gone")
         page = found[:limit]
         return (page[-1].at if page else cursor), page
 

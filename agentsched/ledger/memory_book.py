@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger.records import (
+    CHANGES_KEPT,
     Change,
     ChangeKind,
     Ending,
@@ -17,8 +18,6 @@ from agentsched.ledger.records import (
     Slot,
     State,
 )
-
-CHANGES_KEPT = 100_000
 
 
 @dataclass(slots=True)

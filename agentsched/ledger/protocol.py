@@ -203,7 +203,8 @@ class Ledger(Protocol):
         """What happened after `cursor`, waiting up to `block_ms` for the first.
 
         Unlike the steps it does not check the epoch. Old changes are dropped: take a
-        new snapshot now and then.
+        new snapshot now and then. Raises `EpochChanged` instead of going on where the
+        entry at `cursor` is gone and was not dropped: Redis was put back.
         """
 
     def set_limits(self, epoch: str, limits: Limits) -> None:

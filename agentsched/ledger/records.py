@@ -11,6 +11,10 @@ from typing import NamedTuple
 from agentsched.kafka_records import RecordAt
 
 FACTS_VERSION = 1
+START_OF_LOG = "0-0"
+"""The place before the first entry of the change log."""
+CHANGES_KEPT = 100_000
+"""Entries of the change log; `entries.lua` has the same number."""
 
 
 class State(StrEnum):
@@ -280,6 +284,9 @@ class ChangeKind(StrEnum):
     """The offset (`source`, `offset`) is answered."""
     ORDERS = "orders"
     """Operators changed a control or asked something (`Operations.orders`)."""
+    GONE = "gone"
+    """In no log: its reader finds that the entry `at`, which was read, is not there any
+    more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,13 @@ from redis.retry import Retry
 
 from agentsched.codec import hash_value
 from agentsched.config.settings import Settings
+from agentsched.errors import EpochChanged
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import wire
 from agentsched.ledger.done_offsets import decode_blocks, encode_blocks, within
 from agentsched.ledger.records import (
+    CHANGES_KEPT,
+    START_OF_LOG,
     Admission,
     AdmitOutcome,
     Admitted,
@@ -235,7 +238,18 @@ class RedisLedger(RedisViews):
             return cursor, []
         # RESP3 answers with a mapping of lists of pages, RESP2 with pairs.
         rows = found[stream.encode()][0] if isinstance(found, dict) else found[0][1]
+        if cursor != START_OF_LOG and self._has_lost(stream, cursor):
+            raise EpochChanged("Redis was put back: what was read is gone")
         return rows[-1][0].decode(), [wire.decode_change(*row) for row in rows]
+
+    def _has_lost(self, stream: str, cursor: str) -> bool:
+        """Return whether an entry is gone that was not trimmed; `beat.lua` asks alike."""
+        with translated("changes"), self._client.pipeline(transaction=False) as pipe:
+            pipe.xrange(stream, cursor, cursor)
+            pipe.xlen(stream)
+            pipe.xrange(stream, "-", cursor, count=1)
+            there, length, older = pipe.execute()
+        return not there and (length < CHANGES_KEPT or bool(older))
 
     def set_limits(self, epoch: str, limits: Limits) -> None:
         """See `Ledger.set_limits`."""

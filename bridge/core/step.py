@@ -153,6 +153,8 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
     if event.changes and event.epoch == state.epoch:
         state.heard = event.changes[-1].at
     for change in event.changes:
+        if change.kind is ChangeKind.GONE:
+            return [BeatEpoch(state.pulse, change.at)]
         if change.kind is ChangeKind.ORDERS:
             commands = [ReadOrders()]
             continue

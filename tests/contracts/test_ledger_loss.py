@@ -64,6 +64,20 @@ def test_bridges_that_see_the_same_loss_agree_on_one_epoch(world: World):
     assert sorted(beat.pulse.beats for beat in beats) == [*range(1, 9)]
 
 
+def test_who_reads_on_where_the_log_was_put_back_is_told(world: World):
+    world.ready()
+    saved = world.backend.save()
+    cursor = world.cursor()
+    world.ready()
+    (read,) = world.changes_since(cursor)
+    world.backend.rollback(saved)
+    world.backend.advance(2)
+    world.ready()
+    assert [change.kind for change in world.changes_since(cursor)] == ["ready"]
+    with pytest.raises(EpochChanged):
+        world.changes_since(read.at)
+
+
 def test_a_lost_change_that_was_heard_of_begins_an_epoch(world: World):
     world.ready()
     known = world.ledger.beat().pulse

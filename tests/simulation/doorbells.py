@@ -23,7 +23,7 @@ class SimQueues:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._queues: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+        self.lying: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
         self._idle: dict[str, list[Ticket]] = {}
         self._number = 0
 
@@ -31,17 +31,17 @@ class SimQueues:
         """Add a doorbell, behind those of its class."""
         self._number += 1
         place = (CLASSES.index(wire["cls"]), self._number)
-        self._queues.setdefault(queue, []).append((*place, wire))
+        self.lying.setdefault(queue, []).append((*place, wire))
         for ticket in self._idle.pop(queue, ()):
             self._world.wake(ticket)
 
     def waiting(self, queue: str) -> int:
         """Return how many doorbells lie in a queue."""
-        return len(self._queues.get(queue, ()))
+        return len(self.lying.get(queue, ()))
 
     def empty(self) -> None:
         """Lose all of them."""
-        self._queues.clear()
+        self.lying.clear()
 
     def take(self, queues: Sequence[str], wait_ms: int) -> Held | None:
         """Take a doorbell out of one of them, waiting for one; None when none came."""
@@ -54,12 +54,12 @@ class SimQueues:
         return found
 
     def _first(self, queues: Sequence[str]) -> Held | None:
-        lying = [queue for queue in queues if self._queues.get(queue)]
+        lying = [queue for queue in queues if self.lying.get(queue)]
         if not lying:
             return None
         queue = self._world.rng.choice(lying)
-        first = min(self._queues[queue], key=lambda one: one[:2])
-        self._queues[queue].remove(first)
+        first = min(self.lying[queue], key=lambda one: one[:2])
+        self.lying[queue].remove(first)
         return queue, first[2]
 
 

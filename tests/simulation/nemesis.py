@@ -1,14 +1,14 @@
 """The hand that lets faults strike, and heals at the end; it knows the live processes."""
 
 from tests.simulation.bridge import SimBridge
-from tests.simulation.doorbells import SimQueues
 from tests.simulation.kafka import Group
 from tests.simulation.plan import Fault
-from tests.simulation.redis import SimRedis
+from tests.simulation.redis import Kept, SimRedis
 from tests.simulation.worker import SimWorker
 from tests.simulation.world import Process, World
 
 HEALED_RESTART_MS = 500
+RESTART_MS = 400
 
 
 class Nemesis:
@@ -19,13 +19,11 @@ class Nemesis:
         world: World,
         redis: SimRedis,
         group: Group,
-        queues: SimQueues,
         live: dict[str, SimBridge | SimWorker],
     ) -> None:
         self._world = world
         self._redis = redis
         self._group = group
-        self._queues = queues
         self._live = live
         self._quiet = False
         self._restart_ms: dict[str, int] = {}
@@ -92,6 +90,25 @@ class Nemesis:
             process = one.process if one else None
             self._world.trouble(process, "redis unreachable", fault.ms)
             where.down_until_ms = max(where.down_until_ms, until_ms)
+
+    def _flush(self, fault: Fault) -> None:
+        self._world.trouble(None, "redis emptied")
+        self._redis.lose()
+        self._shake(fault)
+
+    def _rollback(self, fault: Fault) -> None:
+        self._world.after(fault.ms, self._put_back, (fault, self._redis.keep()))
+
+    def _put_back(self, what: tuple[Fault, Kept]) -> None:
+        fault, kept = what
+        self._world.trouble(None, f"redis put back by {fault.ms} ms")
+        self._redis.put_back(kept)
+        self._shake(fault)
+
+    def _shake(self, fault: Fault) -> None:
+        """A server that starts anew is away for a moment; a promoted one may not be."""
+        if fault.how == "restart":
+            self._redis.down_until_ms = self._world.now_ms + RESTART_MS
 
     def _doorbells(self, fault: Fault) -> None:
         one = self._live.get(fault.target)

@@ -62,6 +62,11 @@ class Fault:
     count: int = 1
     ms: int = 0
 
+    @property
+    def ends_ms(self) -> int:
+        """When it has struck at the latest."""
+        return self.at_ms + (self.ms if self.kind == "rollback" else 0)
+
     def __str__(self) -> str:
         facts = {"how": self.how, "count": self.count, "ms": self.ms}
         text = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
@@ -269,6 +274,21 @@ def _outage(rng: Random, shape: Shape) -> Fault:
     return Fault("outage", _when(rng), target, ms=rng.choice((300, 2_000, 5_000)))
 
 
+def _flush(rng: Random, shape: Shape) -> Fault:
+    del shape
+    return Fault("flush", _when(rng), how=rng.choice(("restart", "unseen")))
+
+
+def _rollback(rng: Random, shape: Shape) -> Fault:
+    del shape
+    return Fault(
+        "rollback",
+        _when(rng),
+        how=rng.choice(("restart", "unseen")),
+        ms=rng.choice((20, 200, 800, 3_000)),
+    )
+
+
 def _doorbells(rng: Random, shape: Shape) -> Fault:
     return Fault(
         "doorbells",
@@ -314,6 +334,8 @@ _DRAW = {
     "stop": _stop,
     "steps": _steps,
     "outage": _outage,
+    "flush": _flush,
+    "rollback": _rollback,
     "doorbells": _doorbells,
     "delivery": _delivery,
     "commits": _commits,

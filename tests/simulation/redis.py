@@ -3,15 +3,18 @@
 One `SimRedis` holds the data; each process has a `LedgerClient` of its own.
 """
 
+import copy
 from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
 from agentsched.errors import LedgerUnavailable
 from agentsched.ledger.memory import MemoryLedger
+from tests.simulation.doorbells import SimQueues
 from tests.simulation.waiting import SimQueue
 from tests.simulation.world import Process, Ticket, World
 
+Kept = tuple[dict[str, Any], Any]
 WAITS = {"changes"}
 HOUSEKEEPING = {
     *("beat_bridge", "beat_worker", "live_slots", "now_ms", "lead"),
@@ -32,12 +35,32 @@ class SimRedis:
     def __init__(self, world: World, ledger: type[MemoryLedger] = MemoryLedger) -> None:
         self.world = world
         self.ledger = ledger(lambda: world.now_ms)
+        self.queues = SimQueues(world)
+        self.losses = 0
+        """How often data was lost."""
         self.down_until_ms = 0
         self.watchers: list[Callable[[Process, str, tuple[Any, ...], Any], None]] = []
         """Told of every step that was done: who, which, its arguments, its answer."""
         self.subscribers: list[SimVoidedLeases] = []
         self._readers: list[Ticket] = []
         self._seen: object = None
+
+    def lose(self) -> None:
+        """Forget everything, as an emptied server does."""
+        self.losses += 1
+        self.ledger.lose()
+        self.queues.empty()
+
+    def keep(self) -> Kept:
+        """Return a copy of all data, for `put_back`."""
+        return self.ledger.save(), copy.deepcopy(self.queues.lying)
+
+    def put_back(self, kept: Kept) -> None:
+        """Return to an earlier state, as a replica that lagged does."""
+        self.losses += 1
+        saved, lying = kept
+        self.ledger.rollback(saved)
+        self.queues.lying = copy.deepcopy(lying)
 
     def do(self, process: Process, step: str, arguments: tuple[Any, ...]) -> Any:
         """Carry one step out."""

@@ -13,7 +13,6 @@ from agentsched.ledger.memory import MemoryLedger
 from bridge.core.rules import Rules
 from bridge.effects import Effects
 from tests.simulation.bridge import SimBridge
-from tests.simulation.doorbells import SimQueues
 from tests.simulation.kafka import Group, SimKafka
 from tests.simulation.model import SimModels
 from tests.simulation.nemesis import Nemesis
@@ -79,13 +78,13 @@ class _System:
         self.redis = SimRedis(world, parts.ledger)
         self.kafka = SimKafka(world)
         self.group = Group(self.kafka, [Partition(topic, 0) for topic in TOPICS])
-        self.queues = SimQueues(world)
+        self.queues = self.redis.queues
         self.models = SimModels(world, plan.shape.slow_ms)
         self.witness = Witness(
             world, self.settings, self.redis, self.kafka, self.group, self.models
         )
         self.live: dict[str, SimBridge | SimWorker] = {}
-        self.nemesis = Nemesis(world, self.redis, self.group, self.queues, self.live)
+        self.nemesis = Nemesis(world, self.redis, self.group, self.live)
         world.deaths.append(self._restart)
 
     def run(self) -> None:
@@ -97,7 +96,8 @@ class _System:
             world.after(submission.at_ms, self._send, submission)
         for fault in plan.faults:
             world.after(fault.at_ms, self.nemesis.strike, fault)
-        ends_ms = [one.at_ms for one in (*plan.submissions, *plan.faults)]
+        ends_ms = [one.at_ms for one in plan.submissions]
+        ends_ms += [one.ends_ms for one in plan.faults]
         world.run(world.now_ms + max(ends_ms, default=0) + 1)
         self.nemesis.heal()
         if not self._settles(CALM_MS, self.witness.at_rest):

@@ -224,6 +224,14 @@ def test_the_bridge_beats_with_what_it_has_seen():
     assert driver.of(do.BeatEpoch) == [do.BeatEpoch(Pulse("e1", 7), "5-0")]
 
 
+def test_a_log_that_was_put_back_is_looked_into_at_once():
+    driver = Driver()
+    driver.feed(ev.EpochBeaten(Pulse("e1", 7)))
+    gone = Change(ChangeKind.GONE, at="5-0")
+    driver.feed(ev.Changed((gone,), driver.now_ms, "e1"))
+    assert driver.said == [do.BeatEpoch(Pulse("e1", 7), "5-0")]
+
+
 def test_what_was_heard_of_a_lost_epoch_is_forgotten():
     driver = Driver()
     change = Change(ChangeKind.LEFT, "5-0", key="x")
