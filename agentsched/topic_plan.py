@@ -1,6 +1,6 @@
 """Which topics an installation needs, how they should be, and what one lacks; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -103,100 +103,91 @@ def shortcomings(
     if state is None:
         return [Shortcoming("missing: `agentsched topics create` makes it")]
     found = [*_of_partitions(state)]
-    if state.config is not None:
-        found += _of_config(state, state.config, role, settings)
+    if (config := state.config) is not None:
+        found += _of_keeping(state, config, settings)
+        found += _of_acknowledging(state, config)
+        found += _of_records(state, config, role, settings)
     return sorted(found, key=lambda one: not one.is_fault)
 
 
-def _of_partitions(state: TopicState) -> list[Shortcoming]:
-    found = []
+def _of_partitions(state: TopicState) -> Iterator[Shortcoming]:
     if state.without_leader:
         listed = ", ".join(map(str, state.without_leader))
-        found.append(
-            Shortcoming(f"no leader for partition {listed}: is a broker down?")
-        )
+        yield Shortcoming(f"no leader for partition {listed}: is a broker down?")
     if state.in_sync < state.replication:
-        found.append(
-            Shortcoming(
-                f"only {state.in_sync} of {state.replication} replicas are up to date",
-                is_fault=False,
-            )
+        yield Shortcoming(
+            f"only {state.in_sync} of {state.replication} replicas are up to date",
+            is_fault=False,
         )
     if state.replication < SAFE_REPLICATION:
-        found.append(
-            Shortcoming(
-                f"replication {state.replication}: a lost disk may take records with it",
-                is_fault=False,
-            )
+        yield Shortcoming(
+            f"replication {state.replication}: a lost disk may take records with it",
+            is_fault=False,
         )
-    return found
 
 
-def _of_config(
-    state: TopicState, config: Mapping[str, str], role: Role, settings: Settings
-) -> list[Shortcoming]:
-    found = []
-    if config.get("message.timestamp.type") != "LogAppendTime":
-        found.append(
-            Shortcoming(
-                "message.timestamp.type is not LogAppendTime: deadlines count from when"
-                " a bridge sees a record",
-                is_fault=False,
-                fix=_alter(state.name, "message.timestamp.type", "LogAppendTime"),
-            )
-        )
+def _of_keeping(
+    state: TopicState, config: Mapping[str, str], settings: Settings
+) -> Iterator[Shortcoming]:
+    """Whether Kafka drops what still waits."""
     if "compact" in config.get("cleanup.policy", ""):
-        found.append(
-            Shortcoming(
-                "cleanup.policy compact: Kafka may drop what is not read yet",
-                fix=_alter(state.name, "cleanup.policy", "delete"),
-            )
+        yield Shortcoming(
+            "cleanup.policy compact: Kafka may drop what is not read yet",
+            fix=_alter(state.name, "cleanup.policy", "delete"),
         )
     longest_s = settings.limits.ttl_max_s
     retention_ms = state.retention_ms
     if retention_ms is not None and FOREVER_MS < retention_ms <= longest_s * 1000:
-        found.append(
-            Shortcoming(
-                f"retention.ms {retention_ms} is not longer than limits.ttl_max_s"
-                f" ({longest_s:g} s): what waits may be dropped",
-                fix=_alter(state.name, "retention.ms", str(WEEK_MS)),
-            )
+        yield Shortcoming(
+            f"retention.ms {retention_ms} is not longer than limits.ttl_max_s"
+            f" ({longest_s:g} s): what waits may be dropped",
+            fix=_alter(state.name, "retention.ms", str(WEEK_MS)),
         )
     if int(config.get("retention.bytes", FOREVER_MS)) != FOREVER_MS:
-        found.append(
-            Shortcoming(
-                f"retention.bytes {config['retention.bytes']}: a flood may push out what"
-                " waits, whatever its age",
-                fix=_alter(state.name, "retention.bytes", str(FOREVER_MS)),
-            )
+        yield Shortcoming(
+            f"retention.bytes {config['retention.bytes']}: a flood may push out what"
+            " waits, whatever its age",
+            fix=_alter(state.name, "retention.bytes", str(FOREVER_MS)),
         )
+
+
+def _of_acknowledging(
+    state: TopicState, config: Mapping[str, str]
+) -> Iterator[Shortcoming]:
+    """Whether what was acknowledged may be lost."""
     if config.get("unclean.leader.election.enable") == "true":
-        found.append(
-            Shortcoming(
-                "unclean.leader.election.enable: what was acknowledged may be lost",
-                fix=_alter(state.name, "unclean.leader.election.enable", "false"),
-            )
+        yield Shortcoming(
+            "unclean.leader.election.enable: what was acknowledged may be lost",
+            fix=_alter(state.name, "unclean.leader.election.enable", "false"),
         )
     in_sync = int(config.get("min.insync.replicas", "1"))
     if state.replication >= SAFE_REPLICATION and in_sync < SAFE_IN_SYNC:
-        found.append(
-            Shortcoming(
-                f"min.insync.replicas {in_sync}: a record may be acknowledged by one"
-                " broker only",
-                is_fault=False,
-                fix=_alter(state.name, "min.insync.replicas", str(SAFE_IN_SYNC)),
-            )
+        yield Shortcoming(
+            f"min.insync.replicas {in_sync}: a record may be acknowledged by one"
+            " broker only",
+            is_fault=False,
+            fix=_alter(state.name, "min.insync.replicas", str(SAFE_IN_SYNC)),
+        )
+
+
+def _of_records(
+    state: TopicState, config: Mapping[str, str], role: Role, settings: Settings
+) -> Iterator[Shortcoming]:
+    """Whether records have the right time, and find room."""
+    if config.get("message.timestamp.type") != "LogAppendTime":
+        yield Shortcoming(
+            "message.timestamp.type is not LogAppendTime: deadlines count from when"
+            " a bridge sees a record",
+            is_fault=False,
+            fix=_alter(state.name, "message.timestamp.type", "LogAppendTime"),
         )
     limit = int(config.get("max.message.bytes", "0"))
     if 0 < limit < (most := value_max_bytes(role, settings)):
-        found.append(
-            Shortcoming(
-                f"max.message.bytes {limit} is below the {most} that"
-                f" {_limit_name(role)} allows: Kafka refuses larger records",
-                fix=f"raise max.message.bytes, or lower {_limit_name(role)}",
-            )
+        yield Shortcoming(
+            f"max.message.bytes {limit} is below the {most} that"
+            f" {_limit_name(role)} allows: Kafka refuses larger records",
+            fix=f"raise max.message.bytes, or lower {_limit_name(role)}",
         )
-    return found
 
 
 def _alter(topic: str, key: str, value: str) -> str:

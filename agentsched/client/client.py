@@ -1,33 +1,27 @@
-"""The client of agents: requests out, each reply to the caller who waits for it.
+"""What agents call: requests out, each reply to the caller who waits for it.
 
-It decides no order and repeats nothing; what a request may say is in `outgoing`.
+It repeats nothing. What a request may say is in `outgoing`, how it gets there and its
+reply back in `exchange`.
 """
 
 import asyncio
-import atexit
-import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-from agentsched.client.errors import ClientClosed, RequestNotAccepted
+from agentsched.client.exchange import Exchange
 from agentsched.client.outgoing import (
     BEYOND_TTL_S,
     DEFAULT_TIMEOUT_S,
     Content,
-    Outgoing,
     RequestOptions,
     Sender,
     outgoing,
 )
-from agentsched.client.outstanding import Outstanding, Waiting
-from agentsched.client.replies import ReplyThread
-from agentsched.client.room import Room
-from agentsched.codec import Identity, cancel_record
+from agentsched.codec import Identity
 from agentsched.config.settings import DEFAULT_INPUT_TOPICS, Settings
-from agentsched.errors import AgentSchedError
 from agentsched.kafka_server.librdkafka import record_size_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.topic_reader import TopicReader
@@ -38,11 +32,8 @@ if TYPE_CHECKING:
 
     from agentsched.kafka_records import RecordAt
 
-UNACKNOWLEDGED_MAX_BYTES = 67_108_864
-"""Payloads in memory: those that Kafka has not acknowledged yet, not all outstanding."""
 MOST_OUTSTANDING = 100_000
 """What librdkafka queues (`queue.buffering.max.messages`): beyond, sending would block."""
-FLUSH_S = 10.0
 
 
 class AgentClient:
@@ -101,9 +92,7 @@ class AgentClient:
         self._sender = Sender(
             agent_id, tuple(input_topics), reply_topic, request_max_bytes, timeout_s
         )
-        self._outstanding = Outstanding()
-        self._room = Room(max_outstanding, UNACKNOWLEDGED_MAX_BYTES)
-        self._producer = Producer(
+        producer = Producer(
             bootstrap_servers,
             properties=record_size_properties(request_max_bytes)
             | dict(properties or {}),
@@ -114,9 +103,7 @@ class AgentClient:
             fetch_wait_ms=fetch_wait_ms,
             properties=properties,
         )
-        self._replies = ReplyThread(reader, self._outstanding, self._room)
-        self._lock = threading.Lock()
-        self._is_started = self._is_closed = False
+        self._exchange = Exchange(producer, reader, max_outstanding)
 
     @classmethod
     def of(
@@ -143,7 +130,7 @@ class AgentClient:
     @property
     def outstanding(self) -> int:
         """How many requests were sent and have no reply yet."""
-        return len(self._outstanding)
+        return len(self._exchange)
 
     def submit(
         self, content: Content = None, /, **options: Unpack[RequestOptions]
@@ -165,11 +152,12 @@ class AgentClient:
                 no place came free within `timeout_s`.
             ClientClosed: after `close`.
         """
+        since_s = time.monotonic()
         request = outgoing(self._sender, content, options)
-        place = self._place(request)
-        with self._waiting_for(place, request):
+        place = self._exchange.take_place(request)
+        with self._exchange.waiting_for(place, request):
             place.result(request.timeout_s)
-        return self._send(request)
+        return self._exchange.send(request, since_s)
 
     def request(
         self, content: Content = None, /, **options: Unpack[RequestOptions]
@@ -195,12 +183,13 @@ class AgentClient:
         Raises:
             RequestError: see `agentsched.client.errors`.
         """
+        since_s = time.monotonic()
         request = outgoing(self._sender, content, options)
-        place = self._place(request)
-        with self._waiting_for(place, request):
+        place = self._exchange.take_place(request)
+        with self._exchange.waiting_for(place, request):
             async with asyncio.timeout(request.timeout_s):
                 await asyncio.wrap_future(place)
-        return await asyncio.wrap_future(self._send(request))
+        return await asyncio.wrap_future(self._exchange.send(request, since_s))
 
     def cancel(self, correlation_id: str, agent_id: str = "") -> "Future[RecordAt]":
         """Cancel a request, of this client or of another one; does not block.
@@ -216,10 +205,7 @@ class AgentClient:
         `agentsched.errors.DeliveryFailed`.
         """
         identity = Identity(agent_id or self._sender.agent_id, correlation_id)
-        waiting = self._outstanding.get(identity)
-        # The request's own topic is the quickest; any other will do.
-        topic = waiting.topic if waiting else self._sender.input_topics[0]
-        return self._send_cancel(identity, topic)
+        return self._exchange.cancel(identity, self._sender.input_topics[0])
 
     def close(self, timeout_s: float = 0.0) -> None:
         """Take no more; wait up to `timeout_s` for replies; end. Again is harmless.
@@ -227,21 +213,7 @@ class AgentClient:
         What is outstanding then fails with `ClientClosed`. Blocks, for up to 10 s
         more while Kafka has not acknowledged what was sent.
         """
-        self._room.close(lambda: ClientClosed("not sent: this client is closed"))
-        with self._lock:
-            was_closed, self._is_closed = self._is_closed, True
-        if was_closed:
-            return
-        # Replies are read to the last; then nobody waits, so that the producer's last
-        # reports find nothing; then what is queued is sent, as promised by `submit`.
-        try:
-            self._outstanding.wait_until_none(timeout_s)
-        finally:
-            if self._is_started:
-                self._replies.stop()
-            self._outstanding.fail_all(_closed)
-            self._producer.close(FLUSH_S)
-            atexit.unregister(self.close)
+        self._exchange.close(timeout_s)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -268,75 +240,3 @@ class AgentClient:
     ) -> None:
         """Close as `with` does, without blocking the event loop."""
         await asyncio.to_thread(self.__exit__, kind, error, trace)
-
-    def _place(self, request: Outgoing) -> "Future[None]":
-        self._start()
-        return self._room.take(request.size)
-
-    @contextlib.contextmanager
-    def _waiting_for(self, place: "Future[None]", request: Outgoing) -> Iterator[None]:
-        """Give the place up when the caller does not wait for it any longer."""
-        try:
-            yield
-        except BaseException as error:
-            self._room.abandon(place, request.size)
-            if not isinstance(error, TimeoutError):
-                raise
-            why = (
-                f"{self.outstanding} requests are outstanding"
-                if self._room.is_open
-                else "Kafka has not answered yet"
-            )
-            raise RequestNotAccepted(
-                f"not sent within {request.timeout_s:g} s: {why}",
-                request.identity.correlation_id,
-            ) from None
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._is_started or self._is_closed:
-                return
-            self._is_started = True
-            self._replies.start()
-            # Who forgets close() has its records sent at an orderly exit.
-            atexit.register(self.close)
-
-    def _send(self, request: Outgoing) -> "Future[Reply]":
-        """Use a place that was given; it is given back when the reply is there."""
-        try:
-            waiting = self._outstanding.add(request, time.monotonic())
-        except AgentSchedError:
-            self._room.acknowledged(request.size)
-            self._room.leave()
-            raise
-
-        def ended(future: "Future[Reply]") -> None:
-            self._room.leave()
-            if future.cancelled():
-                self._send_cancel(waiting.identity, waiting.topic)
-
-        def delivered(sent: "Future[RecordAt]") -> None:
-            self._room.acknowledged(request.size)
-            if (error := sent.exception()) is not None:
-                self._outstanding.fail(waiting, _not_accepted(request, error))
-
-        self._producer.send(request.record).add_done_callback(delivered)
-        # Not before it is sent: a cancellation must stand behind its request.
-        waiting.future.add_done_callback(ended)
-        return waiting.future
-
-    def _send_cancel(self, identity: Identity, topic: str) -> "Future[RecordAt]":
-        return self._producer.send(cancel_record(identity, topic))
-
-
-def _not_accepted(request: Outgoing, error: BaseException) -> RequestNotAccepted:
-    failed = RequestNotAccepted(str(error), request.identity.correlation_id)
-    failed.__cause__ = error
-    return failed
-
-
-def _closed(one: Waiting) -> ClientClosed:
-    return ClientClosed(
-        f"the client was closed before the reply to {one.identity.correlation_id} came",
-        one.identity.correlation_id,
-    )

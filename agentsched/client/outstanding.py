@@ -44,15 +44,15 @@ class Outstanding:
         """How many wait."""
         return len(self._waiting)
 
-    def add(self, request: Outgoing, now_s: float) -> Waiting:
-        """Wait for the reply to a request, from now on.
+    def add(self, request: Outgoing, since_s: float) -> Waiting:
+        """Wait for the reply to a request, whose time-out began at `since_s`.
 
         Raises:
             InvalidRequest: one with this identity waits already.
         """
         identity, timeout_s = request.identity, request.timeout_s
         one = Waiting(
-            identity, request.record.topic, Future(), timeout_s, now_s + timeout_s
+            identity, request.record.topic, Future(), timeout_s, since_s + timeout_s
         )
         with self._changed:
             if identity in self._waiting:

@@ -8,7 +8,7 @@ import threading
 import time
 from functools import partial
 
-from agentsched.client.errors import ReplyTimeout, RequestNotAccepted
+from agentsched.client.errors import ClientClosed, ReplyTimeout, RequestNotAccepted
 from agentsched.client.outstanding import Outstanding, Waiting
 from agentsched.client.room import Room
 from agentsched.codec import Identity, decode_message
@@ -24,6 +24,8 @@ OPEN_S = 1.0
 PATIENCE_S = 30.0
 """So long Kafka may be silent at the start before callers hear of it; as long as the
 producer tries to deliver (`delivery.timeout.ms`)."""
+
+ENDED = "the client's thread has ended, by something that a callback raised"
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,11 @@ class ReplyThread:
                     self._read()
         finally:
             self._reader.close()
+            if not self._stopped.is_set():
+                # A callback of a caller ended this thread (SystemExit): nobody is to
+                # wait for what can no longer be read.
+                self._room.close(partial(ClientClosed, f"not sent: {ENDED}"))
+                self._outstanding.fail_all(_cut_off)
 
     def _open(self) -> bool:
         """Find the end of the reply topic; until then nothing is sent."""
@@ -134,3 +141,7 @@ class ReplyThread:
             f" it may still come{hint}",
             one.identity.correlation_id,
         )
+
+
+def _cut_off(one: Waiting) -> ClientClosed:
+    return ClientClosed(ENDED, one.identity.correlation_id)

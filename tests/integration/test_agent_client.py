@@ -236,6 +236,25 @@ def test_closing_ends_those_who_wait_for_a_place(topics):
     assert len(errors) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_callback_that_ends_the_clients_thread_leaves_nobody_waiting(topics):
+    def end_it(_future):
+        raise SystemExit
+
+    client = topics.client()
+    with topics.answerer(silence) as system:
+        client.submit("1").add_done_callback(end_it)
+        waiting = client.submit("2")
+        eventually(lambda: len(system.requests) == 2, timeout_s=20)
+        first = next(each for _, each in system.requests if each.content == "1")
+        system.send(completed(first))
+        with pytest.raises(ClientClosed, match="thread has ended"):
+            waiting.result(20)
+        with pytest.raises(ClientClosed, match="not sent"):
+            client.submit("3")
+        client.close()
+
+
 def test_leaving_the_block_waits_for_the_replies(topics):
     with topics.answerer():
         with topics.client() as client:

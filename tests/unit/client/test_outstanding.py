@@ -33,7 +33,7 @@ def outstanding():
 
 @pytest.fixture
 def waiting(outstanding):
-    return outstanding.add(request(ME), now_s=100.0)
+    return outstanding.add(request(ME), since_s=100.0)
 
 
 def test_a_reply_settles_the_request_of_its_identity(outstanding, waiting):
