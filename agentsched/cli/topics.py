@@ -167,6 +167,8 @@ def _show(console: Console, rows: list[dict[str, Any]]) -> None:
             names = ", ".join(row["name"] for row in rows if text in row[kind])
             line = f"{names}: {text}"
             console.print(line, style=colour, highlight=False, markup=False)
+    if any(row["faults"] or row["advice"] for row in rows):
+        console.print("`agentsched doctor` says how to mend it", highlight=False)
 
 
 def _retention(retention_ms: int | None) -> str:

@@ -97,6 +97,7 @@ def test_a_topic_that_may_lose_requests_is_a_problem(folder, kafka, topic_prefix
     )
     table = topics(folder, "list").stdout
     assert "cleanup.policy compact" in table
+    assert "agentsched doctor" in table
     assert "60 s" in table
 
 
