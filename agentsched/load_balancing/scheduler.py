@@ -81,6 +81,7 @@ class Scheduler:
         self._config = config or SchedulerConfig()
         self._models: dict[str, ModelSettings] = {}
         self._keys: dict[str, dict[str, str]] = {}
+        self._variables: dict[tuple[str, str | None], str] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._ended = threading.Event()
@@ -113,7 +114,7 @@ class Scheduler:
         with self._lock:
             if model_id in self._models:
                 raise ConfigurationError(f"model {model_id!r} has been added already")
-            variable = f"AGENTSCHED_KEY_{len(self._models)}"
+            variable = self._variable(base_url, api_key)
             model = _model(
                 model_id, capacity, supported_tasks, base_url, api_key and variable
             )
@@ -128,6 +129,13 @@ class Scheduler:
                 self._write_config(settings)
                 self._running.services.reload()
                 self._running.services.start_worker(model.queue, self._keys[model_id])
+
+    def _variable(self, base_url: str, api_key: str | None) -> str:
+        """Name the variable of a key; models of one endpoint share it."""
+        place = (base_url.rstrip("/"), api_key)
+        return self._variables.setdefault(
+            place, f"AGENTSCHED_KEY_{len(self._variables)}"
+        )
 
     def run(self) -> None:
         """Answer requests until `close`; blocks. Children that die are started again.

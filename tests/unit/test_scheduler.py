@@ -52,3 +52,22 @@ def test_close_before_run_is_harmless_and_run_then_returns_at_once():
     scheduler.close()
     scheduler.close()
     scheduler.run()
+
+
+def test_models_may_share_an_endpoint_and_its_key():
+    scheduler = Scheduler()
+    for name in ("a", "b"):
+        scheduler.add_llm_model(name, 1, TaskType, "http://127.0.0.1:1/v1", "k")
+    variables = {
+        endpoint.api_key_env
+        for model in scheduler._settings().models
+        for endpoint in model.endpoints
+    }
+    assert len(variables) == 1
+
+
+def test_one_endpoint_has_one_key():
+    scheduler = Scheduler()
+    scheduler.add_llm_model("a", 1, TaskType, "http://127.0.0.1:1/v1", "k")
+    with pytest.raises(ConfigurationError, match="one endpoint"):
+        scheduler.add_llm_model("b", 1, TaskType, "http://127.0.0.1:1/v1", "other")
