@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from rich.columns import Columns
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -90,7 +91,7 @@ def _models(models: Iterable[ModelStatus]) -> Table:
     for one in models:
         style = "red" if not one.slots else "yellow" if one.paused else ""
         table.add_row(
-            one.model,
+            escape(one.model),
             one.queue or "?",
             str(one.workers),
             str(one.slots),
@@ -103,7 +104,7 @@ def _models(models: Iterable[ModelStatus]) -> Table:
         if len(one.endpoints) > 1:
             for endpoint in one.endpoints:
                 used = f"{endpoint.in_flight}/{endpoint.capacity}"
-                cells = (f"  {endpoint.endpoint}", "", "", "", used)
+                cells = (f"  {escape(endpoint.endpoint)}", "", "", "", used)
                 table.add_row(*cells, style="dim")
     return table
 
@@ -114,7 +115,7 @@ def _waiting(status: Status) -> Table:
         table.add_column(cls.value, justify="right", no_wrap=True)
     for flow in status.flows[:ROWS_SHOWN]:
         counts = (f"{flow.waiting.get(cls.value, 0):,}" for cls in Priority)
-        table.add_row(" or ".join(flow.models) or "(refused)", *counts)
+        table.add_row(escape(" or ".join(flow.models)) or "(refused)", *counts)
     return table
 
 
@@ -123,7 +124,9 @@ def _agents(status: Status) -> Table:
     for title in ("wait", "in flight"):
         table.add_column(title, justify="right", no_wrap=True)
     for agent in status.agents[:ROWS_SHOWN]:
-        table.add_row(agent.agent_id, f"{agent.waiting:,}", f"{agent.in_flight:,}")
+        table.add_row(
+            escape(agent.agent_id), f"{agent.waiting:,}", f"{agent.in_flight:,}"
+        )
     beyond = status.other_agents_waiting
     beyond += sum(agent.waiting for agent in status.agents[ROWS_SHOWN:])
     if beyond:
@@ -145,7 +148,7 @@ def _bridges(bridges: Iterable[BridgeStatus]) -> Table:
         ]
         name = f"{host}/{rest.split('/', maxsplit=1)[0]}"
         numbers = (f"{one.unanswered:,}", f"{one.answered_per_s:,.1f}")
-        table.add_row(name, *numbers, ", ".join(marks))
+        table.add_row(escape(name), *numbers, ", ".join(marks))
     return table
 
 

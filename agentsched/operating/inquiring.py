@@ -13,7 +13,7 @@ from agentsched.errors import EpochChanged
 from agentsched.ledger.reports import Finding, Findings, Question
 from agentsched.ledger.views import Description
 from agentsched.operating.looking import Lookout, see, surroundings
-from agentsched.operating.status import Seen
+from agentsched.operating.summing import Seen
 from agentsched.operating.whereabouts import Answer, found
 from agentsched.types import DEFAULT_AGENT_ID
 

@@ -11,7 +11,8 @@ from agentsched.ledger.operations import Operations
 from agentsched.ledger.protocol import Ledger, Membership
 from agentsched.ledger.views import Views
 from agentsched.operating.reasons import Surroundings
-from agentsched.operating.status import Seen, Status, put_together
+from agentsched.operating.status import Status
+from agentsched.operating.summing import Seen, put_together
 
 
 class Lookout(Ledger, Membership, Operations, Views, Protocol):

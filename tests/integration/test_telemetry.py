@@ -11,7 +11,7 @@ import yaml
 
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.operating.looking import see
-from agentsched.operating.status import put_together
+from agentsched.operating.summing import put_together
 from tests.support.model_server import Answer, ModelServer, Refuse
 from tests.support.pages import Scrape, get, log_events, ready
 from tests.support.system import System

@@ -80,6 +80,11 @@ def test_it_fits_the_terminal_also_with_long_names(width):
     assert "1,234,567" in text
 
 
+def test_a_name_is_shown_as_it_is_and_never_read_as_markup():
+    text = shown(status("[/red][bold]x"))
+    assert text.count("[/red][bold]x") >= 5
+
+
 def test_at_a_glance_it_says_what_waits_runs_and_is_answered():
     head = shown(status()).splitlines()[:2]
     assert "1,234,567 wait, 7 in flight, 3.2 answered a second" in head[0]

@@ -14,7 +14,7 @@ from agentsched.ledger.reports import (
 )
 from agentsched.ledger.views import LiveWorker, Pool
 from agentsched.operating.draining import Left
-from agentsched.operating.status import AGENTS_LISTED, Seen, put_together
+from agentsched.operating.summing import AGENTS_LISTED, Seen, put_together
 
 SETTINGS = Settings.model_validate(
     {
@@ -63,6 +63,11 @@ def test_a_model_has_its_queue_workers_slots_and_capacity():
     one = model(status())
     assert (one.queue, one.workers, one.slots) == ("gpt4", 1, 4)
     assert (one.in_flight, one.capacity) == (3, 4)
+
+
+def test_every_live_worker_is_listed_with_its_slots():
+    listed = {one.worker_id: one.slots for one in status().worker_processes}
+    assert listed == {"w1@h/1": {"gpt-4": 4}, "w2@h/1": {"llama3": 4}}
 
 
 def test_a_model_of_the_bridges_only_is_shown_too():
