@@ -71,7 +71,8 @@ def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
         codes = {id_: (r.get("error") or {}).get("code") for id_, r in replies.items()}
         assert codes.pop(deadly) == "POISON"
         assert set(codes.values()) == {None}
-        assert set(system.replies.counts().values()) == {1}
+        # A crash between the reply and its note may send it twice: the same bytes.
+        assert len(set(system.replies.raw())) == len(system.replies.by_id())
         letters = f"{system.topics['high']}.dead_letter"
         with RawReplies(kafka.bootstrap, letters, decode=bytes) as dead:
             (headers,) = eventually(dead.headers)

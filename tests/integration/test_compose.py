@@ -18,6 +18,7 @@ from compose_spec import PyCompose
 from agentsched.config.loading import parse_settings
 from agentsched.embedded.child import GuardedChild
 from agentsched.embedded.valkey import EmbeddedValkey
+from tests.support.kafka_cluster import free_ports
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +144,7 @@ class Host:
 
     def __init__(self, root: Path, bootstrap: str, redis_url: str) -> None:
         self.root = root
+        self._ports = dict(zip(("9790", "9791", "5555"), free_ports(3), strict=True))
         self._servers = {"BOOTSTRAP_SERVERS": bootstrap, "REDIS_URL": redis_url}
         shutil.copy(COMPOSE / "agentsched.yaml", root / "agentsched.yaml")
 
@@ -152,7 +154,14 @@ class Host:
             for key, value in SERVICES[name]["environment"].items()
         }
         assert stated.keys() >= self._servers.keys()
-        base = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(self.root)}
+        base = {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "HOME": str(self.root),
+            # Free ports: another bridge or worker may run on this machine.
+            "AGENTSCHED__HTTP__BRIDGE_PORT": str(self._ports["9790"]),
+            "AGENTSCHED__HTTP__WORKER_PORT": str(self._ports["9791"]),
+            "FLOWER_PORT": str(self._ports["5555"]),
+        }
         return {**base, **stated, **self._servers}
 
     def command(self, name: str) -> list[str]:
@@ -172,6 +181,8 @@ class Host:
     def is_healthy(self, name: str) -> bool:
         kind, *check = SERVICES[name]["healthcheck"]["test"]
         assert kind == "CMD"
+        for stated, ours in self._ports.items():
+            check[-1] = check[-1].replace(f":{stated}/", f":{ours}/")
         env = self.environment(name)
         done = subprocess.run(check, env=env, capture_output=True, check=False)
         return done.returncode == 0
