@@ -17,6 +17,7 @@ from agentsched.ledger.records import RequestFacts
 from agentsched.origin import Origin
 from agentsched.types import (
     DEFAULT_AGENT_ID,
+    LABEL_MAX_CHARACTERS,
     Message,
     Reply,
     ReplyError,
@@ -176,6 +177,30 @@ def _identity(found: JsonObject, headers: Mapping[str, str]) -> Identity:
         if (problem := label_problem(value)) is not None:
             raise CodecError(ErrorCode.MALFORMED, f"{name}: {problem}")
     return Identity(agent_id, correlation_id)
+
+
+def names_in(record: InboundRecord) -> tuple[str, str]:
+    """Return (agent_id, correlation_id) as far as they can be read; never raises.
+
+    For people who look for a record: it is no identity, and may hold any characters.
+    """
+    try:
+        fields, nobody = read_object(record.value or b"").fields, DEFAULT_AGENT_ID
+    except CodecError:
+        fields, nobody = {}, ""
+    agent_id = fields.get("agent_id") or record.headers.get("agent_id") or nobody
+    ids = (
+        fields.get("correlation_id"),
+        record.headers.get("correlation_id"),
+        fields.get("id"),
+    )
+    named = next((each for each in ids if each), None)
+    return _shown(agent_id), _shown(named)
+
+
+def _shown(name: object) -> str:
+    text = name if isinstance(name, str) else "" if name is None else repr(name)
+    return text[:LABEL_MAX_CHARACTERS]
 
 
 def _id(found: JsonObject, name: str) -> str | None:

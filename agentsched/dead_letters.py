@@ -5,13 +5,15 @@ A dead letter is a record that cannot be answered, kept as it was in
 replayed.
 """
 
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agentsched.codec import hash_value
+from agentsched.codec import encode_message, hash_value, names_in
 from agentsched.errors import ErrorCode
 from agentsched.kafka_records import Headers, InboundRecord, OutboundRecord, RecordAt
 from agentsched.origin import HEADERS_VERSION, VERSIONS_READ, Origin
+from agentsched.wire_json import read_object
 
 SUFFIX = ".dead_letter"
 KEPT_BYTES = 983_040
@@ -39,8 +41,18 @@ OURS = frozenset(
 )
 ORIGINAL = "original."
 """Before the name of a header of the record that would be taken for one of ours."""
+ALSO_ANSWERED = frozenset({ErrorCode.POISON.value})
+"""Reasons of dead letters beside a failed reply."""
+REPLAY_OF = "replay_of"
+"""The header of a replayed record: topic:partition:offset of the dead letter."""
+REPLAY_OF_ID = "replay_of_correlation_id"
+"""The header that has the correlation_id from before, where there is a new one."""
 REPLAYED = "replayed"
 """The header `kind` of a marker."""
+
+
+REPLAYS = uuid.UUID("6f0a4a52-0b0a-4a0e-9d5c-6b1a2f0f9a77")
+"""Namespace of the new ids; random, and for good."""
 
 
 def dead_letter_topic(input_topic: str) -> str:
@@ -138,11 +150,24 @@ class DeadLetter:
     """What was not kept, because of its size: our headers that say so."""
     value_bytes: int
     """Size of the record's value, whether it was kept or not."""
+    agent_id: str
+    correlation_id: str
+    """As far as they could be read; any characters."""
 
     @property
     def is_whole(self) -> bool:
         """Whether key, value and headers were kept."""
         return not self.omitted
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether the request got a failed reply beside the dead letter."""
+        return self.reason in ALSO_ANSWERED
+
+    def bare(self) -> "DeadLetter":
+        """Return it without key, value and headers, to be kept in numbers."""
+        bare = replace(self.record, key=None, value=None, headers=Headers())
+        return replace(self, record=bare)
 
     def is_from(self, record: InboundRecord) -> bool:
         """Return whether a record at `source` is still the one that it was made of."""
@@ -181,6 +206,16 @@ def _read_letter(record: InboundRecord, headers: Headers) -> DeadLetter:
         if name in {"value_omitted_bytes", "headers_omitted", "key_omitted_bytes"}
         or name == "value_hash"
     }
+    kept = InboundRecord(
+        topic=source.topic,
+        partition=source.partition,
+        offset=source.offset,
+        timestamp_ms=timestamp_ms,
+        value=record.value,
+        headers=_restored(headers),
+        key=record.key,
+    )
+    agent_id, correlation_id = names_in(kept)
     return DeadLetter(
         at=RecordAt(record.topic, record.partition, record.offset),
         timestamp_ms=record.timestamp_ms,
@@ -188,20 +223,57 @@ def _read_letter(record: InboundRecord, headers: Headers) -> DeadLetter:
         detail=headers.get("reason_detail", ""),
         source=source,
         source_timestamp_ms=timestamp_ms,
-        record=InboundRecord(
-            topic=source.topic,
-            partition=source.partition,
-            offset=source.offset,
-            timestamp_ms=timestamp_ms,
-            value=record.value,
-            headers=_restored(headers),
-            key=record.key,
-        ),
+        record=kept,
+        agent_id=agent_id,
+        correlation_id=correlation_id,
         omitted=omitted,
         value_bytes=int(
             headers.get("value_omitted_bytes", str(len(record.value or b"")))
         ),
     )
+
+
+def place(at: RecordAt) -> str:
+    """Return how a record's place is written: topic:partition:offset."""
+    return f"{at.topic}:{at.partition}:{at.offset}"
+
+
+def replay_record(letter: DeadLetter, record: InboundRecord) -> OutboundRecord:
+    """Make the record that replays a dead letter on its original topic.
+
+    A request that was never answered keeps its identity and its bytes. One that got a
+    failed reply would get that again: it gets a new correlation_id, always the same
+    one for the same letter, so that a replay that is repeated is no second request.
+
+    Args:
+        letter: what is replayed.
+        record: its record, whole.
+
+    Raises:
+        CodecError: MALFORMED, it needs a new correlation_id and is no JSON object.
+    """
+    headers = [
+        (name, value)
+        for name, value in Headers.of(record.headers).pairs
+        if name not in (REPLAY_OF, REPLAY_OF_ID)
+    ]
+    value, key = record.value, record.key
+    if letter.was_answered:
+        old, new = letter.correlation_id, _new_id(letter)
+        fields = read_object(value or b"").fields | {"correlation_id": new}
+        value = encode_message(fields)
+        key = new.encode() if key == old.encode() else key
+        headers = [each for each in headers if each[0] != "correlation_id"]
+        headers += [("correlation_id", new.encode()), (REPLAY_OF_ID, old.encode())]
+    headers.append((REPLAY_OF, place(letter.at).encode()))
+    return OutboundRecord(
+        topic=letter.source.topic, key=key, value=value, headers=Headers(headers)
+    )
+
+
+def _new_id(letter: DeadLetter) -> str:
+    name = f"{place(letter.at)} {place(letter.source)} {letter.source_timestamp_ms}"
+    return str(uuid.uuid5(REPLAYS, name))
 
 
 def marker_record(letter: RecordAt, to: RecordAt) -> OutboundRecord:

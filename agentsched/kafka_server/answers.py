@@ -4,21 +4,24 @@ It belongs to no group and keeps no position. It looks at headers only, from a t
 up to the end that the topics have when it begins.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import confluent_kafka
 from confluent_kafka import (
     TIMESTAMP_LOG_APPEND_TIME,
-    KafkaError,
     KafkaException,
     TopicPartition,
 )
 
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_records import Partition
+from agentsched.kafka_server.bounded import (
+    bounded_properties,
+    partitions_of,
+    place_of,
+    read_spans,
+)
 from agentsched.kafka_server.errors import KafkaFailed, said_by
-from agentsched.kafka_server.librdkafka import Properties, reader_properties
 from agentsched.kafka_server.positions import ONE_ANSWER_S, Bounds, bounds
 from agentsched.kafka_server.received import text_headers
 from agentsched.origin import Origin, settled_by
@@ -27,10 +30,6 @@ BROKERS_APART_MS = 60_000
 """How far the clocks of two brokers may be apart."""
 WRITERS_APART_MS = 86_400_000
 """The same for those who write into a topic that has not LogAppendTime."""
-SILENCE_S = 15.0
-"""After so long without a record Kafka counts as not reachable."""
-BATCH = 1_000
-POLL_S = 0.2
 
 
 def find_answers(
@@ -52,14 +51,14 @@ def find_answers(
     Raises:
         KafkaFailed: Kafka did not answer in time, or it was stopped.
     """
-    consumer = confluent_kafka.Consumer(_properties(settings))
+    consumer = confluent_kafka.Consumer(bounded_properties(settings))
     sources = {
         Partition(origin.topic, origin.partition): origin.source
         for origin in (Origin.of(source, 0) for source in wanted)
     }
     answered: dict[str, set[int]] = {}
     try:
-        held = bounds(consumer, _partitions(consumer, topics))
+        held = bounds(consumer, partitions_of(consumer, topics))
         places = _Places(consumer, held, stopped)
         for message in places.read(places.since(since_ms)):
             found = settled_by(text_headers(message))
@@ -103,7 +102,7 @@ class _Places:
             kind, last_ms = last.timestamp()
             brokers = kind == TIMESTAMP_LOG_APPEND_TIME
             from_ms = since_ms - (BROKERS_APART_MS if brokers else WRITERS_APART_MS)
-            place = _place(last)
+            place = place_of(last)
             if brokers and last_ms < from_ms:
                 starts[place] = self._held[place].end
             elif from_ms > 0:
@@ -124,51 +123,7 @@ class _Places:
         self, starts: Mapping[Partition, int]
     ) -> Iterator[confluent_kafka.Message]:
         """Yield the records of all partitions from their starts to their ends."""
-        left = {each for each, start in starts.items() if start < self._held[each].end}
-        self._consumer.assign([TopicPartition(*each, starts[each]) for each in left])
-        heard_s = time.monotonic()
-        while left:
-            if self._stopped():
-                raise KafkaFailed("answers are no longer read: this process ends")
-            if time.monotonic() - heard_s > SILENCE_S:
-                raise KafkaFailed("answers cannot be read: Kafka is silent")
-            for message in self._consumer.consume(BATCH, POLL_S):
-                if message.error() and not _is_end(message):
-                    continue  # it passes, or the silence ends this
-                heard_s = time.monotonic()
-                place = _place(message)
-                offset, end = message.offset() or 0, self._held[place].end
-                if not message.error() and offset < end:
-                    yield message
-                if message.error() or offset >= end - 1:
-                    left.discard(place)
-
-
-def _partitions(
-    consumer: confluent_kafka.Consumer, topics: Iterable[str]
-) -> list[Partition]:
-    there = consumer.list_topics(timeout=ONE_ANSWER_S).topics
-    return [
-        Partition(topic, number)
-        for topic in dict.fromkeys(topics)
-        if topic in there
-        for number in there[topic].partitions
-    ]
-
-
-def _place(message: confluent_kafka.Message) -> Partition:
-    return Partition(message.topic() or "", message.partition() or 0)
-
-
-def _is_end(message: confluent_kafka.Message) -> bool:
-    error = message.error()
-    return bool(error and error.code() == KafkaError._PARTITION_EOF)  # noqa: SLF001  (its public name)
-
-
-def _properties(settings: KafkaSettings) -> Properties:
-    # Nobody writes answers in transactions: one that somebody leaves open there must
-    # not hide those behind it.
-    return reader_properties(settings) | {
-        "enable.partition.eof": True,
-        "isolation.level": "read_uncommitted",
-    }
+        spans = {
+            each: Bounds(start, self._held[each].end) for each, start in starts.items()
+        }
+        return read_spans(self._consumer, spans, self._stopped)
