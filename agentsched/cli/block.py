@@ -11,7 +11,7 @@ from agentsched.types import label_problem
 @click.argument("agents", nargs=-1, required=True, metavar="AGENT...")
 @said_why
 def command(agents: tuple[str, ...], *, reason: str, by: str) -> None:
-    r"""Have the requests of an agent refused, until `agentsched unblock AGENT`.
+    """Have the requests of an agent refused, until `agentsched unblock AGENT`.
 
     New requests, and those that wait, are answered AGENT_BLOCKED; what is in flight
     ends by itself. It holds for all bridges, within a second, and outlives them. To
@@ -19,7 +19,7 @@ def command(agents: tuple[str, ...], *, reason: str, by: str) -> None:
 
     \b
       agentsched block crawler --reason "sends the same request in a loop"
-    """
+    """  # noqa: D301  (click's mark for lines that stay)
     for name in agents:
         if (problem := label_problem(name)) is not None:
             raise click.BadParameter(f"an agent {problem}")

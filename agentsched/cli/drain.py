@@ -27,7 +27,7 @@ POLL_S = 0.2
 @click.option("--end", is_flag=True, help="End the drain; paused models stay paused.")
 @said_why
 def command(*, timeout_s: float, end: bool, reason: str, by: str) -> None:
-    r"""Let nothing new start anywhere, and wait until nothing is in flight.
+    """Let nothing new start anywhere, and wait until nothing is in flight.
 
     Agents may go on sending: Kafka keeps what they send, and deadlines go on. The
     drain stays in force until `agentsched resume --all` or `agentsched drain --end`,
@@ -36,7 +36,7 @@ def command(*, timeout_s: float, end: bool, reason: str, by: str) -> None:
 
     \b
       agentsched drain --reason "Redis 8" && upgrade-redis && agentsched drain --end
-    """
+    """  # noqa: D301  (click's mark for lines that stay)
     console = Console(highlight=False)
     with opened() as (_, ledger):
         if end:

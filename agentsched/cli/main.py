@@ -36,6 +36,9 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry("status", "Look", "What waits, what runs, what is wrong."),
     "explain": Entry("explain", "Look", "Where a request is, and why it waits."),
     "replies": Entry("replies", "Look", "Show the replies that are in Kafka."),
+    "dead-letters": Entry(
+        "dead_letters", "Look", "What could not be answered; replay it, delete it."
+    ),
     "pause": Entry("pause", "Steer", "Let no new request of a model start."),
     "resume": Entry("resume", "Steer", "End a pause, or with --all a drain."),
     "block": Entry("block", "Steer", "Have the requests of an agent refused."),

@@ -19,7 +19,7 @@ from agentsched.operating.looking import see
 @click.option("--all", "every", is_flag=True, help="Every model, each by itself.")
 @said_why
 def command(models: tuple[str, ...], *, every: bool, reason: str, by: str) -> None:
-    r"""Let no new request of a model start, until `agentsched resume MODEL`.
+    """Let no new request of a model start, until `agentsched resume MODEL`.
 
     What is in flight ends by itself. Requests that another model may answer, too, go
     there; the others wait, and are answered DEADLINE_EXCEEDED when their time to live
@@ -28,7 +28,7 @@ def command(models: tuple[str, ...], *, every: bool, reason: str, by: str) -> No
     \b
       agentsched pause gpt-4 --reason "vendor incident 4711"
       agentsched pause --all --reason "new model server"
-    """
+    """  # noqa: D301  (click's mark for lines that stay)
     insist_on_one_way(models, every=every)
     with opened() as (settings, ledger):
         seen = see(ledger)

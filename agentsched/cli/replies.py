@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agentsched.cli.durations import Moment
+from agentsched.cli.plain_text import one_line
 from agentsched.codec import decode_message
 from agentsched.config.loading import load_settings
 from agentsched.config.settings import Settings
@@ -23,7 +24,6 @@ from agentsched.types import DEFAULT_AGENT_ID, Reply, TaskStatus
 POLL_S = 0.2
 TEXTS = frozenset({"content", "messages", "tool_calls", "params"})
 """What people and models wrote; shown only when asked for."""
-PREVIEW_CHARACTERS = 120
 COLOURS = {TaskStatus.COMPLETED: "green", TaskStatus.FAILED: "red"}
 
 
@@ -167,15 +167,7 @@ def _line(record: InboundRecord, reply: Reply, *, with_content: bool) -> Text:
         facts.append(reply.error.code)
     line = Text(f"{at:%H:%M:%S}  ")
     line.append(f"{reply.status:9}", style=colour)
-    line.append("  " + "  ".join(_one_line(fact) for fact in facts))
+    line.append("  " + "  ".join(one_line(fact) for fact in facts))
     if with_content and reply.content:
-        line.append("  " + _one_line(str(reply.content)), style="dim")
+        line.append("  " + one_line(str(reply.content)), style="dim")
     return line
-
-
-def _one_line(text: str) -> str:
-    """Cut, and without control characters, which could steer the terminal."""
-    plain = "".join(char if char.isprintable() else " " for char in text)
-    if len(plain) <= PREVIEW_CHARACTERS:
-        return plain
-    return plain[:PREVIEW_CHARACTERS] + "..."
