@@ -473,8 +473,13 @@ class Effects:
         def found(reading: "Future[InboundRecord | None]") -> None:
             if reading.cancelled():
                 return
-            if reading.exception():  # unreachable is not gone: tried again later
-                self._inbox(lambda: [ev.SettleFailed(command)])
+            if error := reading.exception():  # unreachable is not gone: again later
+                topic = command.reply_at.topic
+                self._inbox(
+                    lambda: self._not_sent(
+                        topic, error, lambda _: [ev.SettleFailed(command)]
+                    )
+                )
                 return
             record = reading.result()
             again = command.expired if record is None else _again(record, command)
@@ -490,10 +495,22 @@ class Effects:
         finish: Callable[[RecordAt | None], list[ev.Event]],
     ) -> None:
         def delivered(sending: "Future[RecordAt]") -> None:
-            at = None if sending.exception() else sending.result()
-            self._inbox(lambda: finish(at))
+            if error := sending.exception():
+                self._inbox(lambda: self._not_sent(record.topic, error, finish))
+            else:
+                self._inbox(lambda: finish(sending.result()))
 
         self._out.sink.send(record).add_done_callback(delivered)
+
+    def _not_sent(
+        self,
+        topic: str,
+        error: BaseException,
+        finish: Callable[[RecordAt | None], list[ev.Event]],
+    ) -> list[ev.Event]:
+        # Said with Kafka's own words: some refusals last until somebody acts.
+        self._observer.delivery_failed(topic, error)
+        return finish(None)
 
     def _quietly(self, ledger_step: Callable[[], object]) -> None:
         """Do a step that something else repeats when it does not happen now."""

@@ -84,10 +84,6 @@ class BridgeObserver:
                 say(log.LOOKED_UP, answered=sum(map(len, event.found.values())))
             case ev.LookUpFailed():
                 say(log.LOOK_UP_FAILED, detail=event.detail)
-            case ev.SettleFailed(do.Deliver(record)):
-                say(log.DELIVERY_FAILED, topic=record.topic)
-            case ev.SettleFailed(do.SendRepeat(_, facts)):
-                say(log.DELIVERY_FAILED, topic=facts.reply_topic, **_request(facts))
             case ev.Assigned():
                 topic, partition = event.partition
                 say(
@@ -181,6 +177,10 @@ class BridgeObserver:
     def not_noted(self, error: LedgerError) -> None:
         """What Kafka acknowledged is not in the ledger; something repeats it."""
         say(log.NOT_NOTED, detail=str(error))
+
+    def delivery_failed(self, topic: str, error: BaseException) -> None:
+        """Kafka did not take a record, or did not give back one that is sent again."""
+        say(log.DELIVERY_FAILED, topic=topic, detail=str(error))
 
     def doorbell_failed(self, doorbell: Doorbell, error: Exception) -> None:
         """Celery's broker did not take a doorbell."""

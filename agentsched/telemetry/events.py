@@ -201,8 +201,9 @@ DEAD_LETTERED = LogEvent(
 DELIVERY_FAILED = LogEvent(
     "delivery_failed",
     WARNING,
-    "Kafka did not acknowledge a dead letter, refusal or repeated reply: sent again.",
-    (*REQUEST, "topic"),
+    "Kafka did not acknowledge a record of the bridge; it is sent again until it does."
+    " Where `detail` names no outage (a size, a missing topic, a right), mend that.",
+    ("topic", "detail"),
 )
 
 # -- a bridge -------------------------------------------------------------------------

@@ -33,7 +33,13 @@ BLOCKED = Bad(
     b'{"correlation_id": "of-a-blocked-agent", "agent_id": "villain", "content": "x"}',
     "AGENT_BLOCKED",
 )
-REPLIES = (*ANSWERED, BLOCKED)
+OUTCAST = Bad(
+    "of-an-agent-blocked-for-good",
+    b'{"correlation_id": "of-an-agent-blocked-for-good", "agent_id": "outcast",'
+    b' "content": "x"}',
+    "AGENT_BLOCKED",
+)
+REPLIES = (*ANSWERED, BLOCKED, OUTCAST)
 LETTERS = (*DEAD, _of_size("one-byte-too-large", LIMIT_BYTES + 1, "TOO_LARGE"))
 GOOD = (*UNUSUAL, _of_size("at-the-limit", LIMIT_BYTES, ""))
 
@@ -41,10 +47,13 @@ GOOD = (*UNUSUAL, _of_size("at-the-limit", LIMIT_BYTES, ""))
 @pytest.fixture(scope="module")
 def system(tmp_path_factory, kafka):
     root = tmp_path_factory.mktemp("bad-input")
-    limits = {"limits": {"request_max_bytes": LIMIT_BYTES}}
+    config = {
+        "limits": {"request_max_bytes": LIMIT_BYTES},
+        "agents": [{"id": "outcast", "blocked": True}],
+    }
     with (
         ModelServer() as server,
-        System(root, kafka, server, {"m": 4}, classes=("high",), config=limits) as up,
+        System(root, kafka, server, {"m": 4}, classes=("high",), config=config) as up,
     ):
         yield up.start()
 

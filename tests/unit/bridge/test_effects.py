@@ -243,11 +243,12 @@ def test_a_dead_letter_settles_its_offset_after_the_acknowledgement(rig):
     assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == (range(5, 6),)
 
 
-def test_a_dead_letter_that_kafka_did_not_take_is_told(rig):
+def test_a_dead_letter_that_kafka_did_not_take_is_told_with_the_reason(rig, caplog):
     command = letter()
     rig.effects.run(command)
-    rig.sink.sent[0][1].set_exception(DeliveryFailed("no"))
+    rig.sink.sent[0][1].set_exception(DeliveryFailed("the record is too large"))
     assert rig.inboxed() == [ev.SettleFailed(command)]
+    assert "the record is too large" in caplog.text
 
 
 def repeat():

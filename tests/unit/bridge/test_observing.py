@@ -7,7 +7,7 @@ import pytest
 from agentsched.codec import Identity, failed_reply
 from agentsched.dead_letters import dead_letter_record
 from agentsched.doorbell import Doorbell
-from agentsched.errors import DoorbellFailed, ErrorCode
+from agentsched.errors import DeliveryFailed, DoorbellFailed, ErrorCode
 from agentsched.kafka_records import Partition, RecordAt
 from agentsched.ledger.controls import Control, ControlKind
 from agentsched.ledger.records import (
@@ -257,14 +257,10 @@ def test_commits_are_counted_when_they_are_acknowledged(observed):
     assert observed.meters.value(metrics.COMMITS) == 1
 
 
-def test_a_delivery_that_failed_names_the_topic(observed):
-    letter = dead_letter_record(record(5), SOURCE, ErrorCode.MALFORMED, "no JSON")
-    repeat = do.SendRepeat(RecordAt("results", 0, 1), facts(), letter)
-    observed.saw(ev.SettleFailed(do.Deliver(letter, SOURCE, 5)))
-    observed.saw(ev.SettleFailed(repeat))
-    assert [name for name, _ in observed.said] == ["delivery_failed"] * 2
-    topics = [fields["topic"] for _, fields in observed.said]
-    assert topics == ["medium_priority.dead_letter", "results"]
+def test_a_delivery_that_failed_names_the_topic_and_says_why(observed):
+    observed.observer.delivery_failed("results", DeliveryFailed("too large"))
+    said = ("delivery_failed", {"topic": "results", "detail": "too large"})
+    assert observed.said == [said]
 
 
 def test_what_operators_order_is_told(observed):
