@@ -31,9 +31,10 @@ def plan(state: BridgeState) -> list[Command]:
     """Decide what moves between index and ready set now."""
     if state.draining:
         return []
-    groups = list(_groups(state))
-    limit = quota(_share(state), len(groups))
     batch = _Batch()
+    _take_refused(state, batch)
+    groups = [group for group in _groups(state) if group[0] != intake.NO_MODELS]
+    limit = quota(_share(state), len(groups))
     withdraw: list[Indexed] = []
     for models, waiting, admitted in groups:
         if not waiting and admitted <= limit:
@@ -185,6 +186,19 @@ def _take_best(state: BridgeState, models: Models, moves: Moves, batch: _Batch) 
             if not _fits(state, entry):
                 batch.block(entry)
                 return
+            index.move(state, entry, Stage.ADMITTING)
+            batch.entries.append(entry)
+            batch.size_bytes += entry.size_bytes
+
+
+def _take_refused(state: BridgeState, batch: _Batch) -> None:
+    """Take what comes with its reply: it needs no room, so it waits for none."""
+    for cls in CLASSES:
+        queue = state.waiting.get(intake.NO_MODELS, {}).get(cls)
+        while queue and not batch.full:
+            entry = queue.best()
+            if entry is None or not _may_admit(state, entry):
+                break
             index.move(state, entry, Stage.ADMITTING)
             batch.entries.append(entry)
             batch.size_bytes += entry.size_bytes

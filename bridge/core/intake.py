@@ -21,6 +21,8 @@ from agentsched.ledger.records import Admission, RequestFacts
 from agentsched.types import Message, Priority, ReplyError
 from bridge.core.rules import Rules
 
+NO_MODELS: tuple[str, ...] = ()
+"""The models of a request that cannot run."""
 BYTES_PER_TOKEN = 4
 """Rough estimate where the request states no `token_count` (facts: len(utf8) / 4)."""
 
@@ -102,7 +104,7 @@ def _facts(
             identity.agent_id,
             message.priority or rules.class_of_topic(record.topic),
         ),
-        models=(),
+        models=NO_MODELS,
         task_type=message.task_type.value,
         tokens=message.token_count or value_bytes // BYTES_PER_TOKEN,
         arrival_ms=record.timestamp_ms,

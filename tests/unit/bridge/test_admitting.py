@@ -292,6 +292,25 @@ def test_a_request_that_cannot_run_is_admitted_with_its_reply_and_that_is_sent()
     assert driver.watermark() == 0
 
 
+def test_a_refused_request_waits_for_no_room_in_the_ready_set():
+    driver = Driver(limits={"ready_max_entries": 1, "ready_max_bytes": 1_048_576})
+    driver.own()
+    driver.read(0, content="x" * 1_048_000)
+    driver.admitted()
+    driver.read(1, 2, 3, ttl_s=0)
+    (admit,) = driver.of(do.Admit)
+    assert [a.facts.offset for a in admit.admissions] == [1, 2, 3]
+
+
+def test_refused_requests_take_no_share_of_the_ready_set_from_others():
+    driver = Driver(limits={"ready_max_entries": 4})
+    driver.own()
+    driver.read(*range(10), ttl_s=0)
+    driver.read(*range(10, 20))
+    admitted = [a for c in driver.of(do.Admit) for a in c.admissions if not a.reply]
+    assert len(admitted) == 4
+
+
 def test_a_bad_request_does_not_answer_for_a_good_one_of_the_same_identity():
     driver = Driver()
     driver.own()
