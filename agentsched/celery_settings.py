@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from agentsched.config.settings import Settings
+from agentsched.config.settings import DEFAULT_NAMESPACE, RedisSettings, Settings
 from agentsched.queues import DEFAULT_PRIORITY, PRIORITY_STEPS, queue_of
+from agentsched.redis_client import sentinel_options, tls_options
 
 VISIBILITY_TIMEOUT_S = 120
 """A doorbell that is unacknowledged for so long comes again; the ledger knows it then."""
 INCLUDE = ("agentsched.tasks", "agentsched.worker.control", "agentsched.worker.signals")
 """What Celery's commands import: the task, our remote control, our signals."""
-DEFAULT_NAMESPACE = "agentsched"
+CONNECT_TIMEOUT_S = 5
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
@@ -24,8 +25,16 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _broker(settings: Settings) -> dict[str, Any]:
+    address = settings.redis.address
     return {
-        "broker_url": settings.redis.url,
+        # User and password beside it: workers send the URLs of all Sentinels to whoever
+        # inspects them, and hide this password only.
+        "broker_url": address.bare,
+        "broker_user": address.username,
+        "broker_password": address.password,
+        "broker_use_ssl": tls_options(settings.redis)
+        if settings.redis.uses_tls
+        else None,
         "broker_connection_retry_on_startup": True,
         # None: for ever. The default gives up after 100 tries, and the worker is gone.
         "broker_connection_max_retries": None,
@@ -40,18 +49,31 @@ def _broker(settings: Settings) -> dict[str, Any]:
             # more than kombu's BRPOP waits, which is 1 s.
             "health_check_interval": 10,
             "socket_keepalive": True,
-            "socket_connect_timeout": 5,
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "socket_timeout": 10,
+            **_sentinel(settings.redis),
             **_key_prefix(settings),
         },
     }
 
 
+def _sentinel(settings: RedisSettings) -> dict[str, Any]:
+    if not settings.address.is_sentinel:
+        return {}
+    return {
+        "master_name": settings.sentinel_master,
+        "sentinel_kwargs": sentinel_options(settings, CONNECT_TIMEOUT_S),
+    }
+
+
 def _key_prefix(settings: Settings) -> dict[str, str]:
-    """Two installations on one Redis: the one with another namespace gets a prefix."""
+    """Two installations on one Redis: the one with another namespace gets a prefix.
+
+    Not the ledger's own: a queue may be called like one of its keys.
+    """
     if settings.namespace == DEFAULT_NAMESPACE:
         return {}
-    return {"global_keyprefix": f"{settings.namespace}:"}
+    return {"global_keyprefix": f"{settings.namespace}:celery:"}
 
 
 def _queues(settings: Settings) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import click
 
 from agentsched.config.loading import LoadedSettings, load_settings
 from agentsched.errors import AgentSchedError, ConfigurationError
+from agentsched.preflight import insist
 from agentsched.telemetry.events import CONFIGURATION_NOTE
 from agentsched.telemetry.logs import configure, say
-from bridge.bootstrap import Bridge, build_bridge, check, prepare_topics
+from bridge.bootstrap import Bridge, build_bridge, prepare_topics
 from bridge.core.rules import Rules
 
 
@@ -48,7 +49,7 @@ def _build(level: int | None) -> Bridge:
     loaded = load_settings()
     configure(loaded.settings.logging, "bridge", level=level)
     _tell(loaded)
-    check(loaded.settings)
+    insist(loaded.settings)
     for topic in prepare_topics(loaded.settings):
         say(
             CONFIGURATION_NOTE,
@@ -60,7 +61,7 @@ def _build(level: int | None) -> Bridge:
 
 def _reload(level: int | None) -> Rules:
     loaded = load_settings()
-    check(loaded.settings)
+    insist(loaded.settings)
     configure(loaded.settings.logging, "bridge", level=level)
     _tell(loaded)
     return Rules(loaded.settings)

@@ -10,15 +10,12 @@ from functools import partial
 from queue import SimpleQueue
 
 from agentsched.celery import app
-from agentsched.config.problems import NO_MODELS
 from agentsched.config.settings import Settings
 from agentsched.dead_letters import dead_letter_topic
-from agentsched.errors import ConfigurationError
 from agentsched.kafka_server.answers import find_answers
 from agentsched.kafka_server.librdkafka import producer_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.reader import read_record
-from agentsched.kafka_server.refusals import insist_on_properties
 from agentsched.kafka_server.source import RequestSource
 from agentsched.kafka_server.topics import ensure_topics
 from agentsched.ledger.redis import RedisLedger
@@ -49,17 +46,6 @@ def steady_clock() -> Callable[[], int]:
 def _bridge_id() -> str:
     """Name this process as `HOST/PID/RANDOM`, unlike any other that runs or ran."""
     return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
-
-
-def check(settings: Settings) -> None:
-    """Refuse settings that a bridge cannot work with.
-
-    Raises:
-        ConfigurationError: says which key to set.
-    """
-    if not settings.models:
-        raise ConfigurationError(f"models: {NO_MODELS}")
-    insist_on_properties(settings.kafka)
 
 
 def prepare_topics(settings: Settings) -> list[str]:

@@ -9,11 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agentsched.config.draft import Origin
 from agentsched.config.effective import Value, effective
 from agentsched.config.loading import LoadedSettings, load_settings
 from agentsched.config.problems import (
-    NO_MODELS,
     InvalidSettings,
     Problem,
     as_json,
@@ -23,11 +21,10 @@ from agentsched.config.sample import sample
 from agentsched.config.schema import json_schema
 from agentsched.config.section import named
 from agentsched.errors import ConfigurationError
-from agentsched.kafka_server.refusals import refused_properties
+from agentsched.preflight import preflight
 
 WRONG = 2
 PIPE_WIDTH = 200
-KAFKA = ("kafka", "properties")
 
 as_json_option = click.option(
     "--json", "as_text", is_flag=True, help="Print JSON, for scripts."
@@ -124,25 +121,12 @@ def _checked() -> tuple[LoadedSettings | None, tuple[Problem, ...], str]:
         return None, error.problems, str(error)
     except ConfigurationError as error:
         return None, (Problem((), str(error)),), str(error)
-    if found := _refused(loaded):
-        refusal = InvalidSettings(loaded.source, found)
+    if found := preflight(loaded.settings):
+        origin = loaded.draft.origin
+        problems = [Problem(path, text, origin(path)) for path, text in found]
+        refusal = InvalidSettings(loaded.source, problems)
         return loaded, refusal.problems, str(refusal)
     return loaded, (), _fine(loaded)
-
-
-def _refused(loaded: LoadedSettings) -> list[Problem]:
-    """What settings do not know of themselves: no models, keys unknown to Kafka."""
-    problems = [
-        Problem((*KAFKA, key) if key else KAFKA, words, _origin(loaded, key))
-        for key, words in refused_properties(loaded.settings.kafka).items()
-    ]
-    if not loaded.settings.models:
-        problems.append(Problem(("models",), NO_MODELS))
-    return problems
-
-
-def _origin(loaded: LoadedSettings, key: str) -> Origin:
-    return loaded.draft.origin((*KAFKA, key))
 
 
 def _fine(loaded: LoadedSettings) -> str:

@@ -18,10 +18,6 @@ from agentsched.config.masking import shown_in_error
 from agentsched.config.section import Contradiction, Path, named
 from agentsched.errors import ConfigurationError
 
-NO_MODELS = (
-    "none is configured: list at least one under `models:` (name, endpoints) or name"
-    " one in `agents:`"
-)
 _OF_A_LIST = frozenset({"tuple_type", "list_type"})
 _LENGTHS = frozenset({"string_too_short", "string_too_long", "too_short", "too_long"})
 

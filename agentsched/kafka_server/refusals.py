@@ -11,7 +11,6 @@ import confluent_kafka
 from confluent_kafka import KafkaException
 
 from agentsched.config.settings import KafkaSettings
-from agentsched.errors import ConfigurationError
 from agentsched.kafka_server.errors import said_by
 from agentsched.kafka_server.librdkafka import reader_properties
 
@@ -36,24 +35,11 @@ def refused_properties(settings: KafkaSettings) -> dict[str, str]:
     return {key: words for key, words in alone.items() if words} or {"": whole}
 
 
-def insist_on_properties(settings: KafkaSettings) -> None:
-    """Refuse settings that librdkafka would refuse later.
-
-    Raises:
-        ConfigurationError: names every key.
-    """
-    if refused := refused_properties(settings):
-        problems = [
-            f"{key}: {words}" if key else words for key, words in refused.items()
-        ]
-        raise ConfigurationError(f"kafka.properties: {'; '.join(problems)}")
-
-
 def _refusal(properties: Mapping[str, Any]) -> str | None:
     try:
         confluent_kafka.Consumer(dict(properties)).close()
     except KafkaException as error:
-        return f"librdkafka refuses it: {said_by(error)}"
+        return said_by(error)
     except (TypeError, ValueError):
-        return "librdkafka refuses the kind of its value"
+        return "the kind of its value"
     return None

@@ -7,12 +7,8 @@ in `lua/` alone.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from agentsched.codec import hash_value
-from agentsched.config.settings import Settings
+from agentsched.config.settings import RedisSettings, Settings
 from agentsched.errors import EpochChanged
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import wire
@@ -41,12 +37,8 @@ from agentsched.ledger.redis_server import ServerFacts, server_facts
 from agentsched.ledger.redis_views import RedisViews
 from agentsched.ledger.scripts import OnStep, translated
 from agentsched.ledger.voided import RedisVoidedLeases
+from agentsched.redis_client import close_client, redis_client
 
-SOCKET_TIMEOUT_S = 5.0
-CONNECT_TIMEOUT_S = 2.0
-HEALTH_CHECK_S = 15
-CONNECTIONS = 96
-"""For 64 threads, and some that block in `changes`."""
 BLOCK_MAX_MS = 4000
 """A blocking read must end before the socket's time-out."""
 
@@ -66,20 +58,12 @@ class RedisLedger(RedisViews):
         cls, url: str, namespace: str = "agentsched", on_step: OnStep | None = None
     ) -> Self:
         """Build the client too; nothing is opened until the first step."""
-        client = redis.Redis.from_url(
-            url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            health_check_interval=HEALTH_CHECK_S,
-            max_connections=CONNECTIONS,
-        )
-        return cls(client, namespace, on_step)
+        return cls(redis_client(RedisSettings(url=url)), namespace, on_step)
 
     @classmethod
     def of(cls, settings: Settings, on_step: OnStep | None = None) -> Self:
         """Build it from the configuration; nothing is opened until the first step."""
-        return cls.from_url(settings.redis.url, settings.namespace, on_step)
+        return cls(redis_client(settings.redis), settings.namespace, on_step)
 
     def server_facts(self, keys: Sequence[str]) -> ServerFacts:
         """Return what the server says of itself; see `redis_server.server_facts`."""
@@ -87,7 +71,7 @@ class RedisLedger(RedisViews):
 
     def close(self) -> None:
         """Close all connections; a later step would open new ones."""
-        self._client.close()
+        close_client(self._client)
 
     def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
         """See `Ledger.admit`."""

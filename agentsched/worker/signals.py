@@ -28,8 +28,8 @@ from agentsched import runtime
 from agentsched.config.loading import load_settings
 from agentsched.doorbell import Doorbell
 from agentsched.errors import AgentSchedError, CodecError, ConfigurationError
-from agentsched.kafka_server.refusals import insist_on_properties
 from agentsched.llm_backend.keys import read_api_key
+from agentsched.preflight import insist
 from agentsched.telemetry.events import CONFIGURATION_NOTE
 from agentsched.telemetry.logs import configure, say
 from agentsched.worker.limits import TimeLimits
@@ -58,7 +58,7 @@ def choose_capacity(
         models = models_served(
             settings.settings, queues, _listed(options.get("exclude_queues"))
         )
-        insist_on_properties(settings.settings.kafka)
+        insist(settings.settings)
         for endpoint in (e for model in models for e in model.endpoints):
             read_api_key(endpoint, os.environ)
     except ConfigurationError as error:

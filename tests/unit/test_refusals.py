@@ -1,10 +1,7 @@
 """What librdkafka refuses is known before anything is sent."""
 
-import pytest
-
 from agentsched.config.settings import KafkaSettings
-from agentsched.errors import ConfigurationError
-from agentsched.kafka_server.refusals import insist_on_properties, refused_properties
+from agentsched.kafka_server.refusals import refused_properties
 
 
 def refused(**properties):
@@ -32,9 +29,3 @@ def test_what_only_shows_together_is_said_without_a_key():
     found = refused(security_protocol="SSL", ssl_ca_location="/no/such/file")
     assert set(found) == {""}
     assert "ssl.ca.location" in found[""]
-
-
-def test_who_insists_gets_one_error():
-    settings = KafkaSettings(properties={"foo": 1, "bar": 2})
-    with pytest.raises(ConfigurationError, match=r"kafka\.properties: foo: .*; bar: "):
-        insist_on_properties(settings)

@@ -70,7 +70,7 @@ def test_the_default_namespace_leaves_the_names_of_queues_alone() -> None:
 def test_another_namespace_is_a_prefix_of_all_queues() -> None:
     other = SETTINGS.model_copy(update={"namespace": "blue"})
     options = celery_settings(other)["broker_transport_options"]
-    assert options["global_keyprefix"] == "blue:"
+    assert options["global_keyprefix"] == "blue:celery:"
 
 
 def test_there_is_no_result_backend() -> None:
