@@ -1,6 +1,10 @@
 """Settings -> Celery's own keys; pure. Every key that is not Celery's default says why."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
+from urllib.parse import quote
 
 from agentsched.config.settings import DEFAULT_NAMESPACE, RedisSettings, Settings
 from agentsched.queues import DEFAULT_PRIORITY, PRIORITY_STEPS, queue_of
@@ -35,6 +39,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "broker_use_ssl": tls_options(settings.redis)
         if settings.redis.uses_tls
         else None,
+        "broker_failover_strategy": NextWithLogin(address.username, address.password),
         "broker_connection_retry_on_startup": True,
         # None: for ever. The default gives up after 100 tries, and the worker is gone.
         "broker_connection_max_retries": None,
@@ -55,6 +60,29 @@ def _broker(settings: Settings) -> dict[str, Any]:
             **_key_prefix(settings),
         },
     }
+
+
+@dataclass(frozen=True, slots=True)
+class NextWithLogin:
+    """Names the next Sentinel to kombu, with the login that its URL does not show.
+
+    Kombu takes user and password from each URL that it changes to, and forgets those
+    that stand beside the first one.
+    """
+
+    username: str | None
+    password: str | None = field(repr=False)
+
+    def __call__(self, urls: Sequence[str]) -> Iterator[str]:
+        """Yield them in turn, for ever."""
+        login = f"{quote(self.username or '', '')}:{quote(self.password or '', '')}@"
+        for url in cycle(urls):
+            scheme, rest = url.split("://", 1)
+            yield f"{scheme}://{login}{rest}" if self.password else url
+
+    def __json__(self) -> str:
+        """Return what `celery inspect` shows."""
+        return "round-robin"
 
 
 def _sentinel(settings: RedisSettings) -> dict[str, Any]:

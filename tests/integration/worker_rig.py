@@ -37,7 +37,7 @@ class WorkerRig:
 
     Args:
         root: folder for configuration and logs.
-        redis_url: any Redis; the rig has a namespace of its own there.
+        redis_url: any Redis, or the whole section; the rig has a namespace there.
         models: name -> capacity.
         secrets: variable -> API key, in the environment of its processes.
         timing: changes to `timing:`.
@@ -46,7 +46,7 @@ class WorkerRig:
     def __init__(
         self,
         root: Path,
-        redis_url: str,
+        redis_url: str | Mapping[str, Any],
         models: Mapping[str, int],
         *,
         secrets: Mapping[str, str] | None = None,
@@ -54,7 +54,7 @@ class WorkerRig:
     ) -> None:
         self.root = root
         self.server = ModelServer()
-        self._redis_url = redis_url
+        self._redis = {"url": redis_url} if isinstance(redis_url, str) else redis_url
         self._models = models
         self._secrets = dict(secrets or {})
         self._timing = timing
@@ -71,9 +71,7 @@ class WorkerRig:
             (self.root / SETTINGS_FILE).write_text(
                 json.dumps(self.settings.model_dump(mode="json"))
             )
-            self.ledger = RedisLedger.from_url(
-                self.settings.redis.url, self.settings.namespace
-            )
+            self.ledger = RedisLedger.of(self.settings)
             stack.callback(self.ledger.close)
             self.app = Celery("rig", set_as_current=False)
             self.app.conf.update(celery_settings(self.settings))
@@ -237,7 +235,7 @@ class WorkerRig:
             {
                 "namespace": f"rig-{uuid4().hex[:8]}",
                 "kafka": {"bootstrap_servers": [bootstrap]},
-                "redis": {"url": self._redis_url},
+                "redis": dict(self._redis),
                 "timing": self._timing,
                 "models": [
                     {

@@ -41,6 +41,7 @@ class System:
         partitions: of every input topic.
         config: more sections of agentsched.yaml.
         secrets: variable -> value, in the environment of workers.
+        valkey: a server that others use, too; None: one of its own.
         python_path: a folder that comes first where the processes look for modules.
     """
 
@@ -55,6 +56,7 @@ class System:
         partitions: int = 1,
         config: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
+        valkey: EmbeddedValkey | None = None,
         python_path: Path | None = None,
     ) -> None:
         self.root = root
@@ -63,13 +65,14 @@ class System:
         self.prefix = f"t{uuid.uuid4().hex[:8]}."
         self.topics = {cls: f"{self.prefix}{cls}_priority" for cls in classes}
         self.output_topic = f"{self.prefix}results"
-        self.group_id = f"{self.prefix}bridge"
+        self.group_id = f"{(config or {}).get('namespace', self.prefix)}-bridge"
         self.children: dict[str, GuardedChild] = {}
         self._stack = contextlib.ExitStack()
         self._models = models
         self._config = dict(config or {})
         self._secrets = dict(secrets or {})
         self._partitions = partitions
+        self._shared_valkey = valkey
         first = [str(python_path)] if python_path else []
         self._python_path = [*first, str(Path(__file__).parents[2])]
 
@@ -77,13 +80,13 @@ class System:
         with contextlib.ExitStack() as stack:
             names = [*self.topics.values(), self.output_topic]
             self.kafka.create_topics(dict.fromkeys(names, self._partitions))
-            self.valkey = stack.enter_context(
+            self.valkey = self._shared_valkey or stack.enter_context(
                 EmbeddedValkey(self.root / "valkey", self.root / "valkey.log")
             )
             self._write_config()
             self.producer = Producer(self.kafka.bootstrap)
             stack.callback(self.producer.close)
-            self.ledger = RedisLedger.from_url(self.valkey.url)
+            self.ledger = RedisLedger.of(self.settings)
             stack.callback(self.ledger.close)
             self.replies = stack.enter_context(
                 RawReplies(self.kafka.bootstrap, self.output_topic)
@@ -215,12 +218,11 @@ class System:
         endpoint = {"base_url": self.server.base_url}
         if self._secrets:
             endpoint["api_key_env"] = next(iter(self._secrets))
-        data = {
+        data: dict[str, Any] = {
             "kafka": {
                 "bootstrap_servers": self.kafka.bootstrap.split(","),
                 "input_topics": list(self.topics.values()),
                 "output_topic": self.output_topic,
-                "group_id": self.group_id,
             },
             "redis": {"url": self.valkey.url},
             "models": [
@@ -228,5 +230,7 @@ class System:
                 for name, capacity in self._models.items()
             ],
         }
+        if "namespace" not in self._config:
+            data["kafka"]["group_id"] = self.group_id
         text = json.dumps(data | self._config)
         (self.root / "agentsched.yaml").write_text(yaml.safe_dump(json.loads(text)))

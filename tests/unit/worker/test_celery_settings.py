@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from json import dumps
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agentsched.celery_settings import celery_settings
-from agentsched.config.settings import Settings
+from agentsched.config.settings import RedisSettings, Settings
 from agentsched.queues import LOWEST_NUMBER_FIRST
 from agentsched.types import Priority
 
@@ -152,3 +154,53 @@ def test_an_option_that_cannot_work_is_refused_with_its_reason_in_one_line(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"agentsched worker: {reason}")
     assert done.returncode == 1
+
+
+def broker(**redis: object) -> dict[str, Any]:
+    return celery_settings(
+        SETTINGS.model_copy(update={"redis": RedisSettings(**redis)})
+    )
+
+
+def test_the_password_stands_beside_the_url_of_the_broker() -> None:
+    settings = broker(url="redis://u:p%40w@h:1/2")
+    assert settings["broker_url"] == "redis://h:1/2"
+    assert (settings["broker_user"], settings["broker_password"]) == ("u", "p@w")
+    assert settings["broker_use_ssl"] is None
+
+
+def test_a_certificate_is_checked_where_kombu_would_not() -> None:
+    tls = broker(url="rediss://h", tls_ca_file="ca.pem")["broker_use_ssl"]
+    assert tls == {
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_ca_certs": "ca.pem",
+    }
+
+
+SENTINELS = {"url": "sentinel://u:p%40w@a:1/2;sentinel://b", "sentinel_master": "m"}
+
+
+def test_every_sentinel_is_named_to_kombu_and_the_data_server_by_its_name() -> None:
+    settings = broker(**SENTINELS)
+    assert settings["broker_url"] == "sentinel://a:1/2;sentinel://b:26379/2"
+    assert settings["broker_transport_options"]["master_name"] == "m"
+
+
+def test_the_next_sentinel_comes_with_the_login() -> None:
+    strategy = broker(**SENTINELS)["broker_failover_strategy"]
+    turns = strategy(["sentinel://a:1/2", "sentinel://b:2/2"])
+    assert [next(turns) for _ in range(3)] == [
+        "sentinel://u:p%40w@a:1/2",
+        "sentinel://u:p%40w@b:2/2",
+        "sentinel://u:p%40w@a:1/2",
+    ]
+
+
+def test_no_setting_of_celery_that_it_tells_others_has_a_password() -> None:
+    settings = broker(**SENTINELS, sentinel_password="hunter2")
+    told = {key: value for key, value in settings.items() if key != "broker_password"}
+    text = dumps(told, default=lambda each: getattr(each, "__json__", each.__repr__)())
+    assert "hunter2" not in text + repr(told)
+    assert "p@w" not in text + repr(told)
+    assert "p%40w" not in text + repr(told)
