@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 UNREACHABLE_S = 10.0
 BROKERS_DEFAULT = -1
 """As `replication`: a cluster of three that is told nothing else should keep three."""
+SAID_S = 0.1
+_REFUSALS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001  (its public name)
+        KafkaError._SSL,  # noqa: SLF001
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +68,19 @@ def ensure_topics(  # noqa: PLR0913  (a new topic has as many sides)
     Raises:
         KafkaFailed: Kafka cannot be reached, or refused a topic.
     """
-    admin = AdminClient(admin_properties(settings), logger=log)
+    said: list[KafkaError] = []
+    properties: dict[str, Any] = {
+        **admin_properties(settings),
+        # What is wrong is said once, by the error.
+        "error_cb": said.append,
+        "log_level": 0,
+    }
+    admin = AdminClient(properties, logger=log)
     try:
         there = admin.list_topics(timeout=UNREACHABLE_S).topics
     except KafkaException as error:
-        raise unreachable(settings, error) from error
+        admin.poll(SAID_S)  # hands over what the client learned meanwhile
+        raise _unreachable(settings, error, said) from error
     missing = [name for name in dict.fromkeys(topics) if name not in there]
     if not missing:
         return TopicsReport(())
@@ -77,11 +93,26 @@ def ensure_topics(  # noqa: PLR0913  (a new topic has as many sides)
     return _outcome(admin.create_topics(wanted, request_timeout=UNREACHABLE_S))
 
 
-def unreachable(settings: KafkaSettings, error: KafkaException) -> KafkaFailed:
-    """Return the error that names the address and says what to do."""
+def _unreachable(
+    settings: KafkaSettings, error: KafkaException, said: Sequence[KafkaError]
+) -> KafkaFailed:
+    """Return the error that names the address and says what to do.
+
+    Args:
+        settings: where Kafka is.
+        error: what the question ended with, mostly a time-out.
+        said: what the client learned meanwhile.
+    """
+    where = _listed(settings.bootstrap_servers)
+    if refusals := [each.str() for each in said if each.code() in _REFUSALS]:
+        return KafkaFailed(
+            f"Kafka at {where} refused us ({refusals[-1]}): check kafka.properties"
+            " (security.protocol, sasl.*, ssl.*)"
+        )
     return KafkaFailed(
-        f"no Kafka at {_listed(settings.bootstrap_servers)} ({said_by(error)}):"
-        " start it, or set kafka.bootstrap_servers (BOOTSTRAP_SERVERS) to where it is"
+        f"no Kafka at {where} ({said_by(error)}): start it, or set"
+        " kafka.bootstrap_servers (BOOTSTRAP_SERVERS) to where it is; one that wants TLS"
+        " or a login needs kafka.properties"
     )
 
 

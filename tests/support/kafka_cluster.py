@@ -19,8 +19,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from agentsched.embedded import apache_node
 from agentsched.embedded.apache_jars import kafka_jars
+from tests.support.tls import Authority
 from tests.support.waiting import eventually
 
+USER, PASSWORD = "bridge", "hunter2"
+"""The login of the listeners that want one."""
 START_S = 60.0
 STOP_S = 10.0
 # The node ends with the thread that started it, however that ends (PR_SET_PDEATHSIG
@@ -69,6 +72,7 @@ class KafkaCluster:
         nodes: how many; internal topics have min(3, nodes) replicas.
         ports: the client port of each node; empty: free ones.
         overrides: more broker settings, for all nodes or computed from a node's index.
+        authority: listeners with SASL (PLAIN), with and without TLS, beside the others.
     """
 
     def __init__(
@@ -79,12 +83,15 @@ class KafkaCluster:
         overrides: Mapping[str, object]
         | Callable[[int], Mapping[str, object]]
         | None = None,
+        authority: Authority | None = None,
     ) -> None:
         self._jars = kafka_jars(_say_once())
         self.folder = Path(tempfile.mkdtemp(prefix="agentsched-kafka-"))
         self._ports = list(ports) or free_ports(nodes)
         self._controllers = free_ports(nodes)
         self._nodes: dict[int, subprocess.Popen[bytes]] = {}
+        self._sasl, self._tls = free_ports(nodes), free_ports(nodes)
+        self._authority = authority
         cluster_id = apache_node.new_cluster_id()
         for index in range(nodes):
             data, properties = self.folder / f"data{index + 1}", self._properties(index)
@@ -92,12 +99,23 @@ class KafkaCluster:
                 index, self._ports, self._controllers, data
             )
             more = overrides(index) if callable(overrides) else overrides or {}
-            apache_node.write_properties(properties, settings | dict(more))
+            settings = self._secured(settings, index) | dict(more)
+            apache_node.write_properties(properties, settings)
             apache_node.format_storage(self._jars, properties, cluster_id)
 
     @property
     def bootstrap(self) -> str:
         return ",".join(f"127.0.0.1:{port}" for port in self._ports)
+
+    @property
+    def sasl_bootstrap(self) -> str:
+        """Where a login is wanted."""
+        return ",".join(f"127.0.0.1:{port}" for port in self._sasl)
+
+    @property
+    def tls_bootstrap(self) -> str:
+        """Where a login is wanted, over TLS."""
+        return ",".join(f"127.0.0.1:{port}" for port in self._tls)
 
     def log(self, index: int = 0) -> Path:
         return self.folder / f"node{index + 1}.log"
@@ -193,6 +211,33 @@ class KafkaCluster:
             return len(admin.list_topics(timeout=1).brokers) == len(self._ports)
         except KafkaException:
             return False
+
+    def _secured(self, settings: dict[str, object], index: int) -> dict[str, object]:
+        """Add two listeners that want a login, one of them with TLS."""
+        if self._authority is None:
+            return settings
+        more = (
+            f",SASL_PLAINTEXT://127.0.0.1:{self._sasl[index]}"
+            f",SASL_SSL://127.0.0.1:{self._tls[index]}"
+        )
+        protocols = ",SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
+        jaas = (
+            "org.apache.kafka.common.security.plain.PlainLoginModule required"
+            f' user_{USER}="{PASSWORD}";'
+        )
+        key = "plain.sasl.jaas.config"
+        return settings | {
+            "listeners": f"{settings['listeners']}{more}",
+            "advertised.listeners": f"{settings['advertised.listeners']}{more}",
+            "listener.security.protocol.map": (
+                f"{settings['listener.security.protocol.map']}{protocols}"
+            ),
+            "sasl.enabled.mechanisms": "PLAIN",
+            f"listener.name.sasl_plaintext.{key}": jaas,
+            f"listener.name.sasl_ssl.{key}": jaas,
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self._authority.chain,
+        }
 
     def _properties(self, index: int) -> Path:
         return self.folder / f"node{index + 1}.properties"

@@ -39,7 +39,7 @@ class System:
         models: name -> capacity.
         classes: one input topic each.
         partitions: of every input topic.
-        config: more sections of agentsched.yaml.
+        config: more of agentsched.yaml: sections, or keys of the three that are there.
         secrets: variable -> value, in the environment of workers.
         valkey: a server that others use, too; None: one of its own.
         python_path: a folder that comes first where the processes look for modules.
@@ -232,5 +232,8 @@ class System:
         }
         if "namespace" not in self._config:
             data["kafka"]["group_id"] = self.group_id
-        text = json.dumps(data | self._config)
+        for name, section in self._config.items():
+            both = isinstance(section, dict) and isinstance(data.get(name), dict)
+            data[name] = data[name] | section if both else section
+        text = json.dumps(data)
         (self.root / "agentsched.yaml").write_text(yaml.safe_dump(json.loads(text)))

@@ -45,6 +45,10 @@ class Authority:
             *("-keyout", str(self.key), "-out", str(self.cert)),
         )
 
+        self.chain = folder / "chain.pem"
+        """Key and certificate in one file, for Kafka."""
+        self.chain.write_text(self.key.read_text() + self.cert.read_text())
+
     def server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.cert, self.key)
