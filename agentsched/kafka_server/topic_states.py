@@ -13,9 +13,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from agentsched.config.settings import KafkaSettings
+from agentsched.kafka_server.asking import Asking
 from agentsched.kafka_server.errors import code_of
-from agentsched.kafka_server.librdkafka import admin_properties, log
-from agentsched.kafka_server.topics import UNREACHABLE_S, unreachable
+from agentsched.kafka_server.topics import UNREACHABLE_S
 from agentsched.topic_plan import TopicState
 
 
@@ -34,7 +34,8 @@ def inspect_topics(settings: KafkaSettings, names: Iterable[str]) -> Inspection:
     Raises:
         KafkaFailed: Kafka cannot be reached, or does not let us look.
     """
-    admin = AdminClient(admin_properties(settings), logger=log)
+    asking = Asking(settings)
+    admin = asking.client
     try:
         cluster = admin.list_topics(timeout=UNREACHABLE_S)
         states: dict[str, TopicState | None] = {}
@@ -43,7 +44,7 @@ def inspect_topics(settings: KafkaSettings, names: Iterable[str]) -> Inspection:
             there = found is not None and found.error is None
             states[name] = _state(admin, found) if found and there else None
     except KafkaException as error:
-        raise unreachable(settings, error) from error
+        raise asking.failed(error) from error
     return Inspection(len(cluster.brokers), states)
 
 

@@ -1,21 +1,16 @@
 """Create topics that are missing; nothing else of ours changes the cluster."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from agentsched.config.settings import KafkaSettings
+from agentsched.kafka_server.asking import Asking
 from agentsched.kafka_server.errors import KafkaFailed, code_of, said_by
-from agentsched.kafka_server.librdkafka import (
-    HEADERS_MAX_BYTES,
-    RECORD_MAX_BYTES,
-    admin_properties,
-    log,
-)
+from agentsched.kafka_server.librdkafka import HEADERS_MAX_BYTES, RECORD_MAX_BYTES
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -23,14 +18,6 @@ if TYPE_CHECKING:
 UNREACHABLE_S = 10.0
 BROKERS_DEFAULT = -1
 """As `replication`: a cluster of three that is told nothing else should keep three."""
-SAID_S = 0.1
-_REFUSALS = frozenset(
-    {
-        KafkaError._AUTHENTICATION,  # noqa: SLF001  (its public name)
-        KafkaError._SSL,  # noqa: SLF001
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +55,11 @@ def ensure_topics(  # noqa: PLR0913  (a new topic has as many sides)
     Raises:
         KafkaFailed: Kafka cannot be reached, or refused a topic.
     """
-    said: list[KafkaError] = []
-    properties: dict[str, Any] = {
-        **admin_properties(settings),
-        # What is wrong is said once, by the error.
-        "error_cb": said.append,
-        "log_level": 0,
-    }
-    admin = AdminClient(properties, logger=log)
+    asking = Asking(settings)
     try:
-        there = admin.list_topics(timeout=UNREACHABLE_S).topics
+        there = asking.client.list_topics(timeout=UNREACHABLE_S).topics
     except KafkaException as error:
-        admin.poll(SAID_S)  # hands over what the client learned meanwhile
-        raise _unreachable(settings, error, said) from error
+        raise asking.failed(error) from error
     missing = [name for name in dict.fromkeys(topics) if name not in there]
     if not missing:
         return TopicsReport(())
@@ -90,30 +69,7 @@ def ensure_topics(  # noqa: PLR0913  (a new topic has as many sides)
         **(config or {}),
     }
     wanted = [NewTopic(name, partitions, replication, config=keys) for name in missing]
-    return _outcome(admin.create_topics(wanted, request_timeout=UNREACHABLE_S))
-
-
-def _unreachable(
-    settings: KafkaSettings, error: KafkaException, said: Sequence[KafkaError]
-) -> KafkaFailed:
-    """Return the error that names the address and says what to do.
-
-    Args:
-        settings: where Kafka is.
-        error: what the question ended with, mostly a time-out.
-        said: what the client learned meanwhile.
-    """
-    where = _listed(settings.bootstrap_servers)
-    if refusals := [each.str() for each in said if each.code() in _REFUSALS]:
-        return KafkaFailed(
-            f"Kafka at {where} refused us ({refusals[-1]}): check kafka.properties"
-            " (security.protocol, sasl.*, ssl.*)"
-        )
-    return KafkaFailed(
-        f"no Kafka at {where} ({said_by(error)}): start it, or set"
-        " kafka.bootstrap_servers (BOOTSTRAP_SERVERS) to where it is; one that wants TLS"
-        " or a login needs kafka.properties"
-    )
+    return _outcome(asking.client.create_topics(wanted, request_timeout=UNREACHABLE_S))
 
 
 def _outcome(futures: dict[str, "Future[None]"]) -> TopicsReport:
@@ -132,7 +88,3 @@ def _outcome(futures: dict[str, "Future[None]"]) -> TopicsReport:
         else:
             created.append(name)
     return TopicsReport(tuple(created), tuple(missing))
-
-
-def _listed(servers: Sequence[str]) -> str:
-    return ", ".join(servers)
