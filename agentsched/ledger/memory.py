@@ -294,7 +294,7 @@ class MemoryLedger(MemoryOperations):
                     self._mark_done(book, key, source, offset)
                 book.move(entry, State.ANSWERED)
                 entry.payload, entry.reply, entry.reply_at = b"", b"", reply_at
-                entry.put_back_by = entry.lease_id = None
+                entry.put_back_by = entry.lease_id = entry.ending = None
             return True
 
     def _stop_work(self, book: Book, entry: Entry) -> None:
