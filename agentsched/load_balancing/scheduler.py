@@ -9,13 +9,14 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
+from agentsched.config.section import named
 from agentsched.config.settings import (
     DEFAULT_INPUT_TOPICS,
     ConnectionPoolSettings,
@@ -51,6 +52,7 @@ class SchedulerConfig:
         redis_url: None: $REDIS_URL, and without it a Redis of its own, which ends
             with the scheduler.
         group_id: the consumer group of the bridge.
+        kafka_properties: more librdkafka keys, such as `security.protocol`.
     """
 
     bootstrap_servers: str | Sequence[str] = "localhost:9092"
@@ -59,6 +61,9 @@ class SchedulerConfig:
     max_workers: int = 10
     redis_url: str | None = None
     group_id: str = "agentsched-bridge"
+    kafka_properties: Mapping[str, str | int | float | bool] = field(
+        default_factory=dict, repr=False
+    )
 
 
 @dataclass
@@ -106,7 +111,8 @@ class Scheduler:
             capacity: requests in flight at once, 1 or more.
             supported_tasks: the task types that it answers.
             base_url: of an OpenAI-compatible server, up to and with `/v1`.
-            api_key: goes to the worker's environment only, into no file.
+            api_key: goes to the worker's environment only, into no file. None: that of
+                the models which the same server serves already, if it has one.
 
         Raises:
             ConfigurationError: a value is wrong, or the model is known already.
@@ -114,6 +120,7 @@ class Scheduler:
         with self._lock:
             if model_id in self._models:
                 raise ConfigurationError(f"model {model_id!r} has been added already")
+            api_key = api_key or self._key_of(base_url)
             variable = self._variable(base_url, api_key)
             model = _model(
                 model_id, capacity, supported_tasks, base_url, api_key and variable
@@ -136,6 +143,13 @@ class Scheduler:
         return self._variables.setdefault(
             place, f"AGENTSCHED_KEY_{len(self._variables)}"
         )
+
+    def _key_of(self, base_url: str) -> str | None:
+        """Return the key of an endpoint: one server has one, whatever it serves."""
+        for name, model in self._models.items():
+            if model.endpoints[0].base_url == base_url.rstrip("/"):
+                return next(iter(self._keys[name].values()), None)
+        return None
 
     def run(self) -> None:
         """Answer requests until `close`; blocks. Children that die are started again.
@@ -233,6 +247,7 @@ class Scheduler:
                     input_topics=tuple(config.input_topics),
                     output_topic=config.output_topic,
                     group_id=config.group_id,
+                    properties=dict(config.kafka_properties),
                 ),
                 # Its own Redis has an address only when it runs.
                 redis=(
@@ -255,7 +270,7 @@ def _explained() -> Iterator[None]:
         yield
     except ValidationError as error:
         lines = [
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            f"{named(problem['loc'])}: {problem['msg']}".removeprefix(": Value error, ")
             for problem in error.errors(include_input=False)
         ]
         raise ConfigurationError("; ".join(lines)) from None

@@ -71,3 +71,27 @@ def test_one_endpoint_has_one_key():
     scheduler.add_llm_model("a", 1, TaskType, "http://127.0.0.1:1/v1", "k")
     with pytest.raises(ConfigurationError, match="one endpoint"):
         scheduler.add_llm_model("b", 1, TaskType, "http://127.0.0.1:1/v1", "other")
+
+
+def test_a_model_without_a_key_has_that_of_its_server():
+    scheduler = scheduler_with("a")
+    scheduler.add_llm_model("b", 1, TaskType, f"{URL}/")
+    first, second = scheduler._settings().models
+    assert first.endpoints[0].api_key_env == second.endpoints[0].api_key_env
+    assert scheduler._keys["b"] == scheduler._keys["a"]
+
+
+def test_a_server_has_one_key():
+    scheduler = scheduler_with("a")
+    with pytest.raises(ConfigurationError, match="one endpoint") as refused:
+        scheduler.add_llm_model("b", 1, TaskType, URL, "CANARY")
+    assert "CANARY" not in str(refused.value)
+
+
+def test_its_kafka_may_want_a_login():
+    properties = {"security.protocol": "SASL_SSL", "sasl.password": "CANARY"}
+    config = SchedulerConfig(kafka_properties=properties)
+    scheduler = Scheduler(config)
+    scheduler.add_llm_model("a", 1, TaskType, URL)
+    assert scheduler._settings().kafka.properties == properties
+    assert "CANARY" not in repr(config)
