@@ -14,6 +14,9 @@ from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_server.errors import said_by
 from agentsched.kafka_server.librdkafka import reader_properties
 
+INCOMPLETE = "Failed to create"
+"""How librdkafka begins when it knows every key and they do not go together."""
+
 _silent = logging.getLogger("agentsched.kafka_server.refusals.silent")
 _silent.disabled = True  # a key alone lacks others: no warning of that
 
@@ -32,7 +35,13 @@ def refused_properties(settings: KafkaSettings) -> dict[str, str]:
         key: _refusal({"group.id": "check", "logger": _silent, key: value})
         for key, value in settings.properties.items()
     }
-    return {key: words for key, words in alone.items() if words} or {"": whole}
+    # Alone a client may lack what others of them say: that is none of the key's.
+    wrong = {
+        key: words
+        for key, words in alone.items()
+        if words and not words.startswith(INCOMPLETE)
+    }
+    return wrong or {"": whole}
 
 
 def _refusal(properties: Mapping[str, Any]) -> str | None:

@@ -223,7 +223,7 @@ class KafkaCluster:
         protocols = ",SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
         jaas = (
             "org.apache.kafka.common.security.plain.PlainLoginModule required"
-            f' user_{USER}="{PASSWORD}";'
+            f' user_{USER}="{PASSWORD}" user_agent="{PASSWORD}";'
         )
         key = "plain.sasl.jaas.config"
         return settings | {

@@ -25,6 +25,12 @@ def test_every_wrong_key_is_named():
     assert "No such configuration property" in found["foo"]
 
 
+def test_a_login_without_a_password_is_said_and_blamed_on_no_other_key():
+    found = refused(security_protocol="SASL_SSL", sasl_mechanisms="PLAIN")
+    assert set(found) == {""}
+    assert "sasl.password" in found[""]
+
+
 def test_what_only_shows_together_is_said_without_a_key():
     found = refused(security_protocol="SSL", ssl_ca_location="/no/such/file")
     assert set(found) == {""}
