@@ -7,6 +7,15 @@ from typing import NamedTuple
 Pair = tuple[str, bytes | None]
 
 
+class Mark(NamedTuple):
+    """What is committed for a partition."""
+
+    offset: int
+    """The watermark: all below it is answered."""
+    metadata: str = ""
+    """See `agentsched.commit_metadata`."""
+
+
 class Partition(NamedTuple):
     """One partition of a topic."""
 

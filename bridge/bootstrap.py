@@ -14,10 +14,12 @@ from agentsched.config.settings import Settings
 from agentsched.dead_letters import dead_letter_topic
 from agentsched.kafka_server.answers import find_answers
 from agentsched.kafka_server.librdkafka import producer_properties
+from agentsched.kafka_server.notes import committed_notes
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.reader import read_record
 from agentsched.kafka_server.source import RequestSource
 from agentsched.kafka_server.topics import ensure_topics
+from agentsched.ledger.records import NO_PULSE, Pulse
 from agentsched.ledger.redis import RedisLedger
 from agentsched.queues import CeleryDoorbells
 from agentsched.telemetry.meters import Meters
@@ -82,6 +84,16 @@ class Bridge:
             self.page.stop()
 
 
+def known_pulse(settings: Settings) -> Pulse:
+    """Return the highest pulse of the ledger that the group has committed; blocks.
+
+    Raises:
+        KafkaFailed: Kafka did not answer.
+    """
+    notes = committed_notes(settings.kafka)
+    return max((note.pulse for note in notes), default=NO_PULSE)
+
+
 def answer_topics(settings: Settings) -> list[str]:
     """Return the topics into which replies and dead letters are written."""
     kafka = settings.kafka
@@ -131,15 +143,10 @@ def _build_daemon(
     return Daemon(
         rules=rules,
         effects=effects,
-        make_source=lambda daemon: RequestSource(
-            settings.kafka,
-            on_assigned=daemon.on_assigned,
-            on_revoked=daemon.on_revoked,
-            on_lost=daemon.on_lost,
-            on_committed=daemon.on_committed,
-        ),
+        make_source=lambda daemon: RequestSource(settings.kafka, daemon),
         make_reader=lambda deliver: ChangeReader(ledger, deliver),
         now_ms=now_ms,
+        known_pulse=lambda: known_pulse(settings),
         inbox=inbox,
         observer=observer,
     )

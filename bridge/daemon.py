@@ -5,18 +5,24 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 
-from agentsched.errors import ConfigurationError, LedgerError, LedgerUnavailable
-from agentsched.kafka_records import Partition
+from agentsched.errors import (
+    ConfigurationError,
+    EpochChanged,
+    LedgerError,
+    LedgerUnavailable,
+)
+from agentsched.kafka_records import Mark, Partition
 from agentsched.kafka_server.source import AssignedPartition, RequestSource
-from agentsched.ledger.records import Change
+from agentsched.ledger.records import Change, Pulse
 from agentsched.origin import source_name
 from agentsched.telemetry import events as log
 from agentsched.telemetry.logs import say
 from bridge.change_reader import ChangeReader, Deliver
 from bridge.core import events as ev
+from bridge.core.committing import last_mark
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
-from bridge.core.step import step, watermark
+from bridge.core.step import step
 from bridge.effects import Effects, Later
 from bridge.observing import BridgeObserver
 
@@ -28,6 +34,7 @@ TURN_MS = 50
 """How long the loop works on one event and what follows from it, before it reads on."""
 START_RETRY_S = 1.0
 REVOKE_FLUSH_S = 2.0
+REVOKE_WORK_MS = 2_000
 
 
 class Daemon:
@@ -39,6 +46,7 @@ class Daemon:
         make_source: builds the Kafka side from this daemon's callbacks.
         make_reader: builds the change reader from this daemon's callback.
         now_ms: the clock.
+        known_pulse: reads the highest pulse that the group has committed; may block.
         inbox: what `effects` and the change reader put its later work into.
         observer: is told of every turn and event.
     """
@@ -50,6 +58,7 @@ class Daemon:
         make_source: Callable[["Daemon"], RequestSource],
         make_reader: Callable[[Deliver], ChangeReader],
         now_ms: Callable[[], int],
+        known_pulse: Callable[[], Pulse],
         inbox: SimpleQueue[Later],
         observer: BridgeObserver | None = None,
     ) -> None:
@@ -59,6 +68,7 @@ class Daemon:
         self._reader = make_reader(self._take_changes)
         self._now_ms = now_ms
         self._inbox = inbox
+        self._known_pulse = known_pulse
         self._observer = observer or BridgeObserver()
         self._stop = threading.Event()
         self._reload: Callable[[], Rules] | None = None
@@ -99,19 +109,27 @@ class Daemon:
             topic, partition = one.partition
             source = source_name(topic, one.topic_id, partition)
             self._sources[one.partition] = source
-            self._feed(ev.Assigned(one.partition, source, one.start, one.end))
+            self._feed(
+                ev.Assigned(
+                    one.partition, source, one.start, one.end, one.committed, one.note
+                )
+            )
 
-    def on_revoked(self, revoked: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Give partitions up; returns the watermarks to commit.
+    def on_revoked(self, revoked: Sequence[Partition]) -> Mapping[Partition, Mark]:
+        """Give partitions up; returns what to commit.
 
         Dead letters that are under way are waited for, else the next owner would send
         them once more.
         """
         self._effects.flush(REVOKE_FLUSH_S)
         self._take_inbox()
-        marks: dict[Partition, int] = {}
+        # All that is known counts, and no commit may follow the last one.
+        until_ms = self._now_ms() + REVOKE_WORK_MS
+        while self._events and self._now_ms() <= until_ms:
+            self._work()
+        marks: dict[Partition, Mark] = {}
         for partition in revoked:
-            mark = watermark(self._state, self._sources.get(partition, ""))
+            mark = last_mark(self._state, self._sources.get(partition, ""))
             if mark is not None:
                 marks[partition] = mark
         self.on_lost(revoked)
@@ -129,21 +147,29 @@ class Daemon:
         for partition, offset in offsets.items():
             self._feed(ev.Committed(partition, offset))
 
+    def on_commit_refused(self, partition: Partition) -> None:
+        """Say less beside the offsets: this broker takes no such long metadata."""
+        self._feed(ev.CommitRefused(partition))
+
+    def on_deleted(self, partition: Partition, start: int) -> None:
+        """Note that records were deleted unread; reading goes on at `start`."""
+        self._feed(ev.RecordsDeleted(partition, start))
+
     # -- the loop -----------------------------------------------------------------
 
     def _open(self) -> bool:
         """Wait for Redis; False when asked to stop meanwhile."""
         while not self._stop.is_set():
             try:
-                epoch, beats = self._effects.open()
+                if opened := self._effects.open(self._known_pulse()):
+                    self._state, _ = step(self._state, opened)
                 cursor = self._effects.log_position()
-            except LedgerUnavailable as error:
+            except (LedgerUnavailable, EpochChanged) as error:
                 self._observer.meter.turn_begins()
                 self._observer.meter.redis_failed("open_epoch", error)
                 self._stop.wait(START_RETRY_S)
                 continue
-            self._state.epoch, self._state.beats = epoch, beats
-            self._reader.start(epoch, cursor)
+            self._reader.start(self._state.epoch, cursor)
             return True
         return False
 

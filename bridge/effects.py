@@ -14,11 +14,18 @@ from typing import Protocol
 from agentsched.codec import reply_record
 from agentsched.doorbell import Doorbell
 from agentsched.errors import DoorbellFailed, EpochChanged, LedgerUnavailable
-from agentsched.kafka_records import InboundRecord, OutboundRecord, Partition, RecordAt
+from agentsched.kafka_records import (
+    InboundRecord,
+    Mark,
+    OutboundRecord,
+    Partition,
+    RecordAt,
+)
 from agentsched.ledger.controls import Controls
 from agentsched.ledger.operations import Operations
 from agentsched.ledger.protocol import Ledger, Membership
 from agentsched.ledger.records import (
+    NO_PULSE,
     AdmitOutcome,
     Admitted,
     Beat,
@@ -45,6 +52,7 @@ IN_KAFKA = (
     do.Deliver,
     do.SendRepeat,
     do.LookUp,
+    do.RaiseAlarm,
     do.Commit,
     do.Pause,
     do.Resume,
@@ -58,7 +66,7 @@ Later = Callable[[], list[ev.Event]]
 class PartitionReader(Protocol):
     """What the bridge needs of Kafka beside polling."""
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
+    def commit(self, marks: Mapping[Partition, Mark]) -> None:
         """Commit watermarks of partitions that are owned now; does not block."""
 
     def pause(self, partitions: Sequence[Partition]) -> None:
@@ -154,10 +162,18 @@ class Effects:
         """Give the Kafka side, which itself needs this bridge's callbacks."""
         self._reader = reader
 
-    def open(self) -> Pulse:
-        """Open the epoch and write the limits; raises LedgerUnavailable."""
-        self._epochs.check()
-        return self._epochs.pulse
+    def open(self, known: Pulse = NO_PULSE) -> ev.EpochOpened | None:
+        """Open the epoch and write the limits; None when it is open.
+
+        Args:
+            known: the highest pulse that is written in Kafka.
+
+        Raises:
+            LedgerUnavailable: Redis does not answer.
+        """
+        self._epochs.note(known, "")
+        beat = self._epochs.check()
+        return self._opened(beat) if beat else None
 
     def _begin_epoch(self, epoch: str) -> None:
         # Ours only with its limits: else nothing could ever be reserved in it.
@@ -226,7 +242,8 @@ class Effects:
     def _opened(self, beat: Beat) -> ev.EpochOpened:
         epoch, beats = beat.pulse
         self._slow.submit(self._drop_older, epoch)
-        return ev.EpochOpened(epoch, beats, beat.age_ms, self._out.now_ms())
+        now_ms = self._out.now_ms()
+        return ev.EpochOpened(epoch, beats, beat.age_ms, beat.fresh, now_ms)
 
     def _drop_older(self, epoch: str) -> None:
         self._quietly(lambda: self._out.membership.drop_older(epoch))
@@ -348,8 +365,10 @@ class Effects:
                 self._repeat(command)
             case do.LookUp():
                 self._look_up(command)
-            case do.Commit(partition, offset) if self._reader:
-                self._reader.commit({partition: offset})
+            case do.RaiseAlarm():
+                self._observer.did(command)
+            case do.Commit(partition, offset, metadata) if self._reader:
+                self._reader.commit({partition: Mark(offset, metadata)})
             case do.Pause(partitions) if self._reader:
                 self._reader.pause(partitions)
                 self._observer.did(command)

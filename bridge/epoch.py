@@ -5,6 +5,7 @@ It keeps the highest pulse that was seen; what follows from a loss is decided el
 
 from collections.abc import Callable
 
+from agentsched.errors import EpochChanged, LedgerUnavailable
 from agentsched.ledger.protocol import Membership
 from agentsched.ledger.records import NO_PULSE, Beat, Pulse
 
@@ -47,13 +48,15 @@ class EpochWatch:
         """
         beat = self._membership.beat(self._known, self._heard)
         self._known = max(self._known, beat.pulse)
-        if beat.pulse.epoch != self.epoch:
-            self._begin(beat.pulse.epoch)
+        opened = beat.pulse.epoch != self.epoch
+        if opened:
+            try:
+                self._begin(beat.pulse.epoch)
+            except EpochChanged as error:
+                raise LedgerUnavailable("Redis was lost again: try later") from error
             self.epoch, self._heard = beat.pulse.epoch, ""
-            self._sure = True
-            return beat
         self._sure = True
-        return None
+        return beat if opened else None
 
     @property
     def pulse(self) -> Pulse:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from time import monotonic
 
-from agentsched.errors import LedgerUnavailable
+from agentsched.errors import LedgerError
 from agentsched.kafka_records import Partition
 from agentsched.scheduling.order import CLASSES
 from agentsched.telemetry import events as log
@@ -16,7 +16,7 @@ from agentsched.telemetry import metrics
 from agentsched.telemetry.health import Check, Pulse, Signal
 from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
-from bridge.core.state import BridgeState, PartitionIndex, Stage
+from bridge.core.state import WAITS, BridgeState, PartitionIndex, Stage
 
 EVERY_S = 1.0
 TOLD_FOR_S = 5.0
@@ -28,7 +28,6 @@ STAGES = {
     Stage.LEAVING: "ready",
     Stage.IN_FLIGHT: "in_flight",
 }
-NOT_STARTED = (Stage.WAITING, Stage.ADMITTING, Stage.READY, Stage.LEAVING)
 
 ANY, NONE = "any", "none"
 
@@ -106,7 +105,7 @@ class BridgeMeter:
             self._unreachable = False
             say(log.REDIS_REACHABLE)
 
-    def redis_failed(self, step: str, error: LedgerUnavailable) -> None:
+    def redis_failed(self, step: str, error: LedgerError) -> None:
         """A step had none; the core tries again."""
         self._redis.tell(ok=False, detail=str(error))
         if not self._unreachable:
@@ -180,12 +179,16 @@ def model_of(models: tuple[str, ...]) -> str:
 
 def _requests(state: BridgeState) -> Values:
     """Count them; what is 0 is shown as 0, once it was there."""
-    groups = {model_of(models) for models in [*state.waiting, *state.admitted]}
+    known = [*state.waiting, *state.admitted, *state.doubted]
+    groups = {model_of(models) for models in known}
     stages = dict.fromkeys(STAGES.values())
     counts: Values = dict.fromkeys(product(stages, groups, CLASSES), 0)
     for models, queues in state.waiting.items():
         for cls, queue in queues.items():
             counts["waiting", model_of(models), cls] += len(queue)
+    for models, classes in state.doubted.items():
+        for cls, entries in classes.items():
+            counts["waiting", model_of(models), cls] += len(entries)
     for models, classes in state.admitted.items():
         for cls, entries in classes.items():
             for entry in entries:
@@ -215,7 +218,7 @@ def _oldest_s(partition: PartitionIndex, now_ms: int) -> float:
     Few stand before it: what is in flight.
     """
     for entry in partition.entries.values():
-        if entry.stage in NOT_STARTED:
+        if entry.stage in WAITS:
             arrival_ms = entry.admission.facts.arrival_ms
             return max(0.0, (now_ms - arrival_ms) / 1000)
     return 0.0

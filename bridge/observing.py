@@ -86,6 +86,8 @@ class BridgeObserver:
                 say(log.LOOK_UP_FAILED, detail=event.detail)
             case ev.Assigned():
                 topic, partition = event.partition
+                for alarm in do.Alarm:
+                    self._meters.count(metrics.ALARMS, alarm, topic, by=0)
                 say(
                     log.PARTITION_ASSIGNED,
                     topic=topic,
@@ -144,6 +146,8 @@ class BridgeObserver:
                 say(log.REPLY_REPEATED, **_place(facts))
             case do.Cancel(key):
                 say(log.CANCEL_RECEIVED, **self._known(key))
+            case do.RaiseAlarm():
+                self._alarmed(command)
             case do.Pause(partitions):
                 for topic, partition in partitions:
                     say(log.PARTITION_PAUSED, topic=topic, partition=partition)
@@ -200,6 +204,19 @@ class BridgeObserver:
         self._meters.count(metrics.DEAD_LETTERS, reason)
         detail = record.headers.get("reason_detail")
         say(log.DEAD_LETTERED, code=reason, detail=detail, **place)
+
+    def _alarmed(self, command: do.RaiseAlarm) -> None:
+        topic, partition = command.partition
+        self._meters.count(metrics.ALARMS, command.alarm, topic)
+        place = {"topic": topic, "partition": partition}
+        concerned = {"records": command.records, "start": command.start}
+        match command.alarm:
+            case do.Alarm.RECORDS_DELETED:
+                say(log.RECORDS_DELETED, **place, **concerned)
+            case do.Alarm.OFFSETS_EXPIRED:
+                say(log.OFFSETS_EXPIRED, **place, **concerned)
+            case do.Alarm.LOG_TRUNCATED:
+                say(log.LOG_TRUNCATED, **place, **concerned)
 
     def _known(self, key: str) -> dict[str, object]:
         """Return what the index knows of a request."""

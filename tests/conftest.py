@@ -20,6 +20,8 @@ hypothesis.settings.load_profile("agentsched")
 
 # For the tests' own tools: where jars lie is no setting of the product.
 KEPT = frozenset({"AGENTSCHED_KAFKA_JARS"})
+QUICK_CLEANER = {"log.cleaner.backoff.ms": 200}
+"""By default a compacted topic is looked at every 15 s."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,7 +53,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
     """One node of real Apache Kafka for the test session (mark: `kafka`)."""
     try:
-        cluster = KafkaCluster().start()
+        cluster = KafkaCluster(overrides=QUICK_CLEANER).start()
     except ApacheKafkaUnavailable as error:
         text = f"NOT TESTED against real Apache Kafka: {error}"
         if os.environ.get("CI") == "true":

@@ -54,8 +54,8 @@ def request_source_properties(settings: KafkaSettings) -> Properties:
         "group.id": settings.group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        # A request that nobody has read yet must not be jumped over.
-        "auto.offset.reset": "earliest",
+        # Where reading starts is decided by us; that records are gone is an alarm.
+        "auto.offset.reset": "error",
     }
     return connection_properties(
         settings.bootstrap_servers, ours | dict(settings.properties) | fixed

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 
-from agentsched.kafka_records import Partition
+from agentsched.kafka_records import Mark, Partition
 from agentsched.kafka_server.errors import KafkaFailed, said_by
 
 ONE_ANSWER_S = 5.0
@@ -33,6 +33,14 @@ def partition_of(where: TopicPartition) -> Partition:
 def committed_offsets(
     client: confluent_kafka.Consumer, partitions: Sequence[Partition]
 ) -> dict[Partition, int | None]:
+    """Return the offsets of `committed_marks`."""
+    marks = committed_marks(client, partitions)
+    return {each: mark and mark.offset for each, mark in marks.items()}
+
+
+def committed_marks(
+    client: confluent_kafka.Consumer, partitions: Sequence[Partition]
+) -> dict[Partition, Mark | None]:
     """Return what the group has committed; None where it has nothing.
 
     Blocks for one round trip.
@@ -47,7 +55,9 @@ def committed_offsets(
         if answer.error:
             raise KafkaException(answer.error)
     return {
-        partition_of(answer): answer.offset if answer.offset >= 0 else None
+        partition_of(answer): Mark(answer.offset, answer.metadata or "")
+        if answer.offset >= 0
+        else None
         for answer in answers
     }
 

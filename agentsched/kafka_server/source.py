@@ -5,15 +5,17 @@ partition and keeps commits to those.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from agentsched.commit_metadata import CommitNote, decode_note
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_records import InboundRecord, Partition
+from agentsched.kafka_records import InboundRecord, Mark, Partition
 from agentsched.kafka_server.errors import KafkaFailed, said_by
 from agentsched.kafka_server.leaving import settle
 from agentsched.kafka_server.librdkafka import (
@@ -25,7 +27,7 @@ from agentsched.kafka_server.librdkafka import (
 )
 from agentsched.kafka_server.positions import (
     bounds,
-    committed_offsets,
+    committed_marks,
     insist,
     partition_of,
 )
@@ -45,18 +47,60 @@ class AssignedPartition:
     topic_id: str
     """Another one when the topic was deleted and made again, or the broker is another."""
     committed: int | None
-    """What the group has committed; None: nothing yet."""
+    """What the group has committed; None: nothing yet, or Kafka has forgotten it."""
     low: int
     """The oldest offset that Kafka keeps; above `committed`: records were lost."""
     end: int
     """The offset of the next record to be appended."""
+    metadata: str = ""
+    """What is committed beside the offset."""
+
+    @property
+    def note(self) -> CommitNote | None:
+        """What an earlier owner noted of this very topic."""
+        return None if self._is_other_topic else self._noted
+
+    @property
+    def _noted(self) -> CommitNote | None:
+        return decode_note(self.metadata, self.committed or 0)
+
+    @property
+    def _is_other_topic(self) -> bool:
+        """Whether the group's offset is of a topic that had this name before."""
+        note = self._noted
+        return note is not None and note.topic_id not in ("", self.topic_id)
 
     @property
     def start(self) -> int:
         """The offset from which records are read."""
-        if self.committed is None or self.committed > self.end:
-            return self.low  # nothing yet, or of a topic that was another one
+        if self.committed is None or self._is_other_topic:
+            return self.low
+        if self.committed > self.end:
+            # Another topic, or Kafka has lost its end: what is left was answered then.
+            return self.end if self.note else self.low
         return max(self.low, self.committed)
+
+
+class PartitionOwner(Protocol):
+    """What is told of partitions, in the thread and inside the calls of the source."""
+
+    def on_assigned(self, assigned: Sequence[AssignedPartition]) -> None:
+        """Begin with partitions; their records follow."""
+
+    def on_revoked(self, revoked: Sequence[Partition]) -> Mapping[Partition, Mark]:
+        """Give partitions up; return what to commit before: the next owner starts there."""
+
+    def on_lost(self, lost: Sequence[Partition]) -> None:
+        """Forget partitions that are another member's: nothing can be committed."""
+
+    def on_committed(self, offsets: Mapping[Partition, int]) -> None:
+        """Hear of offsets that Kafka acknowledged, of partitions still owned."""
+
+    def on_commit_refused(self, partition: Partition) -> None:
+        """Hear that the broker takes only shorter metadata."""
+
+    def on_deleted(self, partition: Partition, start: int) -> None:
+        """Hear that the records where reading stood are gone; it goes on at `start`."""
 
 
 class RequestSource:
@@ -65,32 +109,10 @@ class RequestSource:
     All methods are for one thread; the callbacks run in it, inside `poll` and `close`.
     """
 
-    def __init__(
-        self,
-        settings: KafkaSettings,
-        *,
-        on_assigned: Callable[[Sequence[AssignedPartition]], None],
-        on_revoked: Callable[[Sequence[Partition]], Mapping[Partition, int]],
-        on_lost: Callable[[Sequence[Partition]], None],
-        on_committed: Callable[[Mapping[Partition, int]], None] | None = None,
-    ) -> None:
-        """Keep the callbacks; nothing is opened before `subscribe`.
-
-        Args:
-            settings: where Kafka is, and the group.
-            on_assigned: partitions that came; their records follow.
-            on_revoked: partitions that go; returns the offsets to commit before. The
-                next owner starts there.
-            on_lost: partitions that are another member's already; nothing can be
-                committed for them.
-            on_committed: offsets that Kafka acknowledged after `commit`, of partitions
-                still owned.
-        """
+    def __init__(self, settings: KafkaSettings, owner: PartitionOwner) -> None:
+        """Keep where Kafka is; nothing is opened before `subscribe`."""
         self._settings = settings
-        self._on_assigned = on_assigned
-        self._on_revoked = on_revoked
-        self._on_lost = on_lost
-        self._on_committed = on_committed
+        self._owner = owner
         self._client: confluent_kafka.Consumer | None = None
         self._owned: set[Partition] = set()
         self._read: list[InboundRecord] = []
@@ -153,20 +175,20 @@ class RequestSource:
                     break
                 wait_s = 0
                 if error := message.error():
-                    self._judge(error)
+                    self._judge(client, message, error)
                 else:
                     self._read.append(inbound(message))
         except KafkaException as error:
             raise KafkaFailed(f"cannot read requests: {said_by(error)}") from error
         return self._read
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
+    def commit(self, marks: Mapping[Partition, Mark]) -> None:
         """Commit, without waiting, for partitions that are owned now; others are left out.
 
         `on_committed` hears of it in a later `poll`. A commit that fails is logged:
         commit a later offset, or the same again.
         """
-        wanted = self._addressed(offsets)
+        wanted = self._addressed(marks)
         if not wanted:
             return
         try:
@@ -176,12 +198,12 @@ class RequestSource:
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Read no more of these (drops what was read ahead); only those owned now."""
-        if owned := self._addressed(dict.fromkeys(partitions, 0)):
+        if owned := self._addressed(dict.fromkeys(partitions, Mark(0))):
             self._open_client().pause(owned)
 
     def resume(self, partitions: Sequence[Partition]) -> None:
         """Read these again from where `poll` stopped; only those owned now."""
-        if owned := self._addressed(dict.fromkeys(partitions, 0)):
+        if owned := self._addressed(dict.fromkeys(partitions, Mark(0))):
             self._open_client().resume(owned)
 
     def close(self) -> None:
@@ -217,7 +239,7 @@ class RequestSource:
         self._owned.update(partitions)
         self._joined = True
         if found:
-            self._on_assigned(found)
+            self._owner.on_assigned(found)
 
     def _on_revoke(
         self, client: confluent_kafka.Consumer, revoked: list[TopicPartition]
@@ -229,9 +251,9 @@ class RequestSource:
         if not partitions:
             return
         self._forget_read(partitions)
-        offsets = self._addressed(self._on_revoked(partitions))
-        if offsets:
-            _commit_and_wait(client, offsets)
+        marks = self._addressed(self._owner.on_revoked(partitions))
+        if marks:
+            _commit_and_wait(client, marks)
         self._owned.difference_update(partitions)
 
     def _on_loss(
@@ -243,11 +265,12 @@ class RequestSource:
         self._joined = False
         self._forget_read(partitions)
         self._owned.difference_update(partitions)
-        self._on_lost(partitions)
+        self._owner.on_lost(partitions)
 
     def _on_commit_answer(
         self, error: KafkaError | None, offsets: list[TopicPartition]
     ) -> None:
+        self._tell_refused(error, offsets)
         if error is not None:
             log.warning("a commit failed: %s", error.str())
             return
@@ -256,8 +279,8 @@ class RequestSource:
             for each in offsets
             if not each.error and each.offset >= 0 and partition_of(each) in self._owned
         }
-        if done and self._on_committed:
-            self._on_committed(done)
+        if done:
+            self._owner.on_committed(done)
 
     # -- within -------------------------------------------------------------------
 
@@ -266,22 +289,66 @@ class RequestSource:
     ) -> list[AssignedPartition]:
         if not partitions:
             return []
-        committed = committed_offsets(client, partitions)
+        committed = committed_marks(client, partitions)
         held = bounds(client, partitions)
         admin = AdminClient(admin_properties(self._settings), logger=librdkafka_log)
         ids = topic_ids(admin, {each.topic for each in partitions})
         return [
-            AssignedPartition(each, ids[each.topic], committed[each], *held[each])
+            AssignedPartition(
+                each,
+                ids[each.topic],
+                mark.offset if (mark := committed[each]) else None,
+                *held[each],
+                metadata=mark.metadata if mark else "",
+            )
             for each in partitions
         ]
 
-    def _judge(self, error: KafkaError) -> None:
+    def _tell_refused(
+        self, error: KafkaError | None, offsets: list[TopicPartition]
+    ) -> None:
+        for each in offsets:
+            why = each.error or error
+            if why is not None and why.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
+                log.warning(
+                    "%s[%d]: this broker takes no metadata of %d characters beside an"
+                    " offset (offset.metadata.max.bytes): it gets less",
+                    *partition_of(each),
+                    len(each.metadata or ""),
+                )
+                if partition_of(each) in self._owned:
+                    self._owner.on_commit_refused(partition_of(each))
+
+    def _judge(
+        self,
+        client: confluent_kafka.Consumer,
+        message: confluent_kafka.Message,
+        error: KafkaError,
+    ) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  (its public name)
+            self._go_on(
+                client, Partition(message.topic() or "", message.partition() or 0)
+            )
+            return
         if error.fatal():
             raise KafkaFailed(f"the Kafka client failed for good: {error.str()}")
         text = error.str()
         if text not in self._missed:  # the same again says nothing new
             self._missed.add(text)
             log.warning("Kafka: %s", text)
+
+    def _go_on(self, client: confluent_kafka.Consumer, partition: Partition) -> None:
+        """Read on where records are: those where reading stood were deleted."""
+        if partition not in self._owned:
+            return
+        held = insist(lambda: bounds(client, [partition]), "deleted records", LOOK_UP_S)
+        (position,) = client.position([TopicPartition(*partition)])
+        low, end = held[partition]
+        start = low if position.offset < low else end
+        # It is no longer fetched, so that it cannot be moved by seek().
+        client.incremental_unassign([TopicPartition(*partition)])
+        client.incremental_assign([TopicPartition(*partition, start)])
+        self._owner.on_deleted(partition, start)
 
     def _forget_read(self, partitions: Sequence[Partition]) -> None:
         """The next owner reads them again; in place, poll() returns this list."""
@@ -292,10 +359,10 @@ class RequestSource:
             if (record.topic, record.partition) not in gone
         ]
 
-    def _addressed(self, offsets: Mapping[Partition, int]) -> list[TopicPartition]:
+    def _addressed(self, marks: Mapping[Partition, Mark]) -> list[TopicPartition]:
         return [
-            TopicPartition(*partition, offset)
-            for partition, offset in offsets.items()
+            TopicPartition(*partition, *mark)
+            for partition, mark in marks.items()
             if partition in self._owned
         ]
 

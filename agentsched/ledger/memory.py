@@ -54,6 +54,7 @@ class MemoryLedger(MemoryOperations):
         super().__init__(clock_ms)
         self._book = Book(clock_ms)
         self._done: dict[str, set[int]] = {}
+        self._watermarks: dict[str, int] = {}
         self._voided = MemoryVoidedLeases()
 
     def lose(self) -> None:
@@ -62,7 +63,7 @@ class MemoryLedger(MemoryOperations):
             self._forget_members()
             self._forget_operations()
             self._book = Book(self._clock_ms)
-            self._done = {}
+            self._done, self._watermarks = {}, {}
 
     def save(self) -> Saved:
         """Return all that is known, for `rollback`."""
@@ -331,11 +332,13 @@ class MemoryLedger(MemoryOperations):
                     for (where, offset), key in book.live.items()
                     if where == source and watermark <= offset < end
                 },
+                self._watermarks.get(source, 0),
             )
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """See `Ledger.forget_done`."""
         with self._step(epoch):
+            self._watermarks[source] = watermark
             first = watermark // BLOCK_OFFSETS * BLOCK_OFFSETS
             done = self._done.get(source, set())
             self._done[source] = {offset for offset in done if offset >= first}

@@ -187,7 +187,7 @@ class Ledger(Protocol):
         """What is known of offsets `watermark` (inclusive) to `end` (exclusive)."""
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
-        """Drop bitmap blocks that lie wholly below an acknowledged watermark."""
+        """Drop bitmap blocks that lie wholly below an acknowledged watermark; note it."""
 
     def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
         """The entries as they are now; None where the ledger knows nothing."""

@@ -45,8 +45,12 @@ class Pulse(NamedTuple):
 
     def next_epoch(self, random_hex: str) -> str:
         """Return an epoch that comes after this one."""
-        generation = int(self.epoch[:8] or "0", 16) + 1
-        return f"{generation:08x}{random_hex}"
+        return f"{self.generation + 1:08x}{random_hex}"
+
+    @property
+    def generation(self) -> int:
+        """How many epochs there were, with this one, as far as was known."""
+        return int(self.epoch[:8] or "0", 16)
 
 
 NO_PULSE = Pulse("", 0)
@@ -326,6 +330,8 @@ class PartitionView:
     """Runs of answered offsets at or above the watermark asked for, in order."""
     live: dict[int, str]
     """offset -> request key of what is admitted and unanswered."""
+    watermark: int = 0
+    """The last acknowledged one that the ledger was told of."""
 
 
 @dataclass(frozen=True, slots=True)

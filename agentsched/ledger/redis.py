@@ -178,11 +178,14 @@ class RedisLedger(RedisViews):
         self, epoch: str, source: str, watermark: int, end: int
     ) -> PartitionView:
         """See `Ledger.partition`."""
-        members, blocks = self._scripts.run("partition", epoch, source, watermark, end)
+        members, blocks, known = self._scripts.run(
+            "partition", epoch, source, watermark, end
+        )
         bitmaps = zip(map(int, blocks[::2]), blocks[1::2], strict=True)
         done = within(decode_blocks(bitmaps), watermark, end)
         pairs = (member.decode().split(" ", 1) for member in members)
-        return PartitionView(tuple(done), {int(offset): key for offset, key in pairs})
+        live = {int(offset): key for offset, key in pairs}
+        return PartitionView(tuple(done), live, int(known))
 
     def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
         """See `Ledger.restore_done`."""

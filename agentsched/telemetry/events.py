@@ -28,6 +28,7 @@ FIELDS = {
     "model_s": "Seconds that the call took.",
     "offset": "The request's place in its partition.",
     "partition": "The number of the partition.",
+    "records": "How many records are concerned.",
     "queued_s": "Seconds from the broker's append time to the start.",
     "ring": "The number of the doorbell; the first of a request is 1.",
     "slots": "Requests that the worker can run at once, per model.",
@@ -49,6 +50,7 @@ PYTHON_NAMES = {"class": "cls"}
 
 REQUEST = ("correlation_id", "agent_id", "class")
 PLACE = ("topic", "partition", "offset")
+PARTITION = ("topic", "partition")
 JOB = (*REQUEST, "model", "attempt", "queued_s")
 
 
@@ -238,6 +240,28 @@ PARTITION_PAUSED = LogEvent(
 )
 PARTITION_RESUMED = LogEvent(
     "partition_resumed", INFO, "The partition is read on.", ("topic", "partition")
+)
+RECORDS_DELETED = LogEvent(
+    "records_deleted",
+    ERROR,
+    "Kafka has deleted records that nobody had answered: raise the topic's retention"
+    " above the longest time to live (`limits.ttl_max_s`), and let no backlog get older.",
+    (*PARTITION, "records", "start"),
+)
+OFFSETS_EXPIRED = LogEvent(
+    "offsets_expired",
+    ERROR,
+    "Kafka has forgotten the group's committed offset (offsets.retention.minutes): the"
+    " bridge goes on at the last one that the ledger was told. To read all again, reset"
+    " the group's offsets to the earliest instead of deleting them.",
+    (*PARTITION, "records", "start"),
+)
+LOG_TRUNCATED = LogEvent(
+    "log_truncated",
+    ERROR,
+    "The partition ends below its committed offset: Kafka has lost what it had"
+    " acknowledged (an unclean leader election?).",
+    (*PARTITION, "records", "start"),
 )
 LEADER_GAINED = LogEvent(
     "leader_gained",

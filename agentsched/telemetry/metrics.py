@@ -10,6 +10,9 @@ from typing import Literal
 Process = Literal["bridge", "worker"]
 
 LABELS = {
+    "alarm": "`records_deleted` (unanswered records were deleted by Kafka),"
+    " `offsets_expired` (Kafka forgot the group's committed offset), `log_truncated`"
+    " (Kafka lost records that it had acknowledged).",
     "class": "`high`, `medium` or `low`.",
     "code": "`OK`, or the error code of the failed reply.",
     "ended": "How the work on a doorbell ended: `answered`, `stored` (a bridge publishes"
@@ -307,6 +310,13 @@ DEAD_LETTERS = Metric(
     BRIDGE,
     "Records that cannot be answered, now in a dead-letter topic.",
     ("reason",),
+)
+ALARMS = Metric(
+    "agentsched_alarms_total",
+    "counter",
+    BRIDGE,
+    "What should not happen, and what a person has to look into; the log says more.",
+    ("alarm", "topic"),
 )
 EPOCH_CHANGES = Metric(
     "agentsched_epoch_changes_total",

@@ -52,6 +52,15 @@ def plan(state: BridgeState) -> list[Command]:
     return commands
 
 
+def withdraw_all(state: BridgeState) -> list[Command]:
+    """Take what is READY out of the ready set: this bridge stops, and leaves nothing."""
+    ready = [entry for entry in state.all_admitted() if _may_leave(entry)]
+    for entry in ready:
+        index.move(state, entry, Stage.LEAVING)
+    keys = [entry.key for entry in ready]
+    return [Withdraw(tuple(keys[at : at + BATCH])) for at in range(0, len(keys), BATCH)]
+
+
 def on_admitted(state: BridgeState, event: AdmitAnswered) -> list[Command]:
     """Note what the ledger said of admissions."""
     commands: list[Command] = []
@@ -206,7 +215,7 @@ def _take_refused(state: BridgeState, batch: _Batch) -> None:
 
 def _may_admit(state: BridgeState, entry: Indexed) -> bool:
     partition = state.partitions[entry.admission.facts.source]
-    return partition.view is not None and entry.retry_ms <= state.now_ms
+    return partition.may_admit and entry.retry_ms <= state.now_ms
 
 
 def _take_worst(

@@ -1,6 +1,7 @@
 """What the core asks for; `bridge/effects.py` does it and answers with events."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
 from agentsched.doorbell import Doorbell
@@ -179,15 +180,40 @@ class LookUp:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Commit a watermark -> Committed."""
+    """Commit a watermark -> Committed, or CommitRefused."""
 
     partition: Partition
     offset: int
+    metadata: str
+    """See `agentsched.commit_metadata`."""
+
+
+class Alarm(StrEnum):
+    """What should not happen, and what a person has to look into."""
+
+    RECORDS_DELETED = "records_deleted"
+    """Kafka has deleted records that nobody had answered."""
+    OFFSETS_EXPIRED = "offsets_expired"
+    """Kafka has forgotten the group's committed offset; the ledger knew it."""
+    LOG_TRUNCATED = "log_truncated"
+    """The partition ends below what was committed: Kafka lost what it acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseAlarm:
+    """Tell people."""
+
+    alarm: Alarm
+    partition: Partition
+    records: int
+    """How many are concerned."""
+    start: int
+    """The offset from which records are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetDone:
-    """Drop bitmap blocks below an acknowledged watermark."""
+    """Drop bitmap blocks below an acknowledged watermark, and note it."""
 
     source: str
     watermark: int
@@ -274,6 +300,7 @@ Command = (
     | RestoreDone
     | LookUp
     | Commit
+    | RaiseAlarm
     | ForgetDone
     | Pause
     | Resume

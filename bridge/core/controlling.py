@@ -63,7 +63,7 @@ def refuse(state: BridgeState) -> list[Command]:
         partition = state.partitions.get(entry.admission.facts.source)
         if partition is None or entry.record.offset not in partition.entries:
             continue  # given up, or answered
-        if partition.view is None or entry.retry_ms > state.now_ms:
+        if not partition.may_admit or entry.retry_ms > state.now_ms:
             # It may be admitted or answered, that is not known yet; or it was tried.
             state.to_refuse.append(entry)
         else:

@@ -6,9 +6,10 @@ then looked up in the reply topics and dead letters: what has an answer is settl
 rest is admitted. It decides about offsets only; reading Kafka is an effect.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
+from agentsched.commit_metadata import CommitNote
 from agentsched.kafka_records import InboundRecord
 from agentsched.ledger.done_offsets import runs_of, within
 from bridge.core import index
@@ -17,16 +18,27 @@ from bridge.core.events import EpochOpened, LookedUp, LookUpFailed
 from bridge.core.state import BridgeState, Doubt, Indexed, PartitionIndex, Stage, due
 
 EVERY_MS = 500
+UNKNOWN = (Stage.WAITING, Stage.DOUBTED)
+"""What the ledger does not know."""
 WORKERS_STOP_MS = 1_000
 """After its renewal was refused, a worker breaks its call off within this time."""
 
 
-def on_epoch(state: BridgeState, event: EpochOpened) -> list[Command]:
-    """Doubt what was admitted; tell the new epoch what is known to be answered."""
+def on_epoch(
+    state: BridgeState, event: EpochOpened, *, was_open: bool
+) -> list[Command]:
+    """Doubt what was admitted; tell the new epoch what is known to be answered.
+
+    Args:
+        state: as it is in the new epoch.
+        event: how the new epoch began.
+        was_open: whether there was another one before, in this process.
+    """
     timing = state.rules.settings.timing
     began_ms = state.now_ms - event.age_ms
     state.doubt_until_ms = began_ms + int(timing.loss_grace_s * 1000)
-    state.hold_until_ms = began_ms + int(timing.renew_s * 1000) + WORKERS_STOP_MS
+    if was_open:
+        state.hold_until_ms = began_ms + int(timing.renew_s * 1000) + WORKERS_STOP_MS
     commands: list[Command] = []
     for partition in state.partitions.values():
         if partition.view is None:
@@ -42,6 +54,19 @@ def on_epoch(state: BridgeState, event: EpochOpened) -> list[Command]:
         answered = [range(partition.acknowledged, tracker.watermark), *tracker.runs]
         commands += _restore(partition.source, answered)
     return commands
+
+
+def is_left_by_another_epoch(state: BridgeState, note: CommitNote | None) -> bool:
+    """Return whether requests of a partition may have been in flight in a lost ledger.
+
+    Args:
+        state: with the epoch that is open.
+        note: what an earlier owner left in Kafka; None: no owner before, who is known.
+    """
+    if note is None or note.pulse.epoch == state.epoch:
+        return False
+    follows = state.pulse.generation == note.pulse.generation + 1
+    return not (note.clean and follows and state.epoch_is_fresh)
 
 
 def on_forgotten(state: BridgeState, entry: Indexed) -> None:
@@ -111,7 +136,7 @@ def on_looked_up(state: BridgeState, event: LookedUp) -> list[Command]:
         partition = _asked(state, event.command, one.source)
         if partition is None:
             continue
-        found = event.found.get(one.source, ())
+        found = _unknown_to_ledger(partition, event.found.get(one.source, ()))
         runs = within(runs_of(sorted(found)), one.start, one.end)
         same = _same_requests(state, partition, runs)
         index.answered(state, partition, runs)
@@ -134,6 +159,17 @@ def on_look_up_failed(state: BridgeState, event: LookUpFailed) -> list[Command]:
         if partition is not None and partition.doubt is not None:
             partition.doubt.asked = False
     return []
+
+
+def _unknown_to_ledger(
+    partition: PartitionIndex, found: Collection[int]
+) -> Iterator[int]:
+    """Leave out what the open epoch knows: there it ends in the normal way."""
+    live = partition.view.live if partition.view else {}
+    for offset in found:
+        entry = partition.entries.get(offset)
+        if offset not in live and (entry is None or entry.stage in UNKNOWN):
+            yield offset
 
 
 def _restore(source: str, runs: Iterable[range]) -> list[Command]:

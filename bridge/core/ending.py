@@ -62,7 +62,7 @@ def end_waiting(
     admissions: list[Admission] = []
     for entry in entries:
         partition = state.partitions[entry.admission.facts.source]
-        if partition.view is None:
+        if not partition.may_admit:
             continue  # it may be admitted, or answered: not known yet
         index.move(state, entry, Stage.ADMITTING)
         reply = intake.ended_reply(entry.admission, error)

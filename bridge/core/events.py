@@ -7,6 +7,7 @@ nothing between processes.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from agentsched.commit_metadata import CommitNote
 from agentsched.kafka_records import InboundRecord, Partition
 from agentsched.ledger.controls import Controls
 from agentsched.ledger.records import (
@@ -43,6 +44,10 @@ class Assigned:
     """The first offset that will be read: the committed watermark."""
     end: int
     """The offset after the last record that is there now."""
+    committed: int | None = None
+    """What the group has committed; None: nothing, or Kafka has forgotten it."""
+    note: CommitNote | None = None
+    """What is committed beside it, of this very topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +182,21 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitRefused:
+    """The broker takes only shorter metadata beside an offset."""
+
+    partition: Partition
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsDeleted:
+    """Records were deleted before they could be read; reading goes on at `start`."""
+
+    partition: Partition
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class EpochOpened:
     """Redis was lost, emptied or put back: another epoch has begun."""
 
@@ -184,6 +204,8 @@ class EpochOpened:
     beats: int = 0
     age_ms: int = 0
     """How long ago it began."""
+    fresh: bool = False
+    """There was none: no step ran on an older state before."""
     now_ms: int = 0
 
 
@@ -249,6 +271,8 @@ Event = (
     | OffsetSettled
     | SettleFailed
     | Committed
+    | CommitRefused
+    | RecordsDeleted
     | EpochOpened
     | EpochBeaten
     | LookedUp

@@ -1,31 +1,29 @@
-"""Partitions come and go, records are read, watermarks are committed."""
+"""Partitions come and go, records are read."""
 
 from agentsched.kafka_records import InboundRecord, Partition
-from agentsched.ledger.done_offsets import BLOCK_OFFSETS
+from agentsched.ledger.done_offsets import within
 from agentsched.ledger.records import Admission
-from bridge.core import doubt, index
+from bridge.core import committing, doubt, index
 from bridge.core.commands import (
+    Alarm,
+    BeatEpoch,
     Cancel,
     Command,
-    Commit,
     Deliver,
-    ForgetDone,
     LoadPartition,
+    RaiseAlarm,
 )
 from bridge.core.events import (
     Assigned,
-    Committed,
     PartitionLoaded,
     Read,
+    RecordsDeleted,
     SettleFailed,
 )
 from bridge.core.intake import Cancellation, Refused, classify
 from bridge.core.state import BridgeState, Indexed, PartitionIndex, Stage, due
 from bridge.core.tracker import OffsetTracker
 
-COMMIT_MS = 500
-RECOMMIT_MS = 5_000
-"""A commit that was not acknowledged for so long is sent again."""
 LOAD_RETRY_MS = 1_000
 DELIVER_RETRY_MS = 1_000
 
@@ -33,15 +31,28 @@ DELIVER_RETRY_MS = 1_000
 def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
     """Begin with a partition: ask the ledger what it knows of it."""
     index.drop_partition(state, event.source)
-    state.partitions[event.source] = PartitionIndex(
+    note, tracker = event.note, OffsetTracker(event.start)
+    partition = PartitionIndex(
         partition=event.partition,
         source=event.source,
         end=max(event.start, event.end),
-        tracker=OffsetTracker(event.start),
+        tracker=tracker,
+        was_committed=event.committed is not None,
+        note=note,
+        pulse=note.pulse if note else state.pulse,
+        told=event.start,
+        told_ms=state.now_ms,
         committed=event.start,
         acknowledged=event.start,
     )
-    return [LoadPartition(event.source, event.start, max(event.start, event.end))]
+    state.partitions[event.source] = partition
+    commands = _missing(state, partition, event)
+    if note is not None:
+        tracker.answered(note.done)
+        if note.pulse > state.pulse:
+            # Another bridge has seen more: this shows whether Redis has it still.
+            commands.append(BeatEpoch(note.pulse, state.heard))
+    return [*commands, LoadPartition(event.source, event.start, partition.end)]
 
 
 def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
@@ -49,11 +60,56 @@ def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
     partition = state.partitions.get(event.source)
     if partition is None or partition.view is not None:
         return []
-    partition.view = event.view
-    index.answered(state, partition, event.view.done)
+    partition.view = view = event.view
+    commands: list[Command] = []
+    if not partition.was_committed:
+        expired = view.watermark - partition.tracker.watermark
+        start = view.watermark
+        commands += _alarm(state, partition, Alarm.OFFSETS_EXPIRED, expired, start)
+        index.answered(state, partition, [range(view.watermark)])
+    index.answered(state, partition, view.done)
+    if doubt.is_left_by_another_epoch(state, partition.note):
+        doubt.begin(partition, partition.end)
     for entry in list(partition.entries.values()):
         _adopt(state, partition, entry)
-    return _release_held(partition)
+    commands += committing.commit(state, partition)
+    return [*commands, *_release_held(partition)]
+
+
+def on_deleted(state: BridgeState, event: RecordsDeleted) -> list[Command]:
+    """Records were deleted unread: nothing can be answered of them."""
+    for partition in state.partitions.values():
+        if partition.partition == event.partition:
+            missing = event.start - partition.tracker.next_offset
+            return _alarm(state, partition, Alarm.RECORDS_DELETED, missing, event.start)
+    return []
+
+
+def _missing(
+    state: BridgeState, partition: PartitionIndex, event: Assigned
+) -> list[Command]:
+    """Raise an alarm where Kafka no longer has what nobody had answered."""
+    if event.committed is None:
+        return []
+    if event.committed > event.end and event.note is not None:
+        truncated = event.committed - event.end
+        return _alarm(state, partition, Alarm.LOG_TRUNCATED, truncated, event.start)
+    done = within(event.note.done if event.note else (), event.committed, event.start)
+    missing = event.start - event.committed - sum(map(len, done))
+    return _alarm(state, partition, Alarm.RECORDS_DELETED, missing, event.start)
+
+
+def _alarm(
+    state: BridgeState,
+    partition: PartitionIndex,
+    alarm: Alarm,
+    records: int,
+    start: int,
+) -> list[Command]:
+    if records <= 0:
+        return []
+    state.alarms[alarm, partition.partition] += 1
+    return [RaiseAlarm(alarm, partition.partition, records, start)]
 
 
 def release_held(state: BridgeState) -> list[Command]:
@@ -106,7 +162,7 @@ def on_settle_failed(state: BridgeState, event: SettleFailed) -> list[Command]:
 
 
 def duties(state: BridgeState) -> list[Command]:
-    """Ask again for partitions that are not loaded; commit watermarks that moved."""
+    """Ask again for partitions that are not loaded, and try again what failed."""
     commands: list[Command] = []
     if due(state, "load", LOAD_RETRY_MS):
         commands += [
@@ -117,36 +173,7 @@ def duties(state: BridgeState) -> list[Command]:
     if due(state, "deliver", DELIVER_RETRY_MS) and not state.draining:
         again, state.undelivered = state.undelivered, []
         commands += [one for one in again if one.source in state.partitions]
-    if due(state, "commit", COMMIT_MS):
-        commands += commits(state)
     return commands
-
-
-def commits(state: BridgeState) -> list[Command]:
-    """Return a commit for every watermark that moved, or whose commit got lost."""
-    commands: list[Command] = []
-    for partition in state.partitions.values():
-        watermark = partition.tracker.watermark
-        lost = partition.acknowledged < partition.committed and (
-            state.now_ms - partition.committed_ms >= RECOMMIT_MS
-        )
-        if watermark > partition.committed or lost:
-            partition.committed, partition.committed_ms = watermark, state.now_ms
-            commands.append(Commit(partition.partition, watermark))
-    return commands
-
-
-def on_committed(state: BridgeState, event: Committed) -> list[Command]:
-    """Drop bitmap blocks that the acknowledged watermark has passed."""
-    for partition in state.partitions.values():
-        if partition.partition != event.partition:
-            continue
-        partition.acknowledged = max(partition.acknowledged, event.offset)
-        block = event.offset // BLOCK_OFFSETS
-        if block > partition.forgotten_block:
-            partition.forgotten_block = block
-            return [ForgetDone(partition.source, event.offset)]
-    return []
 
 
 def _index(
@@ -158,8 +185,6 @@ def _index(
     entry = Indexed(record, admission, checked_ms=state.now_ms)
     index.add(state, partition, entry)
     _adopt(state, partition, entry)
-    if entry.stage is Stage.WAITING and doubt.is_doubted(partition, record.offset):
-        doubt.mark(state, partition, entry)
 
 
 def _refuse(
@@ -177,6 +202,8 @@ def _refuse(
 
 def _adopt(state: BridgeState, partition: PartitionIndex, entry: Indexed) -> None:
     """A request that an earlier owner admitted is in the ledger: look, do not admit."""
-    view = partition.view
-    if view is not None and view.live.get(entry.record.offset) == entry.key:
+    view, offset = partition.view, entry.record.offset
+    if view is not None and view.live.get(offset) == entry.key:
         index.move(state, entry, Stage.IN_FLIGHT)
+    elif view is not None and doubt.is_doubted(partition, offset):
+        doubt.mark(state, partition, entry)

@@ -4,19 +4,20 @@
 million records is not copied for every event.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agentsched.commit_metadata import MOST_CHARACTERS, CommitNote
 from agentsched.kafka_records import InboundRecord, Partition
 from agentsched.ledger.controls import Controls
-from agentsched.ledger.records import Admission, PartitionView, Pulse
+from agentsched.ledger.records import NO_PULSE, Admission, PartitionView, Pulse
 from agentsched.ledger.reports import AgentLoad
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.order import RankedQueue
-from bridge.core.commands import Cancel, Deliver, RestoreDone, SendRepeat
+from bridge.core.commands import Alarm, Cancel, Deliver, RestoreDone, SendRepeat
 from bridge.core.intake import Refused
 from bridge.core.rates import Rate
 from bridge.core.rules import Rules
@@ -110,14 +111,30 @@ class PartitionIndex:
     """Dead letters, until it is known whether they were sent before."""
     size_bytes: int = 0
     paused: bool = False
+    was_committed: bool = True
+    """Whether Kafka knew a committed offset when the partition came."""
+    note: CommitNote | None = None
+    """What an earlier owner committed beside the watermark."""
+    pulse: Pulse = NO_PULSE
+    """The ledger had got so far, and nothing was doubted: what our own notes say."""
+    is_noted: bool = False
+    """Kafka has a note of ours: requests may be admitted."""
+    sent: tuple[int, int, str] | None = None
+    """Watermark, state of the tracker and epoch as they were committed last."""
+    told: int = 0
+    """The watermark that the ledger was told last."""
+    told_ms: int = 0
     committed: int = -1
     """The last watermark that was sent to Kafka."""
     committed_ms: int = 0
     """When it was sent."""
     acknowledged: int = -1
     """The last watermark that Kafka acknowledged."""
-    forgotten_block: int = 0
-    """Bitmap blocks below this one are dropped."""
+
+    @property
+    def may_admit(self) -> bool:
+        """Whether it is known what is answered, and Kafka knows that we begin."""
+        return self.view is not None and self.is_noted
 
 
 @dataclass(slots=True, eq=False)
@@ -168,6 +185,11 @@ class BridgeState:
     """From then on no reply of a lost epoch can get into Kafka."""
     hold_until_ms: int = 0
     """Nothing starts before: calls of a lost epoch may still run."""
+    epoch_is_fresh: bool = False
+    """The epoch began on an empty Redis."""
+    note_most_characters: int = MOST_CHARACTERS
+    alarms: Counter[tuple[Alarm, Partition]] = field(default_factory=Counter)
+    """What should not have happened, and how often: see `Alarm`."""
     now_ms: int = 0
     ledger_ahead_ms: int = 0
     """The ledger's clock less ours: deadlines run on the ledger's."""

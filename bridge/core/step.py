@@ -8,6 +8,7 @@ from agentsched.ledger.records import ChangeKind
 from bridge.core import (
     admitting,
     backpressure,
+    committing,
     controlling,
     dispatching,
     doubt,
@@ -23,6 +24,7 @@ from bridge.core.events import (
     Assigned,
     CallsCounted,
     Changed,
+    CommitRefused,
     Committed,
     DrainStarted,
     EpochBeaten,
@@ -36,6 +38,7 @@ from bridge.core.events import (
     PartitionLoaded,
     PeersSeen,
     Read,
+    RecordsDeleted,
     ReserveAnswered,
     Revoked,
     RulesChanged,
@@ -68,12 +71,6 @@ def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
         *admitting.plan(state),
         *dispatching.place(state),
     ]
-
-
-def watermark(state: BridgeState, source: str) -> int | None:
-    """Return what may be committed for a partition now; None when it is not ours."""
-    partition = state.partitions.get(source)
-    return partition.tracker.watermark if partition else None
 
 
 def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, PLR0911, PLR0912
@@ -111,7 +108,11 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
         case SettleFailed():
             return reading.on_settle_failed(state, event)
         case Committed():
-            return reading.on_committed(state, event)
+            return committing.on_committed(state, event)
+        case CommitRefused():
+            return committing.on_refused(state, event)
+        case RecordsDeleted():
+            return reading.on_deleted(state, event)
         case EpochOpened():
             return _start_over(state, event)
         case EpochBeaten():
@@ -127,7 +128,8 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
             controlling.note_blocked(state)
         case DrainStarted():
             state.draining = True
-            return [MeetPeers(lead=False), *reading.commits(state)]
+            leaving = admitting.withdraw_all(state)
+            return [MeetPeers(lead=False), *leaving, *committing.commits(state)]
     return []
 
 
@@ -141,6 +143,7 @@ def _duties(state: BridgeState) -> list[Command]:
         *doubt.duties(state),
         *ending.duties(state),
         *reading.duties(state),
+        *committing.duties(state),
         *dispatching.duties(state),
         *reconciling.duties(state),
         *backpressure.duties(state),
@@ -181,6 +184,8 @@ _STAGE_AFTER = {ChangeKind.READY: Stage.READY, ChangeKind.TAKEN: Stage.IN_FLIGHT
 
 def _start_over(state: BridgeState, event: EpochOpened) -> list[Command]:
     """Everything in the ledger is void: what was in it has to be looked up."""
+    was_open = bool(state.epoch)
     state.epoch, state.beats, state.heard = event.epoch, event.beats, ""
+    state.epoch_is_fresh = event.fresh
     state.lead = Lead(earned_ms=state.now_ms)
-    return doubt.on_epoch(state, event)
+    return doubt.on_epoch(state, event, was_open=was_open)

@@ -18,6 +18,8 @@ class OffsetTracker:
         self._starts: list[int] = []
         self._stops: list[int] = []
         self._open = 0
+        self.changes = 0
+        """Grows whenever the watermark or the runs change."""
 
     def read(self, offset: int) -> bool:
         """Note an offset that was read; False when it was before, or is answered."""
@@ -62,7 +64,11 @@ class OffsetTracker:
     @property
     def runs(self) -> list[range]:
         """The answered offsets above the watermark, in order."""
-        return list(map(range, self._starts, self._stops))
+        return self.first_runs(len(self._starts))
+
+    def first_runs(self, most: int) -> list[range]:
+        """Return the first of `runs`."""
+        return list(map(range, self._starts[:most], self._stops[:most]))
 
     def __len__(self) -> int:
         """Return how many offsets are open."""
@@ -76,6 +82,7 @@ class OffsetTracker:
 
     def _add(self, start: int, stop: int) -> None:
         """Join a run to those that it overlaps or touches."""
+        self.changes += 1
         first = bisect_left(self._stops, start)
         last = bisect_right(self._starts, stop)
         joined = list(

@@ -108,3 +108,12 @@ def test_answered_offsets_that_follow_each_other_are_one_run(world: World):
         world.ledger.settle(world.epoch, SOURCE, offset)
     view = world.ledger.partition(world.epoch, SOURCE, 0, END)
     assert view.done == (range(3, 6), range(BLOCK_OFFSETS - 1, BLOCK_OFFSETS + 1))
+
+
+def test_the_watermark_that_was_told_last_is_known(world: World):
+    assert world.ledger.partition(world.epoch, SOURCE, 0, END).watermark == 0
+    for watermark in (5, 9):
+        world.ledger.forget_done(world.epoch, SOURCE, watermark)
+    assert world.ledger.partition(world.epoch, SOURCE, 0, END).watermark == 9
+    other = world.ledger.partition(world.epoch, "high_priority:T2:0", 0, END)
+    assert other.watermark == 0

@@ -4,10 +4,13 @@ import confluent_kafka
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from agentsched.commit_metadata import MOST_CHARACTERS, CommitNote, encode_note
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_server.positions import Partition
+from agentsched.kafka_records import Mark, Partition
+from agentsched.kafka_server.notes import committed_notes
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.source import RequestSource
+from agentsched.ledger.records import Pulse
 from tests.support.waiting import eventually
 
 
@@ -16,20 +19,21 @@ class Member:
 
     def __init__(self, settings):
         self.assigned, self.revoked, self.lost = [], [], []
+        self.refused, self.deleted = [], []
         self.committed = {}
         self.records = []
         self.commit_at_revoke = {}
-        self.source = RequestSource(
-            settings,
-            on_assigned=self.assigned.extend,
-            on_revoked=self._on_revoked,
-            on_lost=self.lost.extend,
-            on_committed=self.committed.update,
-        )
+        self.on_assigned, self.on_lost = self.assigned.extend, self.lost.extend
+        self.on_committed = self.committed.update
+        self.on_commit_refused = self.refused.append
+        self.source = RequestSource(settings, self)
 
-    def _on_revoked(self, partitions):
+    def on_revoked(self, partitions):
         self.revoked.extend(partitions)
         return self.commit_at_revoke
+
+    def on_deleted(self, partition, start):
+        self.deleted.append((partition, start))
 
     def poll(self, seconds=0.1):
         self.records.extend(self.source.poll(100, seconds))
@@ -197,7 +201,7 @@ def test_a_commit_is_reported_when_kafka_has_it(broker, settings, join, topic, p
     member = join()
     until_read(member, 3)
     where = Partition(topic, 0)
-    member.source.commit({where: 2})
+    member.source.commit({where: Mark(2)})
     eventually(lambda: member.poll() and member.committed == {where: 2})
     assert committed(settings, topic) == 2
 
@@ -211,7 +215,7 @@ def test_an_offset_of_a_partition_that_is_not_owned_is_not_committed(
     one, other = join(), join()
     until_assigned(one, other)
     (mine,), (theirs,) = one.source.owned, other.source.owned
-    one.source.commit({mine: 1, theirs: 3})
+    one.source.commit({mine: Mark(1), theirs: Mark(3)})
     eventually(lambda: one.poll() is not None and one.committed)
     assert one.committed == {mine: 1}
     assert committed(settings, topic, theirs.partition) < 0
@@ -239,7 +243,7 @@ def test_who_stays_takes_over_where_the_one_that_left_committed(
     (gone,) = one.source.owned
     produce(topic, 5, gone.partition)
     until_read(one, 5)
-    one.commit_at_revoke = {gone: 3}
+    one.commit_at_revoke = {gone: Mark(3)}
     one.source.close()
     until_assigned(other, count=2)
     until_read(other, 2)
@@ -255,7 +259,7 @@ def test_the_offsets_of_a_revocation_are_committed_before_the_partition_goes(
     for partition in range(2):
         produce(topic, 5, partition)
     until_read(one, 10)
-    one.commit_at_revoke = {Partition(topic, number): 4 for number in range(2)}
+    one.commit_at_revoke = {Partition(topic, number): Mark(4) for number in range(2)}
     other = join()
     until_assigned(one, other)
     (moved,) = other.source.owned
@@ -353,7 +357,7 @@ def test_records_that_kafka_deleted_show_as_a_low_above_the_committed_offset(
     first = Member(settings)
     first.source.subscribe([topic])
     until_read(first, 4)
-    first.commit_at_revoke = {Partition(topic, 0): 1}
+    first.commit_at_revoke = {Partition(topic, 0): Mark(1)}
     first.source.close()
     _delete_before(kafka, topic, 3)
     second = Member(settings)
@@ -369,3 +373,136 @@ def _delete_before(kafka, topic, offset):
     where = confluent_kafka.TopicPartition(topic, 0, offset)
     for future in admin.delete_records([where]).values():
         future.result(10)
+
+
+def test_what_is_noted_beside_an_offset_comes_to_the_next_owner(
+    broker, settings, join, produce, topic
+):
+    broker.create_topics({topic: 1})
+    produce(topic, 9)
+    where = Partition(topic, 0)
+    member = join()
+    until_read(member, 9)
+    (mine,) = member.assigned
+    note = CommitNote(Pulse("0000000100", 7), mine.topic_id, done=(range(4, 6),))
+    member.source.commit({where: Mark(3, encode_note(note, 3))})
+    eventually(lambda: member.poll() and member.committed == {where: 3})
+    assert committed_notes(settings.model_copy(update={"input_topics": (topic,)})) == [
+        note
+    ]
+    member.commit_at_revoke = {where: Mark(4, encode_note(note, 4))}
+    member.source.close()
+    other = join()
+    until_assigned(other)
+    (theirs,) = other.assigned
+    assert (theirs.start, theirs.note) == (4, note)
+
+
+@pytest.mark.kafka
+def test_a_note_that_is_too_long_for_the_broker_is_told(kafka, topic_prefix):
+    topic = f"{topic_prefix}high_priority"
+    kafka.create_topics({topic: 1})
+    member = Member(
+        KafkaSettings(bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix)
+    )
+    member.source.subscribe([topic])
+    until_assigned(member)
+    where = Partition(topic, 0)
+    member.source.commit({where: Mark(0, "x" * 4_097)})
+    eventually(lambda: member.poll() is not None and member.refused)
+    member.source.commit({where: Mark(0, "x" * MOST_CHARACTERS)})
+    eventually(lambda: member.poll() is not None and member.committed)
+    member.source.close()
+    assert (member.refused, member.committed) == ([where], {where: 0})
+
+
+@pytest.mark.kafka
+def test_records_that_are_deleted_before_they_are_read_are_told_and_passed(
+    kafka, topic_prefix
+):
+    topic = f"{topic_prefix}high_priority"
+    kafka.create_topics({topic: 1})
+    member = Member(
+        KafkaSettings(bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix)
+    )
+    member.source.subscribe([topic])
+    until_assigned(member)
+    where = Partition(topic, 0)
+    member.source.pause([where])
+    with Producer(kafka.bootstrap) as producer:
+        for _ in range(5):
+            producer.produce("{}", topic).result(10)
+    _delete_before(kafka, topic, 3)
+    member.source.resume([where])
+    until_read(member, 2)
+    member.source.close()
+    assert (member.deleted, member.offsets()) == ([(where, 3)], [3, 4])
+
+
+@pytest.mark.kafka
+def test_a_topic_that_was_made_again_is_read_from_its_beginning(kafka, topic_prefix):
+    topic = f"{topic_prefix}high_priority"
+    settings = KafkaSettings(
+        bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix
+    )
+    kafka.create_topics({topic: 1})
+    with Producer(kafka.bootstrap) as producer:
+        for _ in range(4):
+            producer.produce("{}", topic).result(10)
+        first = Member(settings)
+        first.source.subscribe([topic])
+        until_read(first, 4)
+        (mine,) = first.assigned
+        note = CommitNote(Pulse("0000000100", 7), mine.topic_id)
+        mark = Mark(3, encode_note(note, 3))
+        first.commit_at_revoke = {Partition(topic, 0): mark}
+        first.source.close()
+        kafka.delete_topic(topic)
+        kafka.create_topics({topic: 1})
+        for _ in range(5):
+            producer.produce("{}", topic).result(10)
+    # Kafka may have dropped the offset with the topic: somebody restores it.
+    kafka.commit(topic_prefix, topic, mark)
+    second = Member(settings)
+    second.source.subscribe([topic])
+    until_read(second, 5)
+    second.source.close()
+    assert second.offsets() == [0, 1, 2, 3, 4]
+    assert second.assigned[0].note is None
+
+
+@pytest.mark.kafka
+def test_compaction_leaves_gaps_that_are_passed(kafka, topic_prefix):
+    topic = f"{topic_prefix}high_priority"
+    kafka.create_topics(
+        {topic: 1},
+        {
+            "cleanup.policy": "compact",
+            "segment.ms": "50",
+            "min.cleanable.dirty.ratio": "0.001",
+            "max.compaction.lag.ms": "50",
+        },
+    )
+    client = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
+    settings = KafkaSettings(
+        bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix
+    )
+
+    def kept():
+        """What a new reader gets; each try writes on, so that a segment is closed."""
+        client.produce(topic, "x", key="again")
+        assert client.flush(10) == 0
+        return kafka.offsets(topic)
+
+    for _ in range(6):
+        kept()
+    eventually(
+        lambda: len(kept()) < kafka.end(topic), timeout_s=50, message="compaction"
+    )
+    member = Member(settings)
+    member.source.subscribe([topic])
+    there = kafka.offsets(topic)
+    until_read(member, len(there))
+    member.source.close()
+    assert member.offsets()[: len(there)] == there
+    assert there != list(range(len(there)))

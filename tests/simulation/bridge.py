@@ -68,6 +68,7 @@ class SimBridge:
             make_source=lambda daemon: SimSource(world, kafka, group, process, daemon),  # type: ignore[arg-type,return-value]
             make_reader=self._reader,
             now_ms=now_ms,
+            known_pulse=group.known_pulse,
             inbox=inbox,  # type: ignore[arg-type]
             observer=observer,
         )

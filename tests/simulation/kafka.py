@@ -3,8 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from agentsched.commit_metadata import decode_note
 from agentsched.errors import DeliveryFailed
-from agentsched.kafka_records import InboundRecord, OutboundRecord, Partition, RecordAt
+from agentsched.kafka_records import (
+    InboundRecord,
+    Mark,
+    OutboundRecord,
+    Partition,
+    RecordAt,
+)
+from agentsched.ledger.records import NO_PULSE, Pulse
 from agentsched.origin import settled_by
 from tests.simulation.world import Process, World
 
@@ -53,6 +61,7 @@ class SimKafka:
             timestamp_ms=self.world.now_ms,
             value=record.value,
             headers=record.headers,
+            written_after_ms=self.world.now_ms,
         )
         log.records.append(written)
         for tell in self.appended:
@@ -113,7 +122,7 @@ class Group:
         self.members: list[Member] = []
         self.owner: dict[Partition, Member] = {}
         self.target: dict[Partition, Member] = {}
-        self.committed: dict[Partition, int] = {}
+        self.committed: dict[Partition, Mark] = {}
         self.commits: list[Callable[[Partition, int], None]] = []
         """Told of every commit that was accepted."""
         self._world.deaths.append(self._silent)
@@ -152,18 +161,26 @@ class Group:
             member.wake()
 
     def commit(
-        self, member: Member, generation: int, partition: Partition, offset: int
+        self, member: Member, generation: int, partition: Partition, mark: Mark
     ) -> bool:
         """Commit for the owner; refused for everybody else."""
         ours = member.known and member.generation == generation
         if not ours or self.owner.get(partition) is not member:
-            self._world.note(member.process, "commit refused", partition, offset)
+            self._world.note(member.process, "commit refused", partition, mark.offset)
             return False
-        self.committed[partition] = offset
-        self._world.note(member.process, "committed", partition, offset)
+        self.committed[partition] = mark
+        self._world.note(member.process, "committed", partition, mark.offset)
         for tell in self.commits:
-            tell(partition, offset)
+            tell(partition, mark.offset)
         return True
+
+    def known_pulse(self) -> Pulse:
+        """Return the highest pulse of the ledger that was committed."""
+        self._world.boundary(20)
+        notes = (
+            decode_note(mark.metadata, mark.offset) for mark in self.committed.values()
+        )
+        return max((note.pulse for note in notes if note), default=NO_PULSE)
 
     def _silent(self, process: Process) -> None:
         for member in self.members:

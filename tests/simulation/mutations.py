@@ -47,7 +47,7 @@ class _CommitsOneTooFar(Effects):
 
     def run(self, command: do.Command) -> list[ev.Event]:
         if isinstance(command, do.Commit):
-            command = do.Commit(command.partition, command.offset + 1)
+            command = replace(command, offset=command.offset + 1)
         return super().run(command)
 
 

@@ -38,6 +38,8 @@ class SimRedis:
         self.queues = SimQueues(world)
         self.losses = 0
         """How often data was lost."""
+        self.put_backs = 0
+        """How often of these it was put back."""
         self.down_until_ms = 0
         self.watchers: list[Callable[[Process, str, tuple[Any, ...], Any], None]] = []
         """Told of every step that was done: who, which, its arguments, its answer."""
@@ -58,6 +60,7 @@ class SimRedis:
     def put_back(self, kept: Kept) -> None:
         """Return to an earlier state, as a replica that lagged does."""
         self.losses += 1
+        self.put_backs += 1
         saved, lying = kept
         self.ledger.rollback(saved)
         self.queues.lying = copy.deepcopy(lying)

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from agentsched.kafka_records import InboundRecord, Partition
+from agentsched.kafka_records import InboundRecord, Mark, Partition
 from agentsched.kafka_server.source import AssignedPartition
 from tests.simulation.kafka import Group, Member, SimKafka
 from tests.simulation.world import Process, Ticket, World
@@ -39,7 +39,7 @@ class SimSource:
         self._next: dict[Partition, int] = {}
         """Owned partitions, and the offset that is read next."""
         self._paused: set[Partition] = set()
-        self._wire: deque[tuple[int, Partition, int, str]] = deque()
+        self._wire: deque[tuple[int, Partition, Mark, str]] = deque()
         self._acks: list[tuple[Partition, int]] = []
         self._ticket: Ticket | None = None
         self.failures: list[str] = []
@@ -72,13 +72,13 @@ class SimSource:
             records = self._fetch(max_records)
         return records
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
+    def commit(self, marks: Mapping[Partition, Mark]) -> None:
         self._world.boundary()
-        for partition, offset in offsets.items():
+        for partition, mark in marks.items():
             if partition in self._next:
                 failure = self.failures.pop(0) if self.failures else ""
                 late_ms = int(self._world.rng.random() * COMMIT_MOST_MS)
-                self._wire.append((self._member.generation, partition, offset, failure))
+                self._wire.append((self._member.generation, partition, mark, failure))
                 self._world.after(late_ms, self._arrive)
 
     def pause(self, partitions: Sequence[Partition]) -> None:
@@ -123,8 +123,9 @@ class SimSource:
     def _take(self, partition: Partition) -> None:
         self._group.owner[partition] = self._member
         log = self._kafka.log(partition)
-        committed = self._group.committed.get(partition)
-        assigned = AssignedPartition(partition, "T", committed, 0, log.end)
+        mark = self._group.committed.get(partition)
+        committed, metadata = mark or (None, "")
+        assigned = AssignedPartition(partition, "T", committed, 0, log.end, metadata)
         self._world.note(self._process, "assigned", partition, assigned.start)
         self._next[partition] = assigned.start
         self._paused.discard(partition)
@@ -137,6 +138,8 @@ class SimSource:
         generation = self._member.generation
         marks = self._daemon.on_revoked(partitions)
         self._world.boundary()
+        while self._wire:  # one connection: what was sent before is there before
+            self._arrive()
         for partition in partitions:
             if partition in marks:
                 self._group.commit(
@@ -168,11 +171,13 @@ class SimSource:
             found += new
         return found
 
-    def _arrive(self, _: object) -> None:
-        generation, partition, offset, failure = self._wire.popleft()
+    def _arrive(self, _: object = None) -> None:
+        if not self._wire:
+            return
+        generation, partition, mark, failure = self._wire.popleft()
         if failure == "refused":
             return
-        done = self._group.commit(self._member, generation, partition, offset)
+        done = self._group.commit(self._member, generation, partition, mark)
         if done and failure != "lost":
-            self._acks.append((partition, offset))
+            self._acks.append((partition, mark.offset))
             self.wake()

@@ -6,6 +6,7 @@ The promises are those of `docs/delivery.md`; I1 to I10 are the names of their c
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from agentsched.codec import Identity, hash_value
@@ -52,6 +53,8 @@ class Lease:
     key: str
     epoch: str
     extended_ms: int
+    put_backs: int
+    """How often Redis had been put back when it was given."""
 
 
 @dataclass
@@ -99,6 +102,8 @@ class Witness:
         self._sent_ms: dict[RecordAt, int] = {}
         self._lowest: dict[Partition, int] = {}
         self._claims: dict[tuple[str, str, int], str] = {}
+        self._epochs_ms: dict[str, int] = {}
+        """When each epoch began."""
         self._call_leases: dict[int, Lease | None] = {}
         self._steps: Counter[str] = Counter()
         self._sees = {
@@ -258,6 +263,12 @@ class Witness:
         if see := self._sees.get(step):
             see(process, arguments, answer)
 
+    def _saw_beat(self, process: Process, arguments: Any, answer: Any) -> None:
+        del arguments
+        if answer.pulse.epoch not in self._epochs_ms:
+            self._world.note(process, "begins epoch", answer.pulse.epoch)
+            self._epochs_ms[answer.pulse.epoch] = self._world.now_ms
+
     def _saw_admit(self, process: Process, arguments: Any, answer: Any) -> None:
         for admission, admitted in zip(arguments[1], answer, strict=True):
             name = admission.facts.correlation_id
@@ -283,7 +294,8 @@ class Witness:
             self.blame("one ring started twice", self._name(key), ring)
         story = self._by_key[key]
         if story.lease is None or story.lease_id != lease_id:
-            story.lease = Lease(process, key, epoch, self._world.now_ms)
+            now_ms, put_backs = self._world.now_ms, self._redis.put_backs
+            story.lease = Lease(process, key, epoch, now_ms, put_backs)
             story.lease_id = lease_id
 
     def _saw_renew(self, process: Process, arguments: Any, answer: Any) -> None:
@@ -346,7 +358,9 @@ class Witness:
         """No more calls with a lease than the capacity, and one at most of a request.
 
         A call whose lease is over is not counted: its worker slept, or could not reach
-        Redis, for longer than a lease. What it does meanwhile nobody can stop.
+        Redis, for longer than a lease. What it does meanwhile nobody can stop. Nor is one
+        whose lease Redis has lost because it was put back: until somebody sees that,
+        another worker may take its doorbell, which came back as well.
         """
         ours = [one for one in self._models.calls if self._leased(one)]
         model = self._settings.model(call.model)
@@ -360,8 +374,10 @@ class Witness:
 
     def _leased(self, call: ServerCall) -> bool:
         lease = self._call_leases.get(id(call))
-        return lease is not None and (
-            lease.extended_ms + self._lease_ms > self._world.now_ms
+        return (
+            lease is not None
+            and lease.extended_ms + self._lease_ms > self._world.now_ms
+            and lease.put_backs == self._redis.put_backs
         )
 
     def _excused(self, lease: Lease) -> bool:
@@ -430,12 +446,18 @@ class Witness:
         return f"{epoch}/{self._redis.losses}"
 
     def _lost_since(self, since_ms: int) -> int:
-        """Return how often Redis lost data since then."""
-        return sum(
-            one.start_ms >= since_ms
-            and one.what.startswith(("redis emptied", "redis put"))
+        """Return how often Redis lost data since then, or it was seen only then."""
+        losses = [
+            one.start_ms
             for one in self._world.troubles
-        )
+            if one.what.startswith(("redis emptied", "redis put"))
+        ]
+        return sum(self._seen_ms(lost_ms) >= since_ms for lost_ms in losses)
+
+    def _seen_ms(self, lost_ms: int) -> float:
+        """Return when a loss led to another epoch."""
+        later = [at_ms for at_ms in self._epochs_ms.values() if at_ms >= lost_ms]
+        return min(later, default=inf)
 
     def _name(self, key: str) -> str:
         story = self._by_key.get(key)

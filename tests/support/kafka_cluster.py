@@ -14,11 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from confluent_kafka import KafkaException
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from agentsched.embedded import apache_node
 from agentsched.embedded.apache_jars import kafka_jars
+from agentsched.kafka_records import Mark
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 
@@ -181,6 +188,52 @@ class KafkaCluster:
             lambda: set(topics) <= set(admin.list_topics(timeout=5).topics),
             message="the new topics are not in the metadata",
         )
+
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic, and wait until it is gone."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for future in admin.delete_topics([topic]).values():
+            future.result()
+        eventually(
+            lambda: topic not in admin.list_topics(timeout=5).topics,
+            message=f"{topic} is still in the metadata",
+        )
+
+    def commit(self, group: str, topic: str, mark: Mark, partition: int = 0) -> None:
+        """Set what a group without members has committed."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        places = [TopicPartition(topic, partition, *mark)]
+        wanted = [ConsumerGroupTopicPartitions(group, places)]
+        for future in admin.alter_consumer_group_offsets(wanted).values():
+            future.result()
+
+    def offsets(self, topic: str, partition: int = 0) -> list[int]:
+        """The offsets of the records that can be read now."""
+        reader = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "offsets",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+        found: list[int] = []
+        try:
+            while (message := reader.poll(10)) is not None and not message.error():
+                found.append(message.offset())
+        finally:
+            reader.close()
+        return found
+
+    def end(self, topic: str, partition: int = 0) -> int:
+        """The offset of the next record."""
+        reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "end"})
+        try:
+            return reader.get_watermark_offsets(TopicPartition(topic, partition), 10)[1]
+        finally:
+            reader.close()
 
     def stop(self, *, keep_logs: bool = False) -> None:
         """End every node; may be called twice. The data goes, the logs may stay."""

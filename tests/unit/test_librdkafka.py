@@ -47,7 +47,7 @@ def test_partitions_of_the_bridge_come_and_go_one_by_one(protocol):
     [
         ("enable.auto.commit", True, False),
         ("enable.auto.offset.store", True, False),
-        ("auto.offset.reset", "latest", "earliest"),
+        ("auto.offset.reset", "latest", "error"),
     ],
 )
 def test_no_setting_makes_the_bridge_commit_what_is_not_answered(key, wrong, right):

@@ -20,6 +20,7 @@ local function cancel_key(key) return ROOT .. 'cancel:' .. key end
 local function totals_key(model) return ROOT .. 'totals:' .. model end
 -- Not below the epoch: an answer in Kafka stays an answer.
 local BLOCK = 65536
+local WATERMARKS = P .. ':watermarks'  -- HASH source -> the last acknowledged one
 local function blocks_key(source) return P .. ':done:' .. source .. ':blocks' end
 local function block_key(source, block) return P .. ':done:' .. source .. ':' .. block end
 

@@ -8,4 +8,5 @@ for _, block in ipairs(redis.call('ZRANGEBYSCORE', blocks_key(source), first, la
   done[#done + 1] = block
   done[#done + 1] = redis.call('GET', block_key(source, block)) or ''
 end
-return {redis.call('ZRANGEBYSCORE', live_key(source), watermark, '(' .. stop), done}
+return {redis.call('ZRANGEBYSCORE', live_key(source), watermark, '(' .. stop), done,
+  redis.call('HGET', WATERMARKS, source) or '0'}

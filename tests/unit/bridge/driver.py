@@ -39,8 +39,19 @@ class Driver:
         self, start=0, end=0, done=(), live=None, source=SOURCE, partition=PARTITION
     ):
         self.feed(ev.Assigned(partition, source, start, end))
-        view = PartitionView(tuple(runs_of(sorted(done))), live or {})
-        return self.feed(ev.PartitionLoaded(source, view))
+        return self.load(done, live, source, partition)
+
+    def load(self, done=(), live=None, source=SOURCE, partition=PARTITION):
+        """Say what the ledger knows of a partition, and that Kafka has our note."""
+        loaded = self.feed(ev.PartitionLoaded(source, self.view(done, live)))
+        mark = self.state.partitions[source].tracker.watermark
+        self.feed(ev.Committed(partition, mark))
+        self.said = [*loaded, *self.said]
+        return self.said
+
+    def view(self, done=(), live=None, watermark=0):
+        """What the ledger may know of a partition."""
+        return PartitionView(tuple(runs_of(sorted(done))), live or {}, watermark)
 
     def read(self, *offsets, **body):
         records = tuple(

@@ -6,7 +6,6 @@ from agentsched.ledger.records import (
     Admitted,
     Change,
     ChangeKind,
-    PartitionView,
     ReadyEntry,
     State,
 )
@@ -196,7 +195,7 @@ def test_a_batch_of_large_payloads_is_cut():
     driver.feed(ev.PeersSeen(1, leading=False, live_slots={}, now_ms=0))
     driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 0))
     driver.read(*range(30), content="x" * 1_000_000)
-    driver.feed(ev.PartitionLoaded(SOURCE, PartitionView((), {})))
+    driver.load()
     assert len(driver.admitted()) == 5
     assert len(driver.of(do.Admit)) == 1
 
@@ -208,7 +207,7 @@ def test_one_command_admits_so_many_and_no_more():
     driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 0))
     driver.read(*range(150), model_id="m")
     driver.read(*range(150, 300), model_id="other")
-    driver.feed(ev.PartitionLoaded(SOURCE, PartitionView((), {})))
+    driver.load()
     assert len(driver.admitted()) == 200
     assert len(driver.admitted()) == 100
 
@@ -218,7 +217,7 @@ def test_one_command_admits_so_many_of_several_classes():
     driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 0))
     driver.read(*range(150), priority="low")
     driver.read(*range(150, 300), priority="high")
-    driver.feed(ev.PartitionLoaded(SOURCE, PartitionView((), {})))
+    driver.load()
     (admit,) = driver.of(do.Admit)
     assert classes([admit]) == ["high"] * 150 + ["low"] * 50
 

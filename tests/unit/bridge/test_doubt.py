@@ -1,10 +1,13 @@
 """After a loss of Redis: what may have been answered is looked up before it runs."""
 
+import pytest
+
+from agentsched.commit_metadata import CommitNote
 from agentsched.kafka_records import Partition
 from agentsched.ledger.records import (
+    NO_PULSE,
     Change,
     ChangeKind,
-    PartitionView,
     Pulse,
     ReadyEntry,
     Snapshot,
@@ -247,5 +250,122 @@ def test_a_partition_that_is_not_loaded_keeps_its_question():
     driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 5))
     driver.read(0)
     driver.lose()
-    driver.feed(ev.PartitionLoaded(SOURCE, PartitionView((), {})))
+    driver.load()
     assert offsets_of(driver.of(do.Admit)) == [0]
+
+
+E4, E5, E6 = (f"0000000{number}aaaa" for number in (4, 5, 6))
+
+
+def taking_over(note, *, epoch=E5, fresh=False, end=3, start=0):
+    """A bridge that has opened an epoch and gets a partition with a note."""
+    driver = Driver()
+    driver.state.epoch = ""
+    driver.feed(ev.EpochOpened(epoch, 7, 2_000, fresh, driver.now_ms))
+    driver.feed(ev.Assigned(PARTITION, SOURCE, start, end, start, note))
+    return driver
+
+
+def noted(epoch, beats=3, *, clean=False, done=()):
+    return CommitNote(Pulse(epoch, beats), "t1", clean=clean, done=done)
+
+
+def test_who_takes_over_in_the_same_epoch_doubts_nothing():
+    driver = taking_over(noted(E5))
+    driver.read(0)
+    driver.load()
+    assert offsets_of(driver.of(do.Admit)) == [0]
+
+
+def test_who_takes_over_what_another_epoch_left_doubts_all_that_was_there():
+    driver = taking_over(noted(E4))
+    driver.read(0)
+    driver.load()
+    driver.read(1, 2, 3)
+    assert offsets_of(driver.of(do.Admit)) == [3]
+    driver.tick(9_999)
+    assert driver.of(do.LookUp) == []  # the epoch is 2 s old
+    driver.look_up(0, 2)
+    assert offsets_of(driver.of(do.Admit)) == [1]
+
+
+def test_refused_records_wait_for_the_look_up_as_well():
+    driver = taking_over(noted(E4))
+    driver.feed(ev.Read((record(0, b"not json"),), driver.now_ms))
+    driver.load()
+    driver.feed(ev.Read((record(1, b"not json"),), driver.now_ms))
+    assert driver.of(do.Deliver) == []
+    driver.look_up(0)
+    assert [command.offset for command in driver.of(do.Deliver)] == [1]
+
+
+def test_what_the_open_epoch_has_is_not_doubted():
+    driver = taking_over(noted(E4))
+    driver.read(0, 1)
+    key = driver.state.partitions[SOURCE].entries[0].key
+    driver.load(live={0: key})
+    assert driver.state.in_flight == 1
+
+
+def test_what_an_earlier_owner_noted_as_answered_is_answered():
+    driver = taking_over(noted(E5, done=(range(1, 2),)))
+    driver.load()
+    driver.read(0, 1, 2)
+    assert offsets_of(driver.of(do.Admit)) == [0, 2]
+
+
+def test_after_a_clean_stop_a_fresh_redis_makes_no_doubt():
+    driver = taking_over(noted(E4, clean=True), fresh=True)
+    driver.read(0)
+    driver.load()
+    assert offsets_of(driver.of(do.Admit)) == [0]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "fresh"),
+    [(E5, False), (E6, True)],
+    ids=["put back: workers may have run", "another epoch in between"],
+)
+def test_a_clean_stop_excuses_nothing_else(epoch: str, fresh: bool):  # noqa: FBT001
+    driver = taking_over(noted(E4, clean=True), epoch=epoch, fresh=fresh)
+    driver.read(0)
+    driver.load()
+    assert driver.of(do.Admit) == []
+
+
+def test_a_note_that_cannot_be_read_makes_doubt():
+    driver = taking_over(CommitNote(NO_PULSE))
+    driver.read(0)
+    driver.load()
+    assert driver.of(do.Admit) == []
+
+
+def test_a_note_that_has_seen_more_is_shown_to_redis_first():
+    driver = taking_over(noted(E5, beats=9))
+    assert [type(command) for command in driver.said] == [
+        do.BeatEpoch,
+        do.LoadPartition,
+    ]
+    assert driver.of(do.BeatEpoch)[0].known == Pulse(E5, 9)
+    driver.lose(E6)
+    driver.read(0)
+    driver.load()
+    assert driver.of(do.Admit) == []
+
+
+def test_nothing_is_held_up_where_this_process_has_seen_no_loss():
+    assert taking_over(noted(E5)).state.hold_until_ms == 0
+
+
+def test_what_the_open_epoch_has_is_left_to_it_though_kafka_has_an_answer():
+    driver = taking_over(noted(E4), end=9)
+    driver.read(0, 1)
+    key = driver.state.partitions[SOURCE].entries[0].key
+    driver.load(live={0: key, 5: "k5"})
+    driver.look_up(0, 1, 5)
+    assert driver.state.in_flight == 1
+    assert driver.of(do.RestoreDone) == [do.RestoreDone(SOURCE, (range(1, 2),))]
+    driver.feed(ev.OffsetSettled(SOURCE, 0))
+    assert driver.watermark() == 2
+    driver.read(5)
+    assert driver.watermark() == 5

@@ -8,7 +8,7 @@ import pytest
 
 from agentsched.doorbell import Doorbell
 from agentsched.errors import DeliveryFailed, DoorbellFailed, LedgerUnavailable
-from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
+from agentsched.kafka_records import Mark, OutboundRecord, Partition, RecordAt
 from agentsched.ledger.controls import Control, ControlKind
 from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import (
@@ -308,8 +308,8 @@ def test_commits_and_pauses_go_to_kafka(rig):
         def __init__(self):
             self.said = []
 
-        def commit(self, offsets):
-            self.said.append(offsets)
+        def commit(self, marks):
+            self.said.append(marks)
 
         def pause(self, partitions):
             self.said.append(("pause", partitions))
@@ -320,13 +320,13 @@ def test_commits_and_pauses_go_to_kafka(rig):
     reader, partition = Reader(), Partition("t", 0)
     rig.effects.attach(reader)
     for command in (
-        do.Commit(partition, 4),
+        do.Commit(partition, 4, "note"),
         do.Pause((partition,)),
         do.Resume((partition,)),
     ):
         rig.effects.run(command)
     assert reader.said == [
-        {partition: 4},
+        {partition: Mark(4, "note")},
         ("pause", (partition,)),
         ("resume", (partition,)),
     ]
@@ -615,3 +615,18 @@ def test_a_sent_reply_of_a_request_that_the_ledger_lost_settles_its_offset(rig):
     rig.sink.sent[0][1].set_result(AT)
     rig.inboxed()
     assert rig.ledger.partition(rig.epoch, facts().source, 0, 9).done == (range(1),)
+
+
+def test_a_ledger_that_is_lost_again_at_once_is_tried_later(rig):
+    rig.ledger.lose()
+    write = rig.ledger.set_limits
+
+    def lost_again(*arguments):
+        rig.ledger.set_limits = write
+        rig.ledger.lose()
+        write(*arguments)
+
+    rig.ledger.set_limits = lost_again
+    assert not any(isinstance(e, ev.EpochOpened) for e in rig.admit("k"))
+    rig.now_ms += 1_000
+    assert any(isinstance(e, ev.EpochOpened) for e in rig.admit("k"))

@@ -1,11 +1,11 @@
 """Partitions, records, watermarks."""
 
 from agentsched.codec import Identity
+from agentsched.commit_metadata import CommitNote
 from agentsched.kafka_records import Partition
-from agentsched.ledger.records import Change, ChangeKind, PartitionView
+from agentsched.ledger.records import NO_PULSE, Change, ChangeKind, PartitionView
 from bridge.core import commands as do
 from bridge.core import events as ev
-from bridge.core.step import watermark
 from tests.support.requests import record
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
@@ -39,61 +39,6 @@ def test_answers_that_are_learned_after_the_records_were_read_count_as_well():
     # assigned anew: the records come again
     driver.read(0, 1)
     assert [a.facts.offset for a in driver.admitted()] == [1]
-
-
-def test_an_answered_record_moves_the_watermark_and_is_committed():
-    driver = Driver()
-    driver.own()
-    driver.tick()
-    driver.read(0, 1)
-    driver.admitted()
-    driver.feed(ev.Changed((settled(0),), driver.now_ms))
-    driver.tick(600)
-    assert driver.of(do.Commit) == [do.Commit(PARTITION, 1)]
-
-
-def test_nothing_is_committed_past_an_unanswered_record():
-    driver = Driver()
-    driver.own()
-    driver.read(0, 1)
-    driver.admitted()
-    driver.feed(ev.Changed((settled(1),), driver.now_ms))
-    driver.tick(600)
-    assert driver.of(do.Commit) == []
-
-
-def test_an_unmoved_watermark_is_not_committed_again():
-    driver = Driver()
-    driver.own()
-    driver.read(0)
-    driver.admitted()
-    driver.feed(ev.Changed((settled(0),), driver.now_ms))
-    driver.tick(600)
-    driver.tick(600)
-    assert driver.of(do.Commit) == []
-
-
-def test_a_commit_that_nobody_acknowledged_is_sent_again():
-    driver = Driver()
-    driver.own()
-    driver.read(0)
-    driver.admitted()
-    driver.feed(ev.Changed((settled(0),), driver.now_ms))
-    driver.tick(600)
-    driver.tick(5_000)
-    assert driver.of(do.Commit) == [do.Commit(PARTITION, 1)]
-
-
-def test_an_acknowledged_commit_is_not_sent_again():
-    driver = Driver()
-    driver.own()
-    driver.read(0)
-    driver.admitted()
-    driver.feed(ev.Changed((settled(0),), driver.now_ms))
-    driver.tick(600)
-    driver.feed(ev.Committed(PARTITION, 1))
-    driver.tick(5_000)
-    assert driver.of(do.Commit) == []
 
 
 def test_a_dead_letter_settles_its_offset_only_when_it_was_delivered():
@@ -136,16 +81,6 @@ def test_a_revoked_partition_is_forgotten():
     assert (driver.state.partitions, driver.state.by_key) == ({}, {})
     driver.tick(600)
     assert driver.of(do.Commit) == []
-
-
-def test_bitmap_blocks_are_dropped_when_the_watermark_has_passed_them():
-    driver = Driver()
-    driver.own()
-    assert driver.feed(ev.Committed(PARTITION, 65_535)) == []
-    assert driver.feed(ev.Committed(PARTITION, 65_536)) == [
-        do.ForgetDone(SOURCE, 65_536)
-    ]
-    assert driver.feed(ev.Committed(PARTITION, 65_537)) == []
 
 
 def test_a_partition_over_its_share_is_paused_and_reads_on_when_it_has_drained():
@@ -230,31 +165,13 @@ def test_a_draining_bridge_does_not_send_again_what_kafka_did_not_take():
     assert driver.of(do.Deliver) == []
 
 
-def test_a_draining_bridge_commits_what_is_answered():
-    driver = Driver()
-    driver.own()
-    driver.read(0)
-    driver.admitted()
-    driver.feed(ev.OffsetSettled(SOURCE, 0))
-    driver.feed(ev.DrainStarted())
-    assert driver.of(do.Commit) == [do.Commit(PARTITION, 1)]
-
-
 def test_what_an_earlier_owner_admitted_is_not_admitted_again():
     driver = Driver()
     driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 2))
     driver.read(0, 1)
     key = driver.state.partitions[SOURCE].entries[0].key
-    driver.feed(ev.PartitionLoaded(SOURCE, PartitionView((), {0: key})))
+    driver.load(live={0: key})
     assert [a.facts.offset for a in driver.admitted()] == [1]
-
-
-def test_the_watermark_of_a_partition_is_known_while_it_is_ours():
-    driver = Driver()
-    driver.own(start=4)
-    assert watermark(driver.state, SOURCE) == 4
-    driver.feed(ev.Revoked(SOURCE))
-    assert watermark(driver.state, SOURCE) is None
 
 
 def test_a_ready_entry_that_was_taken_is_in_flight_and_back_when_it_returns():
@@ -284,7 +201,7 @@ def test_a_dead_letter_waits_until_it_is_known_whether_it_was_sent_before():
     records = (record(0, b"not json"), record(1, b"not json"))
     driver.feed(ev.Read(records, driver.now_ms))
     assert driver.of(do.Deliver) == []
-    driver.feed(ev.PartitionLoaded(SOURCE, PartitionView((range(1),), {})))
+    driver.load(done=[0])
     assert [command.offset for command in driver.of(do.Deliver)] == [1]
 
 
@@ -305,6 +222,68 @@ def test_a_request_that_runs_already_is_not_refused_when_its_model_has_gone():
     gone = record(0, {"correlation_id": "c", "model_id": "gone"})
     key = Identity("default", "c").key
     driver.feed(ev.Read((gone,), driver.now_ms))
-    driver.feed(ev.PartitionLoaded(SOURCE, PartitionView((), {0: key})))
+    driver.load(live={0: key})
     assert driver.of(do.Deliver) == []
     assert driver.state.in_flight == 1
+
+
+def alarms(driver):
+    return [(c.alarm, c.records, c.start) for c in driver.of(do.RaiseAlarm)]
+
+
+def test_records_that_kafka_deleted_unanswered_are_an_alarm():
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 9, 12, committed=5))
+    assert alarms(driver) == [(do.Alarm.RECORDS_DELETED, 4, 9)]
+    assert driver.state.alarms == {(do.Alarm.RECORDS_DELETED, PARTITION): 1}
+
+
+def test_deleted_records_that_were_answered_are_none():
+    note = CommitNote(NO_PULSE, done=(range(5, 6), range(7, 10)))
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 9, 12, committed=5, note=note))
+    assert alarms(driver) == [(do.Alarm.RECORDS_DELETED, 1, 9)]
+    note = CommitNote(NO_PULSE, done=(range(5, 10),))
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 9, 12, committed=5, note=note))
+    assert alarms(driver) == []
+
+
+def test_records_that_are_deleted_while_they_are_to_be_read_are_an_alarm():
+    driver = Driver()
+    driver.own()
+    driver.read(0)
+    driver.feed(ev.RecordsDeleted(PARTITION, 8))
+    assert alarms(driver) == [(do.Alarm.RECORDS_DELETED, 7, 8)]
+
+
+def test_a_partition_that_ends_below_what_was_committed_is_an_alarm():
+    note = CommitNote(NO_PULSE, "t1")
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 12, 12, committed=20, note=note))
+    assert alarms(driver) == [(do.Alarm.LOG_TRUNCATED, 8, 12)]
+
+
+def test_an_offset_that_kafka_forgot_is_an_alarm_and_the_ledgers_counts():
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 12))
+    driver.read(0)
+    driver.feed(ev.PartitionLoaded(SOURCE, driver.view(watermark=7)))
+    assert alarms(driver) == [(do.Alarm.OFFSETS_EXPIRED, 7, 7)]
+    driver.feed(ev.Committed(PARTITION, 7))
+    driver.read(6, 7)
+    assert [a.facts.offset for a in driver.admitted()] == [7]
+
+
+def test_a_first_start_is_no_alarm():
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 4, 12))
+    driver.load()
+    assert driver.state.alarms == {}
+
+
+def test_an_operator_who_resets_the_offsets_gets_the_records_again():
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 12, committed=0))
+    driver.feed(ev.PartitionLoaded(SOURCE, driver.view(watermark=7)))
+    assert alarms(driver) == []
+    assert driver.watermark() == 0

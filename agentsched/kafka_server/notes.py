@@ -1,0 +1,42 @@
+"""Read what the bridges have noted in their group's commits; joins no group."""
+
+import confluent_kafka
+
+from agentsched.commit_metadata import CommitNote, decode_note
+from agentsched.config.settings import KafkaSettings
+from agentsched.kafka_records import Mark, Partition
+from agentsched.kafka_server.librdkafka import reader_properties
+from agentsched.kafka_server.positions import ONE_ANSWER_S, committed_marks, insist
+
+LOOK_UP_S = 30.0
+
+
+def committed_notes(settings: KafkaSettings) -> list[CommitNote]:
+    """Return the notes of all partitions of the input topics; blocks for up to 30 s.
+
+    Raises:
+        KafkaFailed: Kafka did not answer.
+    """
+    # The group's name is needed to ask for its offsets; without a subscription nobody
+    # joins it.
+    ours = {"group.id": settings.group_id}
+    client = confluent_kafka.Consumer(reader_properties(settings) | ours)
+    try:
+        marks = insist(lambda: _ask(client, settings), "the group's commits", LOOK_UP_S)
+    finally:
+        client.close()
+    notes = (decode_note(mark.metadata, mark.offset) for mark in marks.values() if mark)
+    return [note for note in notes if note is not None]
+
+
+def _ask(
+    client: confluent_kafka.Consumer, settings: KafkaSettings
+) -> dict[Partition, Mark | None]:
+    there = client.list_topics(timeout=ONE_ANSWER_S).topics
+    partitions = [
+        Partition(topic, number)
+        for topic in settings.input_topics
+        if topic in there
+        for number in there[topic].partitions
+    ]
+    return committed_marks(client, partitions) if partitions else {}
