@@ -5,12 +5,12 @@ from contextlib import closing
 import pytest
 
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_records import Depth, Partition
+from agentsched.kafka_records import Depth, Mark, Partition
 from agentsched.kafka_server.backlog import Backlog
 from agentsched.kafka_server.errors import KafkaFailed
 from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.source import RequestSource
 from tests.support.kafka_cluster import free_ports
+from tests.support.member import Member
 from tests.support.waiting import eventually
 
 
@@ -45,19 +45,13 @@ def test_what_a_bridge_commits_is_seen_and_it_keeps_its_partitions(settings):
     with Producer(settings.bootstrap_servers) as producer:
         at = producer.produce("{}", topic).result(10)
     place = Partition(topic, at.partition)
-    done = []
-    source = RequestSource(
-        settings.model_copy(update={"input_topics": (topic,)}),
-        on_assigned=lambda _: None,
-        on_revoked=lambda _: {},
-        on_lost=lambda _: None,
-        on_committed=done.append,
-    )
+    member = Member(settings.model_copy(update={"input_topics": (topic,)}))
+    source = member.source
     source.subscribe([topic])
     with closing(source), closing(Backlog(settings)) as backlog:
-        eventually(lambda: source.poll(1, 0.1), timeout_s=30)
-        source.commit({place: 1})
-        eventually(lambda: source.poll(1, 0.1) or done, timeout_s=20)
+        eventually(member.poll, timeout_s=30)
+        source.commit({place: Mark(1)})
+        eventually(lambda: member.poll() and member.committed, timeout_s=20)
         depth = backlog.ask()[place]
         assert (depth.committed, depth.start, depth.end) == (1, 1, 1)
         source.poll(1, 0.1)

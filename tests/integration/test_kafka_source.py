@@ -9,38 +9,9 @@ from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_records import Mark, Partition
 from agentsched.kafka_server.notes import committed_notes
 from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.source import RequestSource
 from agentsched.ledger.records import Pulse
+from tests.support.member import Member
 from tests.support.waiting import eventually
-
-
-class Member:
-    """A source, and what it told."""
-
-    def __init__(self, settings):
-        self.assigned, self.revoked, self.lost = [], [], []
-        self.refused, self.deleted = [], []
-        self.committed = {}
-        self.records = []
-        self.commit_at_revoke = {}
-        self.on_assigned, self.on_lost = self.assigned.extend, self.lost.extend
-        self.on_committed = self.committed.update
-        self.on_commit_refused = self.refused.append
-        self.source = RequestSource(settings, self)
-
-    def on_revoked(self, partitions):
-        self.revoked.extend(partitions)
-        return self.commit_at_revoke
-
-    def on_deleted(self, partition, start):
-        self.deleted.append((partition, start))
-
-    def poll(self, seconds=0.1):
-        self.records.extend(self.source.poll(100, seconds))
-        return self.records
-
-    def offsets(self, partition=0):
-        return [each.offset for each in self.records if each.partition == partition]
 
 
 @pytest.fixture

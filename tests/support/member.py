@@ -1,0 +1,32 @@
+"""A member of a bridge's consumer group, for tests: it keeps what its source told."""
+
+from agentsched.kafka_server.source import RequestSource
+
+
+class Member:
+    """A source, and what it told."""
+
+    def __init__(self, settings):
+        self.assigned, self.revoked, self.lost = [], [], []
+        self.refused, self.deleted = [], []
+        self.committed = {}
+        self.records = []
+        self.commit_at_revoke = {}
+        self.on_assigned, self.on_lost = self.assigned.extend, self.lost.extend
+        self.on_committed = self.committed.update
+        self.on_commit_refused = self.refused.append
+        self.source = RequestSource(settings, self)
+
+    def on_revoked(self, partitions):
+        self.revoked.extend(partitions)
+        return self.commit_at_revoke
+
+    def on_deleted(self, partition, start):
+        self.deleted.append((partition, start))
+
+    def poll(self, seconds=0.1):
+        self.records.extend(self.source.poll(100, seconds))
+        return self.records
+
+    def offsets(self, partition=0):
+        return [each.offset for each in self.records if each.partition == partition]
