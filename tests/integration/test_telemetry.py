@@ -108,7 +108,7 @@ def test_the_bridge_counts_what_it_did(system, happened):
     assert page.sum("agentsched_live_bridges") == 1
     assert page.sum("agentsched_partitions_owned") == 3
     assert page.sum("agentsched_capacity_slots", model="m") == 4
-    assert page.sum("agentsched_live_slots", model="m") == 4
+    eventually(lambda: bridge(system).sum("agentsched_live_slots", model="m") == 4)
     assert page.sum("agentsched_loop_turn_seconds_count") > 10
 
 

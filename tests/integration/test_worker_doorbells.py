@@ -41,7 +41,7 @@ class Rung:
         self.client = redis.Redis.from_url(url)
 
     def messages(self, step: str = "") -> list[dict]:
-        values = self.client.lrange(f"{self.namespace}:gpt4{step}", 0, -1)
+        values = self.client.lrange(f"{self.namespace}:celery:gpt4{step}", 0, -1)
         return [json.loads(value) for value in reversed(values)]
 
     def close(self) -> None:
