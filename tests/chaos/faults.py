@@ -172,12 +172,18 @@ def garble_answers(scene: Scene, chance: Chance) -> None:
         Refuse(200, '{"choices": []}'),
         Refuse(500, "Internal Server Error", content_type="text/plain"),
         Refuse(302, "", {"location": "http://127.0.0.1:1/"}),
-        Disconnect(0.05),
     ]
     with misbehaving(
         scene,
         lambda asked: chance.choice(shapes) if chance.random() < 0.3 else None,
     ):
+        pause(chance, 2, 5)
+
+
+def break_calls_off(scene: Scene, chance: Chance) -> None:
+    """Without a byte on a kept connection this looks stale: it is tried once more."""
+    broken = Disconnect(0.05)
+    with misbehaving(scene, lambda asked: broken if chance.random() < 0.3 else None):
         pause(chance, 2, 5)
 
 
@@ -226,6 +232,7 @@ FAULTS = (
     Fault("F13", "refuse calls with 429", refuse_calls),
     Fault("F14", "hang calls", hang_calls),
     Fault("F15", "garble answers", garble_answers),
+    Fault("F15d", "break calls off", break_calls_off, recalls=True),
     Fault("F22", "lose and double doorbells", lose_doorbells),
     Fault("F24", "restart all in order", restart_all),
 )

@@ -20,7 +20,6 @@ def nodes(kafka):
         yield cluster
 
 
-@pytest.mark.long  # until each repeated call (I7) is traced to its fault
 @pytest.mark.timeout(SLICE_S + 400)
 def test_a_slice_of_chaos_breaks_no_promise(tmp_path, nodes):
     verdict = run(tmp_path, nodes, seed=11, seconds=SLICE_S)
