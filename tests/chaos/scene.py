@@ -135,6 +135,7 @@ class Scene(System):
         self._over.set()
         self._supervisor.join()
         super().__exit__(*details)
+        self.valkey.stop()  # the one that was started last
         self._outer.close()
 
     # -- processes ----------------------------------------------------------------
