@@ -3,10 +3,10 @@
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from agentsched.cli.steps import steps
 from agentsched.embedded.demo_models import DEMO_MODELS
@@ -19,17 +19,14 @@ LAST_LINE = {
     KafkaKind.APACHE: "Ctrl-C ends all; records and ledger stay in the folder.",
 }
 FIRST_REQUEST = """\
+export AGENTSCHED_CONFIG={config}
+{python} -m agentsched send "How does the internet work?"
+
 {python} - <<'END'
-from uuid import uuid4
-from agentsched.kafka_server.consumer import Consumer
-from agentsched.kafka_server.producer import Producer
-me = str(uuid4())
-request = {{"correlation_id": me, "content": "How does the internet work?"}}
-producer = Producer(bootstrap_servers="{bootstrap}")
-producer.produce(request, "high_priority").result()
-replies = Consumer(bootstrap_servers="{bootstrap}", group_id=me, auto_offset_reset="earliest")
-replies.subscribe(["results"])
-while (reply := replies.consume(timeout=1.0)) is None or reply.correlation_id != me: pass
+from agentsched.client import AgentClient
+from agentsched.config.loading import load_settings
+with AgentClient.of(load_settings().settings) as client:
+    reply = client.request("How does the internet work?", priority="high")
 print(reply.model_id, "says:", reply.content)
 END
 """
@@ -61,10 +58,12 @@ END
 def command(root: Path, kafka: str, *, servers_only: bool) -> None:
     """Start everything and keep it running until Ctrl-C.
 
-    Prints the addresses of Kafka, Redis and the demo model server, and a first
+    Prints the addresses of Kafka, Redis, the demo model server and Flower, and a first
     request to paste. What dies is started again, with a growing pause.
     """
-    stack = EmbeddedStack(root, KafkaKind(kafka), servers_only=servers_only)
+    stack = EmbeddedStack(
+        root, KafkaKind(kafka), servers_only=servers_only, with_flower=True
+    )
     run_up(Console(), stack, KafkaKind(kafka), servers_only=servers_only)
 
 
@@ -81,7 +80,7 @@ def run_up(
             stack.start(report)
         _show(console, stack)
         if not servers_only:
-            _show_first_request(console, stack.bootstrap)
+            _show_first_request(console, stack.config_path)
         console.print(LAST_LINE[kind])
         while True:
             time.sleep(WATCH_S)
@@ -95,23 +94,39 @@ def run_up(
 
 
 def _show(console: Console, stack: EmbeddedStack) -> None:
-    table = Table(show_header=False, box=None)
     models = ", ".join(f"{m.name} ({m.capacity} at once)" for m in DEMO_MODELS)
     rows = {
         "Kafka": stack.bootstrap,
         "Redis": stack.redis_url,
         "model server": stack.base_url,
         "models": models,
+        "Flower": _flower(stack),
         "configuration": str(stack.config_path),
         "logs": str(stack.log_dir),
     }
     for name, value in rows.items():
-        table.add_row(name, value)
-    console.print(table)
+        if value:
+            # Not wrapped: what is cut in two cannot be copied.
+            console.print(f"{name:<14} {value}", soft_wrap=True, markup=False)
+    if stack.flower_problem:
+        text = f"Flower does not run: {stack.flower_problem}"
+        console.print(text, soft_wrap=True, style="red", markup=False)
 
 
-def _show_first_request(console: Console, bootstrap: str) -> None:
-    console.print("\nA first request, in another terminal:\n")
-    text = FIRST_REQUEST.format(python=sys.executable, bootstrap=bootstrap)
+def _flower(stack: EmbeddedStack) -> str:
+    if stack.flower is None or stack.flower.login is None or stack.flower_problem:
+        return ""
+    login = stack.flower.login
+    # Where the password is, not what it is: this output may well go into a file.
+    return f"{stack.flower.address}  user {login.user}, password in {login.path}"
+
+
+def _show_first_request(console: Console, config_path: Path) -> None:
+    console.print(
+        "\nIn another terminal: a first request from the shell, then one from Python:\n"
+    )
+    text = FIRST_REQUEST.format(
+        python=quote(sys.executable), config=quote(str(config_path))
+    )
     # As it is: a wrapped line could not be pasted.
     console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 import redis
 
 from agentsched.embedded.demo_models import DEMO_MODELS
+from agentsched.embedded.flower import EmbeddedFlower
 from agentsched.embedded.restarts import Restarts
 from agentsched.embedded.servers import KafkaKind, Servers
 from agentsched.embedded.services import Services
@@ -22,7 +23,7 @@ from agentsched.embedded.stack_config import (
     write_config,
 )
 from agentsched.embedded.stoppable import Stoppable
-from agentsched.errors import EmbeddedError
+from agentsched.errors import AgentSchedError, EmbeddedError
 from agentsched.ledger.redis import RedisLedger
 
 WORKERS_START_S = 60.0
@@ -40,6 +41,7 @@ class EmbeddedStack(Stoppable):
         kafka: which Kafka. Apache's keeps its records from run to run, and Redis is
             kept with it; the mock forgets, and so must Redis.
         servers_only: no bridge and no workers: for a `Scheduler` of one's own.
+        with_flower: Flower beside the workers.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class EmbeddedStack(Stoppable):
         kafka: KafkaKind = KafkaKind.MOCK,
         *,
         servers_only: bool = False,
+        with_flower: bool = False,
     ) -> None:
         self.root = root.resolve()
         self.config_path = self.root / "agentsched.yaml"
@@ -55,6 +58,13 @@ class EmbeddedStack(Stoppable):
         self._kind = kafka
         self._servers_only = servers_only
         self._services = Services(self.root, self.config_path, DRAIN_S)
+        self.flower = (
+            EmbeddedFlower(self.root, self.config_path)
+            if with_flower and not servers_only
+            else None
+        )
+        self.flower_problem = ""
+        """Why Flower did not start; empty where it did, or is not wanted."""
         self._restarts = Restarts()
 
     @property
@@ -93,7 +103,9 @@ class EmbeddedStack(Stoppable):
             self._write_config()
             if not self._servers_only:
                 self._start_services(report)
+                self._start_flower(report)
                 self._wait_for_workers(report)
+                self._wait_for_flower(report)
         except BaseException:
             self.stop()
             raise
@@ -118,12 +130,17 @@ class EmbeddedStack(Stoppable):
                     noticed += self._restart_server(name, report)
                 except EmbeddedError as error:
                     noticed.append(str(error))
-        return [*noticed, *self._services.restart_dead()]
+        noticed += self._services.restart_dead()
+        return noticed + (self.flower.tend() if self.flower else [])
 
     def stop(self, report: Report = lambda _: None) -> None:
         """Stop everything in order; blocks. May be called twice."""
+        if self.flower:
+            self.flower.ask_to_stop()
         report("the bridge drains, then the workers end")
         self._services.stop()
+        if self.flower:
+            self.flower.stop()
         report("Redis, Kafka and the model server end")
         self.servers.stop()
 
@@ -162,6 +179,23 @@ class EmbeddedStack(Stoppable):
         for model in DEMO_MODELS:
             report(f"the worker of {model.name}")
             self._services.start_worker(model.queue)
+
+    def _start_flower(self, report: Report) -> None:
+        if self.flower:
+            report("Flower")
+            self._spare_the_rest(self.flower.launch)
+
+    def _wait_for_flower(self, report: Report) -> None:
+        if self.flower and not self.flower_problem:
+            report("waiting for Flower")
+            self._spare_the_rest(self.flower.wait)
+
+    def _spare_the_rest(self, step: Callable[[], None]) -> None:
+        """Flower only shows things: where it does not start, the rest does."""
+        try:
+            step()
+        except AgentSchedError as error:
+            self.flower_problem = str(error)
 
     def _wait_for_workers(self, report: Report) -> None:
         names = [model.name for model in DEMO_MODELS]

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.ports import free_port
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import EmbeddedError
 
@@ -75,7 +76,7 @@ def _start(
 ) -> tuple[GuardedChild, int]:
     failure = EmbeddedError("Valkey found no free port")
     for _ in range(PORT_TRIES):
-        port = wanted_port or _free_port()
+        port = wanted_port or free_port()
         child = GuardedChild(
             _command(data_dir, port), log_path=log_path, name="Valkey", pass_fds=[lock]
         )
@@ -105,12 +106,6 @@ def _command(data_dir: Path, port: int) -> list[str]:
     }
     pairs = [part for key, value in settings.items() for part in (f"--{key}", value)]
     return [str(get_binary_path()), *pairs]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _is_ready(child: GuardedChild, port: int) -> bool:

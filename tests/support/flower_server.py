@@ -67,15 +67,20 @@ class FlowerServer:
 
     def get(self, path: str, login: str = "", method: str = "GET") -> Page:
         """Ask for a page, as `user:password` or as nobody."""
-        request = urllib.request.Request(
-            self.base_url + path, method=method, data=b"" if method == "POST" else None
-        )
-        if login:
-            token = base64.b64encode(login.encode()).decode()
-            request.add_header("Authorization", f"Basic {token}")
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                return Page(answer.status, answer.read().decode("utf-8", "replace"))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Page(error.code, error.read().decode("utf-8", "replace"))
+        return ask(self.base_url + path, login, method)
+
+
+def ask(url: str, login: str = "", method: str = "GET") -> Page:
+    """Ask for a page of Flower; raises OSError where nobody answers."""
+    request = urllib.request.Request(
+        url, method=method, data=b"" if method == "POST" else None
+    )
+    if login:
+        token = base64.b64encode(login.encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            return Page(answer.status, answer.read().decode("utf-8", "replace"))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Page(error.code, error.read().decode("utf-8", "replace"))

@@ -1,9 +1,10 @@
 """A running `agentsched up`, for tests."""
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -18,15 +19,23 @@ class Up:
     Args:
         root: its folder.
         options: more of the command line.
+        environ: more of the environment; Flower's password is kept beside the root.
     """
 
-    def __init__(self, root: Path, *options: str) -> None:
+    def __init__(
+        self, root: Path, *options: str, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.root = root
+        state = {"XDG_STATE_HOME": str(root.with_suffix(".state"))}
+        self.environ = {**os.environ, **state, **(environ or {})}
         self._output = root.with_suffix(".txt")
         command = [sys.executable, "-m", "agentsched", "up", "--dir", str(root)]
         with self._output.open("wb") as file:
             self.process = subprocess.Popen(
-                [*command, *options], stdout=file, stderr=subprocess.STDOUT
+                [*command, *options],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=self.environ,
             )
 
     @property
