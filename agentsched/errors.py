@@ -108,6 +108,7 @@ class CallFailed(AgentSchedError):  # noqa: N818
         code: the code of the failed reply.
         detail: one sentence; never the prompt, the answer or a key.
         retryable: whether the same request may succeed later.
+        resent: how often it was sent again because a kept connection proved stale.
     """
 
     def __init__(self, code: ErrorCode, detail: str, *, retryable: bool) -> None:
@@ -116,6 +117,7 @@ class CallFailed(AgentSchedError):  # noqa: N818
         self.code = code
         self.detail = detail
         self.retryable = retryable
+        self.resent = 0
 
 
 class DeliveryFailed(AgentSchedError):  # noqa: N818

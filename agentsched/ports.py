@@ -23,6 +23,8 @@ class Completion:
     """As the server counted; some servers send none."""
     model_s: float
     """How long the call took."""
+    resent: int = 0
+    """How often it was sent again because a kept connection proved stale."""
 
     @property
     def completion_tokens(self) -> int | None:

@@ -8,13 +8,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import httpx
 
 from agentsched.codec import encode_message
 from agentsched.config.settings import EndpointSettings, Settings
-from agentsched.errors import ConfigurationError
+from agentsched.errors import CallFailed, ConfigurationError
 from agentsched.llm_backend import faults
 from agentsched.llm_backend.answer import read_completion
 from agentsched.llm_backend.body import chat_body
@@ -63,13 +64,19 @@ class HttpCompleter:
     ) -> Completion:
         """See `Completer`."""
         content = encode_message(chat_body(model, request))
-        started = monotonic()
+        started, again = monotonic(), _Again()
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._post(endpoint, content)
+                answer = await self._post(endpoint, content, again)
+            completion = read_completion(answer, monotonic() - started)
         except TimeoutError:
-            raise faults.out_of_time(monotonic() - started) from None
-        return read_completion(answer, monotonic() - started)
+            failure = faults.out_of_time(monotonic() - started)
+            failure.resent = again.count
+            raise failure from None
+        except CallFailed as failure:
+            failure.resent = again.count
+            raise
+        return replace(completion, resent=again.count)
 
     async def close(self) -> None:
         """Close all connections; again is harmless."""
@@ -77,7 +84,9 @@ class HttpCompleter:
             _, client = self._clients.popitem()
             await client.aclose()
 
-    async def _post(self, endpoint: EndpointSettings, content: bytes) -> bytes:
+    async def _post(
+        self, endpoint: EndpointSettings, content: bytes, again: "_Again"
+    ) -> bytes:
         """Send the request; once more where a kept connection proved stale.
 
         Servers close idle connections; a request that was under way then got nowhere.
@@ -94,6 +103,7 @@ class HttpCompleter:
                 if not use.reused:
                     raise faults.unreachable(error.reason) from None
         client = self._client(endpoint, keep=False)
+        again.count += 1  # the server may have seen the first one: it counts
         try:
             return await _exchange(client, url, content, self._max_bytes)
         except _NoAnswerError as error:
@@ -111,6 +121,13 @@ class HttpCompleter:
                 raise faults.keyless() from None
             self._clients[place] = open_client(self._pool, key, keep=keep)
         return self._clients[place]
+
+
+@dataclass(slots=True)
+class _Again:
+    """How often one request was sent again."""
+
+    count: int = 0
 
 
 class _NoAnswerError(Exception):

@@ -111,6 +111,7 @@ def completed_answer(job: Job, completion: Completion, max_bytes: int) -> Answer
             " ask for fewer tokens (params.max_tokens)",
             retryable=False,
         )
+        error.resent = completion.resent
         return failed_answer(job, error, model_s=completion.model_s)
     return Answer(value, Outcome(ok=True, model_ms=_ms(completion.model_s)))
 
@@ -124,15 +125,17 @@ def failed_answer(job: Job, error: CallFailed, *, model_s: float | None) -> Answ
         model_s: how long the call took; None when none was made.
     """
     said = ReplyError(code=error.code, message=error.detail, retryable=error.retryable)
-    return _failed(job, said, model_s=model_s)
+    return _failed(job, said, model_s=model_s, resent=error.resent)
 
 
-def _failed(job: Job, error: ReplyError, *, model_s: float | None) -> Answer:
+def _failed(
+    job: Job, error: ReplyError, *, model_s: float | None, resent: int = 0
+) -> Answer:
     value = failed_reply(
         job.request,
         job.identity,
         error,
-        attempts=job.attempt,
+        attempts=job.attempt + resent,
         timing=ReplyTiming(queued_s=job.queued_s, model_s=model_s or 0.0),
         model_id=job.model,
     )
@@ -173,7 +176,7 @@ def _completed_reply(job: Job, completion: Completion) -> Reply:
         usage=completion.usage,
         finish_reason=completion.finish_reason,
         tool_calls=completion.tool_calls,
-        attempts=job.attempt,
+        attempts=job.attempt + completion.resent,
         timing=ReplyTiming(queued_s=job.queued_s, model_s=completion.model_s),
     )
 

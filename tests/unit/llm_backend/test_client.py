@@ -159,12 +159,13 @@ def test_a_connection_that_closes_without_an_answer_is_one_call(
 
 
 def test_a_stale_connection_is_replaced_in_place() -> None:
-    async def twice(ask: Any) -> str | None:
-        await ask(raw.base_url)
-        return (await ask(raw.base_url)).content
+    async def twice(ask: Any) -> list[Completion]:
+        return [await ask(raw.base_url), await ask(raw.base_url)]
 
     with raw_server(closing_after(OK), answering(OK)) as raw:
-        assert asyncio.run(with_completer(twice)) == "four"
+        first, second = asyncio.run(with_completer(twice))
+    assert second.content == "four"
+    assert (first.resent, second.resent) == (0, 1)
 
 
 def test_a_connection_is_replaced_once_only() -> None:
@@ -173,8 +174,9 @@ def test_a_connection_is_replaced_once_only() -> None:
         await ask(raw.base_url)
 
     with raw_server(closing_after(OK), closing_after(), answering(OK)) as raw:
-        with pytest.raises(CallFailed):
+        with pytest.raises(CallFailed) as caught:
             asyncio.run(with_completer(twice))
+        assert caught.value.resent == 1
         assert raw.connections == 2
         socket.create_connection(raw._socket.getsockname()).close()
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -107,6 +108,22 @@ def test_a_reply_says_what_the_answer_cost(desk: Desk) -> None:
     )
     assert reply["timing"]["model_s"] == 0.25
     assert reply["timing"]["queued_s"] >= 0.05
+
+
+def test_a_request_that_was_sent_again_has_one_attempt_more(desk: Desk) -> None:
+    desk.completer.outcome = replace(ANSWER, resent=1)
+    desk.run()
+    assert desk.reply()["attempts"] == 2
+
+
+def test_a_failure_after_the_request_was_sent_again_has_one_attempt_more(
+    desk: Desk,
+) -> None:
+    failure = CallFailed(ErrorCode.MODEL_UNAVAILABLE, "closed", retryable=True)
+    failure.resent = 1
+    desk.completer.outcome = failure
+    desk.run()
+    assert desk.reply()["attempts"] == 2
 
 
 def test_the_reply_record_names_its_source(desk: Desk) -> None:
