@@ -37,7 +37,11 @@ COLOURS = {TaskStatus.COMPLETED: "green", TaskStatus.FAILED: "red"}
     "  [default: all that Kafka keeps; with --follow: from now on]",
 )
 @click.option("--agent", "agent_id", help="Only to requests of this agent.")
-@click.option("--status", type=click.Choice([each.value for each in TaskStatus]))
+@click.option(
+    "--status",
+    type=click.Choice([each.value for each in TaskStatus]),
+    help="Only those that ended so.",
+)
 @click.option("--id", "correlation_id", help="Only to the request of this id.")
 @click.option("--content", "with_content", is_flag=True, help="Show the answers, too.")
 @click.option(

@@ -40,7 +40,10 @@ from agentsched.types import DEFAULT_AGENT_ID, Priority, TaskType
     help="Of the lines: prompts, or JSON objects with the fields of a request.",
 )
 @click.option(
-    "--class", "priority", type=click.Choice([each.value for each in Priority])
+    "--class",
+    "priority",
+    type=click.Choice([each.value for each in Priority]),
+    help="How urgent. Default: medium.",
 )
 @click.option("--model", "model_id", help="Default: any that serves the task type.")
 @click.option(
@@ -50,7 +53,11 @@ from agentsched.types import DEFAULT_AGENT_ID, Priority, TaskType
     show_default=True,
     help="In whose name.",
 )
-@click.option("--task-type", type=click.Choice([each.value for each in TaskType]))
+@click.option(
+    "--task-type",
+    type=click.Choice([each.value for each in TaskType]),
+    help="What kind of work. Default: text_generation.",
+)
 @click.option(
     "--ttl",
     "ttl_s",

@@ -58,8 +58,8 @@ END
 def command(root: Path, kafka: str, *, servers_only: bool) -> None:
     """Start everything and keep it running until Ctrl-C.
 
-    Prints the addresses of Kafka, Redis, the demo model server and Flower, and a first
-    request to paste. What dies is started again, with a growing pause.
+    Prints the addresses of Kafka, Redis, the demo model server and Flower, and first
+    requests to paste. What dies is started again, with a growing pause.
     """
     stack = EmbeddedStack(
         root, KafkaKind(kafka), servers_only=servers_only, with_flower=True

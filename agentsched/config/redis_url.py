@@ -1,5 +1,6 @@
 """The one spelling of where Redis is, for our ledger and for Celery; pure."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -8,6 +9,30 @@ FORM = (
     "redis://HOST:PORT/DB, rediss://USER:PASSWORD@HOST:PORT/DB (TLS), or"
     " sentinel://:PASSWORD@HOST:PORT/DB;sentinel://HOST:PORT"
 )
+
+BEFORE_HOST = "it stands before the host, as in redis://USER:PASSWORD@HOST:PORT/DB"
+IN_SETTINGS = "say it with redis.tls_ca_file, redis.tls_cert_file, redis.tls_key_file"
+ALWAYS_CHECKED = "remove it; the certificate is always checked, by redis.tls_ca_file"
+PARAMETERS = {
+    "password": BEFORE_HOST,
+    "username": BEFORE_HOST,
+    "db": "it is the path, as in redis://HOST:PORT/3",
+    "virtual_host": "it is the path, as in redis://HOST:PORT/3",
+    "ssl_cert_reqs": ALWAYS_CHECKED,
+    "ssl_check_hostname": "say redis.tls_check_hostname",
+    "ssl_ca_certs": IN_SETTINGS,
+    "ssl_certfile": IN_SETTINGS,
+    "ssl_keyfile": IN_SETTINGS,
+    **dict.fromkeys(
+        ("socket_timeout", "socket_connect_timeout", "socket_keepalive"),
+        "remove it; time-outs are AgentSched's own",
+    ),
+    **dict.fromkeys(
+        ("health_check_interval", "max_connections", "retry_on_timeout", "protocol"),
+        "remove it; how it connects is AgentSched's own",
+    ),
+}
+"""What redis-py or kombu take behind a `?` -> what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +116,7 @@ def _parse_one(text: str) -> RedisAddress:
     if url.scheme not in DEFAULT_PORTS or not url.hostname or "@" in url.path:
         raise ValueError(f"must be {FORM}")
     if url.query or url.fragment:
-        raise ValueError(
-            "takes nothing behind `?` or `#`: TLS has settings of its own"
-            " (redis.tls_ca_file ...); write a # of a password as %23, a ? as %3F"
-        )
+        raise ValueError(_no_parameters(url.query))
     db = url.path.removeprefix("/") or "0"
     if not (db.isascii() and db.isdigit()):
         raise ValueError("the path must be the number of a database, such as /0")
@@ -104,6 +126,24 @@ def _parse_one(text: str) -> RedisAddress:
         username=unquote(url.username) if url.username else None,
         password=unquote(url.password) if url.password else None,
         db=int(db),
+    )
+
+
+def _no_parameters(query: str) -> str:
+    """Say where that belongs instead; names only what is no part of a password.
+
+    Our clients and Celery's would each read them in a way of their own, or not at all.
+    """
+    given = {name for name in PARAMETERS if re.search(rf"(^|&){name}=", query)}
+    texts = [
+        f"`{name}` is no parameter of it: {PARAMETERS[name]}" for name in sorted(given)
+    ]
+    return "; ".join(
+        [
+            "takes nothing behind `?` or `#`",
+            *texts,
+            "write a # of a password as %23, a ? as %3F",
+        ]
     )
 
 

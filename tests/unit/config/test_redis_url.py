@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from agentsched.config.loading import parse_settings
+from agentsched.config.problems import InvalidSettings
 from agentsched.config.redis_url import parse_redis_url
 
 SENTINELS = "sentinel://u:p%40w@s1:1/2;sentinel://s2"
@@ -52,6 +54,13 @@ def test_an_ipv6_address_keeps_its_brackets():
         ("redis://u:p/w@h", "special characters"),
         ("redis://h/name", "number of a database"),
         ("redis://h/0?ssl_cert_reqs=none", "redis.tls_ca_file"),
+        ("redis://h/0?password=p#w", "redis://USER:PASSWORD@HOST:PORT/DB"),
+        ("redis://h/0?db=3", "it is the path, as in redis://HOST:PORT/3"),
+        ("rediss://h?ssl_check_hostname=no", "redis.tls_check_hostname"),
+        ("redis://h?socket_timeout=3&password=x", "`password` is no parameter"),
+        ("redis://h?socket_timeout=3&password=x", "`socket_timeout` is no parameter"),
+        ("sentinel://a;sentinel://b?password=p#w", "`password` is no parameter"),
+        ("redis://h?anything", "%3F"),
         ("redis://u:p#w@h", "special characters"),
         ("redis://h#x", "%23"),
         ("redis://a;redis://b", "must all be sentinel://"),
@@ -64,3 +73,29 @@ def test_another_spelling_is_refused_and_not_repeated(url, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         parse_redis_url(url)
     assert "p#w" not in str(error.value)
+
+
+def test_parameters_are_refused_with_file_line_key_and_fix():
+    """Kombu would take them for its own, or choke on them; redis-py would not."""
+    text = "redis:\n  url: redis://h:6379/0?password=hunter2\n"
+    with pytest.raises(InvalidSettings) as error:
+        parse_settings(text, source="conf/agentsched.yaml")
+    said = str(error.value)
+    assert "conf/agentsched.yaml" in said
+    assert "line 2: redis.url: " in said
+    assert "`password` is no parameter of it: it stands before the host" in said
+    assert "hunter2" not in said
+
+
+def test_parameters_of_a_variable_are_refused_with_its_name():
+    environ = {"REDIS_URL": "redis://h:6379/0?password=hunter2"}
+    with pytest.raises(InvalidSettings, match=r"REDIS_URL: redis\.url: ") as error:
+        parse_settings("models: [{name: m}]", environ=environ)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_name_that_is_not_known_is_not_repeated():
+    """It may be the end of a password with a `?` in it."""
+    with pytest.raises(ValueError, match="behind") as error:
+        parse_redis_url("redis://h/?hunter2=x")
+    assert "hunter2" not in str(error.value)
