@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,8 +25,15 @@ from agentsched.config.settings import LoggingSettings, Settings
 from agentsched.doorbell import Doorbell
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.execution import Execution
-from agentsched.kafka_records import InboundRecord, OutboundRecord, Partition, RecordAt
+from agentsched.kafka_records import (
+    InboundRecord,
+    Mark,
+    OutboundRecord,
+    Partition,
+    RecordAt,
+)
 from agentsched.kafka_server.source import AssignedPartition
+from agentsched.ledger.records import NO_PULSE
 from agentsched.ledger.redis import RedisLedger
 from agentsched.ports import Completion
 from agentsched.telemetry.logs import configure
@@ -78,12 +85,13 @@ class Sink:
 
 
 class Source:
-    """A topic that holds all requests from the beginning."""
+    """A topic that holds all requests from the beginning, and takes every commit."""
 
     joined = True
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._committed: dict[Partition, int] = {}
         now_ms = time.time_ns() // 1_000_000
         self._left = [
             InboundRecord(TOPIC, 0, offset, now_ms, _request(offset))
@@ -95,15 +103,21 @@ class Source:
         self._daemon.on_assigned([partition])
 
     def poll(self, most: int, timeout_s: float) -> list[InboundRecord]:
+        committed, self._committed = self._committed, {}
+        if committed:
+            self._daemon.on_committed(committed)
         found, self._left = self._left[:most], self._left[most:]
         if not found:
             time.sleep(timeout_s)
         return found
 
-    def commit(self, _offsets: object) -> None:
+    def commit(self, marks: Mapping[Partition, Mark]) -> None:
+        self._committed |= {partition: mark.offset for partition, mark in marks.items()}
+
+    def pause(self, _partitions: object) -> None:
         pass
 
-    pause = resume = commit
+    resume = pause
 
     def close(self) -> None:
         pass
@@ -151,6 +165,7 @@ def run(url: str, settings: Settings) -> float:
             doorbells=Doorbells(execution, threads),
             sink=sink,
             read_back=lambda _: None,
+            look_up=lambda *_: {},
             now_ms=now_ms,
         )
         rules = Rules(settings)
@@ -160,6 +175,7 @@ def run(url: str, settings: Settings) -> float:
             make_source=Source,
             make_reader=lambda deliver: ChangeReader(ledger, deliver),
             now_ms=now_ms,
+            known_pulse=lambda: NO_PULSE,
             inbox=inbox,
         )
         loop = threading.Thread(target=daemon.run)

@@ -1,4 +1,4 @@
-"""What the core asks for; `bridge/effects.py` does it and answers with events."""
+"""What the core asks for; `bridge/effects/` does it and answers with events."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -56,12 +56,11 @@ class SimBridge:
             read_back=kafka.read_back,
             look_up=kafka.look_up,
             now_ms=now_ms,
+            make_thread=lambda _: SimExecutor(world, process),  # type: ignore[arg-type,return-value]
         )
         inbox = SimQueue(world, self._wake)
         observer: Any = Unobserved()
         self._effects = effects(outside, rules, f"{process}", inbox.put, observer)
-        self._effects._slow = SimExecutor(world, process)  # type: ignore[assignment]
-        self._effects._looking = SimExecutor(world, process)  # type: ignore[assignment]
         self.daemon = Daemon(
             rules=rules,
             effects=self._effects,

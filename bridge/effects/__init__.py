@@ -1,0 +1,11 @@
+"""What a bridge does: it carries out the core's commands, and answers with events.
+
+`effects.py` knows who does which command, and what counts when Redis does not answer.
+Nothing here decides what is to be done.
+"""
+
+from bridge.effects.effects import Effects
+from bridge.effects.later import Later
+from bridge.effects.outside import Outside
+
+__all__ = ["Effects", "Later", "Outside"]

@@ -1,0 +1,145 @@
+"""Real effects on a ledger in memory, with a Kafka and doorbells that a test answers for."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from agentsched.errors import DoorbellFailed, LedgerUnavailable
+from agentsched.kafka_records import RecordAt
+from agentsched.ledger.memory import MemoryLedger
+from agentsched.ledger.records import (
+    Admission,
+    Outcome,
+)
+from agentsched.telemetry.meters import Meters
+from bridge.core import commands as do
+from bridge.core.rules import Rules
+from bridge.effects import Effects, Outside
+from bridge.observing import BridgeObserver
+from tests.support.requests import ARRIVAL_MS, facts, settings
+
+ENDPOINT = "http://127.0.0.1:1/v1"
+
+
+AT = RecordAt("results", 0, 3)
+
+
+class Unreachable:
+    """Stands for a ledger that does not answer."""
+
+    def __getattr__(self, name):
+        def step(*_, **__):
+            raise LedgerUnavailable("no answer")
+
+        return step
+
+
+class Doorbells:
+    def __init__(self):
+        self.rung, self.fails, self.lying, self.known = [], False, {}, []
+
+    def ring(self, doorbells):
+        if self.fails:
+            raise DoorbellFailed("no broker")
+        self.rung += doorbells
+
+    def waiting(self, queue):
+        if self.fails:
+            raise DoorbellFailed("no broker")
+        return self.lying.get(queue, 0)
+
+    def know(self, models):
+        self.known += [model.name for model in models]
+
+
+class Sink:
+    """Keeps records; a test answers for Kafka."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, record):
+        self.sent.append((record, Future()))
+        return self.sent[-1][1]
+
+    def flush(self, timeout_s):
+        del timeout_s
+        return 0
+
+    def close(self, timeout_s):
+        del timeout_s
+        return 0
+
+
+@dataclass
+class Rig:
+    ledger: object = field(
+        default_factory=lambda: MemoryLedger(lambda: ARRIVAL_MS + 1_000)
+    )
+    kept: dict = field(default_factory=dict)
+    asked: list = field(default_factory=list)
+    answers: object = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.now_ms = 7
+        self.doorbells, self.sink, self.inbox = Doorbells(), Sink(), SimpleQueue()
+        outside = Outside(
+            ledger=self.ledger,
+            membership=self.ledger,
+            operations=self.ledger,
+            doorbells=self.doorbells,
+            sink=self.sink,
+            read_back=lambda at: self.read_back(at),  # noqa: PLW0108  (tests replace it)
+            look_up=self.look_up,
+            now_ms=lambda: self.now_ms,
+        )
+        self.meters = Meters("bridge")
+        observer = BridgeObserver(self.meters)
+        self.redis = observer.meter.checks()["redis"]
+        rules = Rules(settings())
+        self.effects = Effects(outside, rules, "b1", self.inbox.put, observer)
+
+    def read_back(self, at):
+        return self.kept.get(at)
+
+    def look_up(self, wanted, since_ms, stopped):
+        self.asked.append((wanted, since_ms))
+        if isinstance(self.answers, Exception):
+            raise self.answers
+        return self.answers
+
+    def open(self):
+        self.epoch = self.effects.open().epoch
+        self.effects.run(do.MeetPeers(lead=True))
+        return self
+
+    def admit(self, *keys):
+        admissions = tuple(Admission(facts(key), b"{}", key) for key in keys)
+        return self.effects.run(do.Admit(admissions))
+
+    def reserve(self, key):
+        command = do.Reserve(facts(key), 1, "m", ENDPOINT)
+        (answer,) = self.effects.run(command)
+        return answer.outcome
+
+    def inboxed(self, timeout_s=5):
+        events = list(self.inbox.get(timeout=timeout_s)())
+        while True:
+            try:
+                events += self.inbox.get_nowait()()
+            except Empty:
+                return events
+
+
+def done(rig, key="k"):
+    """A request whose reply is stored and not published."""
+    rig.admit(key)
+    rig.reserve(key)
+    claimed = rig.ledger.claim(rig.epoch, key, 1, "lease", 15_000)
+    assert claimed.outcome == "claimed"
+    rig.ledger.complete(rig.epoch, key, "lease", b'{"x": 1}', Outcome(ok=True))
+
+
+def state_of(rig, key="k"):
+    (view,) = rig.ledger.inspect(rig.epoch, [key])
+    return view and view.state
