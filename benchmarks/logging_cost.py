@@ -32,7 +32,7 @@ from agentsched.kafka_records import (
     Partition,
     RecordAt,
 )
-from agentsched.kafka_server.source import AssignedPartition
+from agentsched.kafka_server.assignment import AssignedPartition
 from agentsched.ledger.records import NO_PULSE
 from agentsched.ledger.redis import RedisLedger
 from agentsched.ports import Completion

@@ -12,7 +12,8 @@ from agentsched.errors import (
     LedgerUnavailable,
 )
 from agentsched.kafka_records import Mark, Partition
-from agentsched.kafka_server.source import AssignedPartition, RequestSource
+from agentsched.kafka_server.assignment import AssignedPartition
+from agentsched.kafka_server.source import RequestSource
 from agentsched.ledger.records import Change, Pulse
 from agentsched.origin import source_name
 from agentsched.telemetry import events as log

@@ -86,7 +86,7 @@ class Consumer:
         self._starts: dict[Partition, int] = {}
         self._handed_out: TopicPartition | None = None
         self._seen = SeenReplies()
-        self._missed: set[str] = set()
+        self._warned: set[str] = set()
         self._lock = threading.RLock()
         self._closing = threading.Event()
 
@@ -190,8 +190,8 @@ class Consumer:
         if error.code() not in _PASSES:
             raise self._failed("cannot read", KafkaException(error))
         text = error.str()
-        if error.code() in _NOT_THERE_YET and text not in self._missed:
-            self._missed.add(text)
+        if error.code() in _NOT_THERE_YET and text not in self._warned:
+            self._warned.add(text)
             log.warning("waiting for a topic to be created: %s", text)
 
     def _remember_ends(

@@ -6,101 +6,27 @@ partition and keeps commits to those.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from agentsched.commit_metadata import CommitNote, decode_note
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_records import InboundRecord, Mark, Partition
+from agentsched.kafka_server.assignment import PartitionOwner, look_up
+from agentsched.kafka_server.commits import (
+    acknowledged,
+    commit_and_wait,
+    with_too_long_metadata,
+)
 from agentsched.kafka_server.errors import KafkaFailed, said_by
 from agentsched.kafka_server.leaving import settle
-from agentsched.kafka_server.librdkafka import (
-    admin_properties,
-    request_source_properties,
-)
-from agentsched.kafka_server.librdkafka import (
-    log as librdkafka_log,
-)
-from agentsched.kafka_server.positions import (
-    bounds,
-    committed_marks,
-    insist,
-    partition_of,
-)
+from agentsched.kafka_server.librdkafka import request_source_properties
+from agentsched.kafka_server.positions import bounds, insist, partition_of
 from agentsched.kafka_server.received import inbound
-from agentsched.kafka_server.topic_ids import topic_ids
 
 LOOK_UP_S = 30.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class AssignedPartition:
-    """A partition that this member owns from now on."""
-
-    partition: Partition
-    topic_id: str
-    """Another one when the topic was deleted and made again, or the broker is another."""
-    committed: int | None
-    """What the group has committed; None: nothing yet, or Kafka has forgotten it."""
-    low: int
-    """The oldest offset that Kafka keeps; above `committed`: records were lost."""
-    end: int
-    """The offset of the next record to be appended."""
-    metadata: str = ""
-    """What is committed beside the offset."""
-
-    @property
-    def note(self) -> CommitNote | None:
-        """What an earlier owner noted of this very topic."""
-        return None if self._is_other_topic else self._noted
-
-    @property
-    def _noted(self) -> CommitNote | None:
-        return decode_note(self.metadata, self.committed or 0)
-
-    @property
-    def _is_other_topic(self) -> bool:
-        """Whether the group's offset is of a topic that had this name before."""
-        note = self._noted
-        return note is not None and note.topic_id not in ("", self.topic_id)
-
-    @property
-    def start(self) -> int:
-        """The offset from which records are read."""
-        if self.committed is None or self._is_other_topic:
-            return self.low
-        if self.committed > self.end:
-            # Another topic, or Kafka has lost its end: what is left was answered then.
-            return self.end if self.note else self.low
-        return max(self.low, self.committed)
-
-
-class PartitionOwner(Protocol):
-    """What is told of partitions, in the thread and inside the calls of the source."""
-
-    def on_assigned(self, assigned: Sequence[AssignedPartition]) -> None:
-        """Begin with partitions; their records follow."""
-
-    def on_revoked(self, revoked: Sequence[Partition]) -> Mapping[Partition, Mark]:
-        """Give partitions up; return what to commit before: the next owner starts there."""
-
-    def on_lost(self, lost: Sequence[Partition]) -> None:
-        """Forget partitions that are another member's: nothing can be committed."""
-
-    def on_committed(self, offsets: Mapping[Partition, int]) -> None:
-        """Hear of offsets that Kafka acknowledged, of partitions still owned."""
-
-    def on_commit_refused(self, partition: Partition) -> None:
-        """Hear that the broker takes only shorter metadata."""
-
-    def on_deleted(self, partition: Partition, start: int) -> None:
-        """Hear that the records where reading stood are gone; it goes on at `start`."""
 
 
 class RequestSource:
@@ -116,7 +42,7 @@ class RequestSource:
         self._client: confluent_kafka.Consumer | None = None
         self._owned: set[Partition] = set()
         self._read: list[InboundRecord] = []
-        self._missed: set[str] = set()
+        self._warned: set[str] = set()
         self._joined = False
 
     @property
@@ -231,7 +157,9 @@ class RequestSource:
             return
         partitions = [partition_of(each) for each in assigned]
         found = insist(
-            lambda: self._look_up(client, partitions), "new partitions", LOOK_UP_S
+            lambda: look_up(client, self._settings, partitions),
+            "new partitions",
+            LOOK_UP_S,
         )
         client.incremental_assign(
             [TopicPartition(*each.partition, each.start) for each in found]
@@ -253,7 +181,7 @@ class RequestSource:
         self._forget_read(partitions)
         marks = self._addressed(self._owner.on_revoked(partitions))
         if marks:
-            _commit_and_wait(client, marks)
+            commit_and_wait(client, marks)
         self._owned.difference_update(partitions)
 
     def _on_loss(
@@ -270,54 +198,18 @@ class RequestSource:
     def _on_commit_answer(
         self, error: KafkaError | None, offsets: list[TopicPartition]
     ) -> None:
-        self._tell_refused(error, offsets)
-        if error is not None:
-            log.warning("a commit failed: %s", error.str())
-            return
+        for partition in with_too_long_metadata(error, offsets):
+            if partition in self._owned:
+                self._owner.on_commit_refused(partition)
         done = {
-            partition_of(each): each.offset
-            for each in offsets
-            if not each.error and each.offset >= 0 and partition_of(each) in self._owned
+            partition: offset
+            for partition, offset in acknowledged(error, offsets).items()
+            if partition in self._owned
         }
         if done:
             self._owner.on_committed(done)
 
     # -- within -------------------------------------------------------------------
-
-    def _look_up(
-        self, client: confluent_kafka.Consumer, partitions: list[Partition]
-    ) -> list[AssignedPartition]:
-        if not partitions:
-            return []
-        committed = committed_marks(client, partitions)
-        held = bounds(client, partitions)
-        admin = AdminClient(admin_properties(self._settings), logger=librdkafka_log)
-        ids = topic_ids(admin, {each.topic for each in partitions})
-        return [
-            AssignedPartition(
-                each,
-                ids[each.topic],
-                mark.offset if (mark := committed[each]) else None,
-                *held[each],
-                metadata=mark.metadata if mark else "",
-            )
-            for each in partitions
-        ]
-
-    def _tell_refused(
-        self, error: KafkaError | None, offsets: list[TopicPartition]
-    ) -> None:
-        for each in offsets:
-            why = each.error or error
-            if why is not None and why.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
-                log.warning(
-                    "%s[%d]: this broker takes no metadata of %d characters beside an"
-                    " offset (offset.metadata.max.bytes): it gets less",
-                    *partition_of(each),
-                    len(each.metadata or ""),
-                )
-                if partition_of(each) in self._owned:
-                    self._owner.on_commit_refused(partition_of(each))
 
     def _judge(
         self,
@@ -333,8 +225,8 @@ class RequestSource:
         if error.fatal():
             raise KafkaFailed(f"the Kafka client failed for good: {error.str()}")
         text = error.str()
-        if text not in self._missed:  # the same again says nothing new
-            self._missed.add(text)
+        if text not in self._warned:  # the same again says nothing new
+            self._warned.add(text)
             log.warning("Kafka: %s", text)
 
     def _go_on(self, client: confluent_kafka.Consumer, partition: Partition) -> None:
@@ -370,22 +262,3 @@ class RequestSource:
         if self._client is None:
             raise KafkaFailed("this source is not open: call subscribe() first")
         return self._client
-
-
-def _commit_and_wait(
-    client: confluent_kafka.Consumer, offsets: list[TopicPartition]
-) -> None:
-    """Commit before the next owner asks; a failure only makes it read more again."""
-    try:
-        answers = client.commit(offsets=offsets, asynchronous=False)
-    except KafkaException as error:
-        log.warning("the commit at a revocation failed: %s", said_by(error))
-        return
-    for answer in answers:
-        if answer.error:
-            log.warning(
-                "the commit of %s[%d] failed: %s",
-                answer.topic,
-                answer.partition,
-                answer.error.str(),
-            )

@@ -2,15 +2,13 @@
 
 import confluent_kafka
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from agentsched.commit_metadata import MOST_CHARACTERS, CommitNote, encode_note
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_records import Mark, Partition
 from agentsched.kafka_server.notes import committed_notes
-from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.records import Pulse
-from tests.support.member import Member
+from tests.support.member import Member, until_assigned
 from tests.support.waiting import eventually
 
 
@@ -59,23 +57,6 @@ def produce(broker):
     return put
 
 
-def until_assigned(*members, count=1):
-    def owned():
-        for member in members:
-            member.poll()
-        return all(len(member.source.owned) == count for member in members)
-
-    eventually(owned, timeout_s=30, message="the partitions were not handed out")
-
-
-def until_read(member, count):
-    eventually(
-        lambda: len(member.poll()) >= count,
-        timeout_s=20,
-        message=f"{count} records expected",
-    )
-
-
 def committed(settings, topic, partition=0):
     reader = confluent_kafka.Consumer(
         {
@@ -116,7 +97,7 @@ def test_a_new_group_reads_all_that_kafka_keeps(broker, join, produce, topic):
     broker.create_topics({topic: 1})
     produce(topic, 3)
     member = join()
-    until_read(member, 3)
+    member.until_read(3)
     assert member.offsets() == [0, 1, 2]
 
 
@@ -149,7 +130,7 @@ def test_headers_are_text_and_the_time_is_the_brokers(broker, join, produce, top
     broker.create_topics({topic: 1})
     produce(topic, 1, headers={"correlation_id": "c", "odd": b"\xff", "none": None})
     member = join()
-    until_read(member, 1)
+    member.until_read(1)
     (record,) = member.records
     assert record.headers == {"correlation_id": "c", "odd": "�"}
     assert record.timestamp_ms > 1_700_000_000_000
@@ -161,7 +142,7 @@ def test_nothing_is_committed_unless_it_is_asked_for(
     broker.create_topics({topic: 1})
     produce(topic, 3)
     member = join()
-    until_read(member, 3)
+    member.until_read(3)
     member.source.close()
     assert committed(settings, topic) < 0
 
@@ -170,7 +151,7 @@ def test_a_commit_is_reported_when_kafka_has_it(broker, settings, join, topic, p
     broker.create_topics({topic: 1})
     produce(topic, 3)
     member = join()
-    until_read(member, 3)
+    member.until_read(3)
     where = Partition(topic, 0)
     member.source.commit({where: Mark(2)})
     eventually(lambda: member.poll() and member.committed == {where: 2})
@@ -213,11 +194,11 @@ def test_who_stays_takes_over_where_the_one_that_left_committed(
     until_assigned(one, other)
     (gone,) = one.source.owned
     produce(topic, 5, gone.partition)
-    until_read(one, 5)
+    one.until_read(5)
     one.commit_at_revoke = {gone: Mark(3)}
     one.source.close()
     until_assigned(other, count=2)
-    until_read(other, 2)
+    other.until_read(2)
     assert other.offsets(gone.partition) == [3, 4]
 
 
@@ -229,13 +210,13 @@ def test_the_offsets_of_a_revocation_are_committed_before_the_partition_goes(
     until_assigned(one, count=2)
     for partition in range(2):
         produce(topic, 5, partition)
-    until_read(one, 10)
+    one.until_read(10)
     one.commit_at_revoke = {Partition(topic, number): Mark(4) for number in range(2)}
     other = join()
     until_assigned(one, other)
     (moved,) = other.source.owned
     assert [each.committed for each in other.assigned] == [4]
-    until_read(other, 1)
+    other.until_read(1)
     assert other.offsets(moved.partition) == [4]
 
 
@@ -257,10 +238,10 @@ def test_a_paused_partition_gives_nothing_until_it_is_resumed(
     member.source.pause([Partition(topic, 0), Partition("not ours", 0)])
     produce(topic, 2, 0)
     produce(topic, 2, 1)
-    until_read(member, 2)
+    member.until_read(2)
     assert (member.offsets(0), member.offsets(1)) == ([], [0, 1])
     member.source.resume([Partition(topic, 0)])
-    until_read(member, 4)
+    member.until_read(4)
     assert member.offsets(0) == [0, 1]
 
 
@@ -288,64 +269,6 @@ def test_a_poll_returns_no_more_than_was_asked_for(broker, join, produce, topic)
     assert max(batches) == 4
 
 
-@pytest.mark.kafka
-def test_gaps_of_aborted_transactions_are_jumped_over(kafka, topic_prefix):
-    topic = f"{topic_prefix}high_priority"
-    kafka.create_topics({topic: 1})
-    client = confluent_kafka.Producer(
-        {"bootstrap.servers": kafka.bootstrap, "transactional.id": topic_prefix}
-    )
-    client.init_transactions(30)
-    for end in (client.commit_transaction, client.abort_transaction):
-        client.begin_transaction()
-        client.produce(topic, "x")
-        client.flush(10)
-        end(30)
-    with Producer(kafka.bootstrap) as plain:
-        last = plain.produce("{}", topic).result(10)
-    member = Member(
-        KafkaSettings(bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix)
-    )
-    member.source.subscribe([topic])
-    until_read(member, 2)
-    member.source.close()
-    # 0 and its commit marker, the aborted 2 and its marker, then the last one.
-    assert member.offsets() == [0, last.offset] == [0, 4]
-
-
-@pytest.mark.kafka
-def test_records_that_kafka_deleted_show_as_a_low_above_the_committed_offset(
-    kafka, topic_prefix
-):
-    topic = f"{topic_prefix}high_priority"
-    kafka.create_topics({topic: 1})
-    settings = KafkaSettings(
-        bootstrap_servers=(kafka.bootstrap,), group_id=f"{topic_prefix}bridge"
-    )
-    with Producer(kafka.bootstrap) as producer:
-        for _ in range(4):
-            producer.produce("{}", topic).result(10)
-    first = Member(settings)
-    first.source.subscribe([topic])
-    until_read(first, 4)
-    first.commit_at_revoke = {Partition(topic, 0): Mark(1)}
-    first.source.close()
-    _delete_before(kafka, topic, 3)
-    second = Member(settings)
-    second.source.subscribe([topic])
-    until_read(second, 1)
-    second.source.close()
-    (assigned,) = second.assigned
-    assert (assigned.committed, assigned.low, second.offsets()) == (1, 3, [3])
-
-
-def _delete_before(kafka, topic, offset):
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    where = confluent_kafka.TopicPartition(topic, 0, offset)
-    for future in admin.delete_records([where]).values():
-        future.result(10)
-
-
 def test_what_is_noted_beside_an_offset_comes_to_the_next_owner(
     broker, settings, join, produce, topic
 ):
@@ -353,7 +276,7 @@ def test_what_is_noted_beside_an_offset_comes_to_the_next_owner(
     produce(topic, 9)
     where = Partition(topic, 0)
     member = join()
-    until_read(member, 9)
+    member.until_read(9)
     (mine,) = member.assigned
     note = CommitNote(Pulse("0000000100", 7), mine.topic_id, done=(range(4, 6),))
     member.source.commit({where: Mark(3, encode_note(note, 3))})
@@ -385,95 +308,3 @@ def test_a_note_that_is_too_long_for_the_broker_is_told(kafka, topic_prefix):
     eventually(lambda: member.poll() is not None and member.committed)
     member.source.close()
     assert (member.refused, member.committed) == ([where], {where: 0})
-
-
-@pytest.mark.kafka
-def test_records_that_are_deleted_before_they_are_read_are_told_and_passed(
-    kafka, topic_prefix
-):
-    topic = f"{topic_prefix}high_priority"
-    kafka.create_topics({topic: 1})
-    member = Member(
-        KafkaSettings(bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix)
-    )
-    member.source.subscribe([topic])
-    until_assigned(member)
-    where = Partition(topic, 0)
-    member.source.pause([where])
-    with Producer(kafka.bootstrap) as producer:
-        for _ in range(5):
-            producer.produce("{}", topic).result(10)
-    _delete_before(kafka, topic, 3)
-    member.source.resume([where])
-    until_read(member, 2)
-    member.source.close()
-    assert (member.deleted, member.offsets()) == ([(where, 3)], [3, 4])
-
-
-@pytest.mark.kafka
-def test_a_topic_that_was_made_again_is_read_from_its_beginning(kafka, topic_prefix):
-    topic = f"{topic_prefix}high_priority"
-    settings = KafkaSettings(
-        bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix
-    )
-    kafka.create_topics({topic: 1})
-    with Producer(kafka.bootstrap) as producer:
-        for _ in range(4):
-            producer.produce("{}", topic).result(10)
-        first = Member(settings)
-        first.source.subscribe([topic])
-        until_read(first, 4)
-        (mine,) = first.assigned
-        note = CommitNote(Pulse("0000000100", 7), mine.topic_id)
-        mark = Mark(3, encode_note(note, 3))
-        first.commit_at_revoke = {Partition(topic, 0): mark}
-        first.source.close()
-        kafka.delete_topic(topic)
-        kafka.create_topics({topic: 1})
-        for _ in range(5):
-            producer.produce("{}", topic).result(10)
-    # Kafka may have dropped the offset with the topic: somebody restores it.
-    kafka.commit(topic_prefix, topic, mark)
-    second = Member(settings)
-    second.source.subscribe([topic])
-    until_read(second, 5)
-    second.source.close()
-    assert second.offsets() == [0, 1, 2, 3, 4]
-    assert second.assigned[0].note is None
-
-
-@pytest.mark.kafka
-def test_compaction_leaves_gaps_that_are_passed(kafka, topic_prefix):
-    topic = f"{topic_prefix}high_priority"
-    kafka.create_topics(
-        {topic: 1},
-        {
-            "cleanup.policy": "compact",
-            "segment.ms": "50",
-            "min.cleanable.dirty.ratio": "0.001",
-            "max.compaction.lag.ms": "50",
-        },
-    )
-    client = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
-    settings = KafkaSettings(
-        bootstrap_servers=(kafka.bootstrap,), group_id=topic_prefix
-    )
-
-    def kept():
-        """What a new reader gets; each try writes on, so that a segment is closed."""
-        client.produce(topic, "x", key="again")
-        assert client.flush(10) == 0
-        return kafka.offsets(topic)
-
-    for _ in range(6):
-        kept()
-    eventually(
-        lambda: len(kept()) < kafka.end(topic), timeout_s=50, message="compaction"
-    )
-    member = Member(settings)
-    member.source.subscribe([topic])
-    there = kafka.offsets(topic)
-    until_read(member, len(there))
-    member.source.close()
-    assert member.offsets()[: len(there)] == there
-    assert there != list(range(len(there)))

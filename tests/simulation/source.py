@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agentsched.kafka_records import InboundRecord, Mark, Partition
-from agentsched.kafka_server.source import AssignedPartition
+from agentsched.kafka_server.assignment import AssignedPartition
 from tests.simulation.kafka import Group, Member, SimKafka
 from tests.simulation.world import Process, Ticket, World
 

@@ -1,6 +1,7 @@
 """A member of a bridge's consumer group, for tests: it keeps what its source told."""
 
 from agentsched.kafka_server.source import RequestSource
+from tests.support.waiting import eventually
 
 
 class Member:
@@ -30,3 +31,22 @@ class Member:
 
     def offsets(self, partition=0):
         return [each.offset for each in self.records if each.partition == partition]
+
+    def until_read(self, count):
+        """Poll until it has so many records, over all partitions."""
+        eventually(
+            lambda: len(self.poll()) >= count,
+            timeout_s=20,
+            message=f"{count} records expected",
+        )
+
+
+def until_assigned(*members, count=1):
+    """Poll until every member owns `count` partitions."""
+
+    def owned():
+        for member in members:
+            member.poll()
+        return all(len(member.source.owned) == count for member in members)
+
+    eventually(owned, timeout_s=30, message="the partitions were not handed out")

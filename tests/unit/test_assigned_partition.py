@@ -4,7 +4,7 @@ import pytest
 
 from agentsched.commit_metadata import CommitNote, encode_note
 from agentsched.kafka_records import Partition
-from agentsched.kafka_server.source import AssignedPartition
+from agentsched.kafka_server.assignment import AssignedPartition
 from agentsched.ledger.records import Pulse
 
 
