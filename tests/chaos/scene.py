@@ -30,6 +30,8 @@ ROLES = (BRIDGE, WORKER)
 MODELS = {"alpha": 8, "beta": 4}
 RESTART_S = 1.0
 SUPERVISE_S = 0.1
+TTL_S = 90
+"""Ends calls that hang: outlasts every outage, and ends before the quiet phase does."""
 CANARY = "canary-7d1f"
 """Stands in every prompt, and may stand in no log."""
 
@@ -105,7 +107,7 @@ class Scene(System):
         server = ModelServer(script=self._script)
         config = {
             "timing": {"lease_s": lease_s, "renew_s": lease_s / 3},
-            "limits": {"ttl_s": 300, "horizon_s": 3600},
+            "limits": {"ttl_s": TTL_S, "horizon_s": 3600},
             "logging": {"level": "debug", "format": "json"},
         }
         super().__init__(root, kafka, server, MODELS, partitions=2, config=config)
