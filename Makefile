@@ -10,7 +10,7 @@ PYTHON  ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
              && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-long chaos lint check clean
+.PHONY: help install demo up test test-long chaos soak lint check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ SEED    ?= 1
 MINUTES ?= 5
 chaos: $(STAMP) ## Faults at random on the real system: make chaos SEED=7 MINUTES=5
 	$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES)
+
+soak: MINUTES = 30
+soak: $(STAMP) ## Half an hour of traffic with a fault a minute; nothing may have grown
+	$(BIN)/python -m tests.chaos --soak --seed $(SEED) --minutes $(MINUTES)
 
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -3,9 +3,21 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 
+from agentsched.codec import decode_message
+from agentsched.types import Reply
+from tests.chaos.commits import Commit
+from tests.chaos.recovery import alone, answered, recovery_s
 from tests.chaos.traffic import Sent
 from tests.support.model_server import Call, digest
+
+RECOVERY_S = 20.0
+"""Work goes on so soon after a process of ours, or Redis, was started again."""
+NOTICED_S = 11.0
+"""A dead bridge's partitions go to its peer after the session time-out (10 s); what was
+killed is started again after 1 s."""
+KILLS = frozenset({"F1", "F2", "F3", "F8"})
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,23 @@ class RawReply:
     id: str
     value: dict
     raw: bytes
+    at_ms: int = 0
+    """When Kafka got it."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One dead letter: its headers, and when Kafka got it."""
+
+    headers: dict[str, str]
+    at_ms: int = 0
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """The record that it is about."""
+        headers = self.headers
+        topic = headers["source_topic"]
+        return topic, int(headers["source_partition"]), int(headers["source_offset"])
 
 
 @dataclass
@@ -34,9 +63,16 @@ class History:
     """All that a run has seen."""
 
     sent: list[Sent]
+    tried: set[str]
+    """Ids of all that was sent, also where Kafka did not acknowledge it."""
     replies: list[RawReply]
-    dead_letters: list[dict[str, str]]
-    """Their headers."""
+    seen: dict[str, list[Reply]]
+    """What the client handed to its callers, by id."""
+    dead_letters: list[Letter]
+    commits: list[Commit]
+    """All of the bridges' group, in their order."""
+    topics: dict[str, str]
+    """The input topic of each class."""
     calls: list[Call]
     faults: list[Happened]
     lease_s: float
@@ -46,6 +82,8 @@ class History:
     """What should be nothing at the end: READY entries, slots, unanswered offsets."""
     logs: dict[str, str]
     canary: str
+    epoch_ms: float = 0.0
+    """The wall clock when the monotonic one was 0."""
 
 
 @dataclass
@@ -53,20 +91,23 @@ class Verdict:
     """What the checker found."""
 
     broken: list[str] = field(default_factory=list)
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float | str] = field(default_factory=dict)
 
 
 def check(history: History) -> Verdict:
-    """Compare a history with what is promised (invariants I1-I12 of the design)."""
+    """Compare a history with what is promised (invariants I1-I12, L2 of the design)."""
     verdict = Verdict()
     for rule in (
         _answered,
+        _visible,
         _strangers,
         _matching,
         _raw_duplicates,
         _dead_letters,
         _calls,
         _in_flight,
+        _commits,
+        _recovery,
         _nothing_left,
         _no_canary,
     ):
@@ -83,16 +124,35 @@ def _answered(history: History, figures) -> list[str]:
     accepted, answered = _requests(history), {reply.id for reply in history.replies}
     lost = sorted(accepted.keys() - answered)
     figures |= {"accepted": len(accepted), "lost": len(lost)}
+    fenced = sum(log.count('"request_lost"') for log in history.logs.values())
+    figures |= {"faults": len(history.faults), "late answers thrown away": fenced}
     return [f"I1 no reply for {id_}" for id_ in lost]
 
 
+def _visible(history: History, figures) -> list[str]:
+    """L2: a client of ours sees one reply, the first one of the topic."""
+    first: dict[str, RawReply] = {}
+    for reply in history.replies:
+        first.setdefault(reply.id, reply)
+    asked = [one.id for one in history.sent if one.asked]
+    broken = [
+        f"L2 {id_} saw {len(history.seen.get(id_, []))} replies"
+        for id_ in asked
+        if len(history.seen.get(id_, [])) != 1
+    ]
+    figures |= {"asked by a client": len(asked)}
+    return broken + [
+        f"L2 {id_} did not see the first reply"
+        for id_, replies in history.seen.items()
+        for reply in replies
+        if id_ not in first or decode_message(first[id_].raw) != reply
+    ]
+
+
 def _strangers(history: History, figures) -> list[str]:
-    """I2: nobody is answered who did not ask. Sends may be unacknowledged, and real."""
+    """I2: nobody is answered who did not ask."""
     del figures
-    known = {one.id for one in history.sent} | {
-        c.prompt.split()[-1] for c in history.calls
-    }
-    strange = sorted({reply.id for reply in history.replies} - known)
+    strange = sorted({reply.id for reply in history.replies} - history.tried)
     return [f"I2 a reply for {id_}, which nobody sent" for id_ in strange]
 
 
@@ -137,21 +197,13 @@ def _raw_duplicates(history: History, figures) -> list[str]:
 
 def _dead_letters(history: History, figures) -> list[str]:
     """What names no request, or conflicts, becomes a dead letter."""
-    there = {
-        (
-            letter["source_topic"],
-            int(letter["source_partition"]),
-            int(letter["source_offset"]),
-        )
-        for letter in history.dead_letters
-    }
-    there = {(topic.rsplit(".", 1)[-1], *place) for topic, *place in there}
+    there = {letter.place for letter in history.dead_letters}
     figures["dead letters"] = len(history.dead_letters)
     return [
         f"I1 no dead letter for {one.cls} {one.partition}/{one.offset}"
         for one in history.sent
         if one.kind == "bad"
-        and (f"{one.cls}_priority", one.partition, one.offset) not in there
+        and (history.topics[one.cls], one.partition, one.offset) not in there
     ]
 
 
@@ -194,8 +246,58 @@ def _in_flight(history: History, figures) -> list[str]:
     ]
 
 
+def _commits(history: History, figures) -> list[str]:
+    """I8: no commit passes a record that is unanswered then, and none goes back."""
+    done_ms: dict[str | tuple[str, int, int], int] = {}
+    for reply in history.replies:
+        done_ms.setdefault(reply.id, reply.at_ms)
+    for letter in history.dead_letters:
+        done_ms.setdefault(letter.place, letter.at_ms)
+    waiting = defaultdict(list)
+    for one in history.sent:
+        if one.offset >= 0:
+            waiting[history.topics[one.cls], one.partition].append(one)
+    for records in waiting.values():
+        records.sort(key=lambda one: one.offset, reverse=True)
+
+    broken, reached = [], defaultdict(int)
+    for commit in history.commits:
+        where = (commit.topic, commit.partition)
+        if commit.offset < reached[where]:
+            broken.append(f"I8 {where} went back to {commit.offset}")
+        reached[where] = max(reached[where], commit.offset)
+        records = waiting[where]
+        while records and records[-1].offset < commit.offset:
+            one = records.pop()
+            times = [done_ms.get(one.id), done_ms.get((*where, one.offset))]
+            if min((ms for ms in times if ms is not None), default=inf) > commit.at_ms:
+                broken.append(f"I8 {where} {one.offset} was committed unanswered")
+    figures |= {"commits": len(history.commits)}
+    return broken
+
+
+def _recovery(history: History, figures) -> list[str]:
+    """Work goes on soon after a kill, where no other fault is in the way."""
+    times = answered(history.sent, history.replies, history.epoch_ms)
+    most_s = NOTICED_S + RECOVERY_S
+    took = [
+        (recovery_s(fault, times), fault)
+        for fault in history.faults
+        if fault.number in KILLS and alone(fault, history.faults, most_s)
+    ]
+    all_s = [recovery_s(fault, times) for fault in history.faults]
+    figures["longest pause after a fault, s"] = round(max(all_s, default=0.0), 1)
+    if took:
+        figures["after a kill alone, s"] = round(max(took_s for took_s, _ in took), 1)
+    return [
+        f"recovery: {took_s:.0f} s after {fault.number} {fault.name}"
+        for took_s, fault in took
+        if took_s > most_s
+    ]
+
+
 def _nothing_left(history: History, figures) -> list[str]:
-    """I8, I9: all offsets are committed, no entry and no slot is left."""
+    """I9: all offsets are committed, no entry and no slot is left."""
     del figures
     return [f"I9 {count} {what}" for what, count in history.left_over.items() if count]
 

@@ -49,16 +49,20 @@ def some(scene: Scene, chance: Chance, role: str) -> str:
     return chance.choice(scene.names(role))
 
 
+def mortal(scene: Scene, chance: Chance, role: str) -> str:
+    return chance.choice(scene.mortals(role))
+
+
 def kill_bridge(scene: Scene, chance: Chance) -> None:
-    scene.signal(some(scene, chance, BRIDGE), signal.SIGKILL)
+    scene.signal(mortal(scene, chance, BRIDGE), signal.SIGKILL)
 
 
 def kill_worker(scene: Scene, chance: Chance) -> None:
-    scene.signal(some(scene, chance, WORKER), signal.SIGKILL)
+    scene.signal(mortal(scene, chance, WORKER), signal.SIGKILL)
 
 
 def freeze_and_kill_worker(scene: Scene, chance: Chance) -> None:
-    name = some(scene, chance, WORKER)
+    name = mortal(scene, chance, WORKER)
     scene.signal(name, signal.SIGSTOP)
     pause(chance, 0.5, 2)
     scene.signal(name, signal.SIGKILL)
@@ -202,7 +206,7 @@ def lose_doorbells(scene: Scene, chance: Chance) -> None:
 
 
 def restart_all(scene: Scene, chance: Chance) -> None:
-    for name in [*scene.names(WORKER), *scene.names(BRIDGE)]:
+    for name in [*scene.mortals(WORKER), *scene.mortals(BRIDGE)]:
         scene.signal(name, signal.SIGTERM)
         pause(chance, 0.5, 2)
 

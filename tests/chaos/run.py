@@ -9,7 +9,8 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.chaos.checker import Happened, History, RawReply, Verdict, check
+from tests.chaos.checker import Happened, History, Letter, RawReply, Verdict, check
+from tests.chaos.commits import commits_of
 from tests.chaos.faults import FAULTS, Fault, back_to_work
 from tests.chaos.scene import CANARY, MODELS, ProxiedKafka, Scene
 from tests.chaos.traffic import Traffic
@@ -40,23 +41,33 @@ def run(
         traffic = Traffic(scene, seed, pace_hz)
         traffic.start()
         try:
-            happened = _torment(scene, chance, faults, seconds, say)
+            happened = torment(scene, chance, faults, seconds, say)
         finally:
             traffic.stop()
         say("quiet: waiting until all is answered")
-        left_over = _settle(scene, traffic, say)
-        history = _history(scene, traffic, happened, lease_s, left_over)
+        left_over = settle(scene, traffic, say)
+        history = history_of(scene, traffic, happened, lease_s, left_over)
     return check(history)
 
 
-def _torment(
+def torment(
     scene: Scene,
     chance: random.Random,
     faults: Sequence[Fault],
     seconds: float,
     say: Callable[[str], None],
+    every_s: float = 0.0,
 ) -> list[Happened]:
-    """One fault after the other, each kind once before any comes again."""
+    """One fault after the other, each kind once before any comes again.
+
+    Args:
+        scene: what they happen to.
+        chance: decides all.
+        faults: of which kinds.
+        seconds: the last one begins before that.
+        say: is told.
+        every_s: from the beginning of one to the next; 0: as soon as it is healed.
+    """
     happened: list[Happened] = []
     started_s = time.monotonic()
     bag: list[Fault] = []
@@ -80,13 +91,15 @@ def _torment(
                 fault.loses_redis,
             )
         )
-        time.sleep(chance.uniform(1.0, 4.0))
+        over_s = time.monotonic() - begun_s
+        time.sleep(max(chance.uniform(1.0, 4.0), every_s - over_s))
     return happened
 
 
-def _settle(
+def settle(
     scene: Scene, traffic: Traffic, say: Callable[[str], None]
 ) -> dict[str, int]:
+    """Wait until all is answered and committed; returns what should be nothing."""
     back_to_work(scene)
     wanted = {one.id for one in traffic.sent if one.kind == "request"}
     deadline = time.monotonic() + QUIET_S
@@ -129,19 +142,27 @@ def _asking(scene: Scene) -> Iterator[Consumer]:
         consumer.close()
 
 
-def _history(
+def history_of(
     scene: Scene,
     traffic: Traffic,
     happened: list[Happened],
     lease_s: float,
     left_over: dict[str, int],
 ) -> History:
+    """Gather all that was seen."""
     return History(
         sent=traffic.sent,
+        tried=traffic.tried(),
         replies=[
-            RawReply(key, json.loads(raw), raw) for key, raw in scene.replies.raw()
+            RawReply(key, json.loads(raw), raw, at_ms)
+            for (key, raw), at_ms in zip(
+                scene.replies.raw(), scene.replies.times_ms(), strict=False
+            )
         ],
+        seen=traffic.seen(),
         dead_letters=_dead_letters(scene),
+        commits=commits_of(scene.kafka.bootstrap, scene.settings.kafka.group_id),
+        topics=scene.topics,
         calls=list(scene.server.calls),
         faults=happened,
         lease_s=lease_s,
@@ -150,11 +171,12 @@ def _history(
         left_over=left_over,
         logs=scene.logs(),
         canary=CANARY,
+        epoch_ms=(time.time() - time.monotonic()) * 1000,
     )
 
 
-def _dead_letters(scene: Scene) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
+def _dead_letters(scene: Scene) -> list[Letter]:
+    found: list[Letter] = []
     for topic in scene.topics.values():
         name = f"{topic}.dead_letter"
         with _asking(scene) as consumer:
@@ -165,5 +187,5 @@ def _dead_letters(scene: Scene) -> list[dict[str, str]]:
                 lambda letters=letters, count=high - low: len(letters.raw()) >= count,
                 timeout_s=20,
             )
-            found += letters.headers()
+            found += map(Letter, letters.headers(), letters.times_ms())
     return found

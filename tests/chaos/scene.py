@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from agentsched.client.client import AgentClient
 from agentsched.embedded.child import GuardedChild
 from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey
@@ -96,18 +97,27 @@ class Scene(System):
         kafka: the cluster.
         seed: for the model server's delays.
         lease_s: of the workers; shorter makes a run denser.
+        horizon_s: how long an answered request is remembered.
+        spared: the names of processes that no fault kills.
     """
 
     def __init__(
-        self, root: Path, kafka: ProxiedKafka, seed: int, lease_s: float
+        self,
+        root: Path,
+        kafka: ProxiedKafka,
+        seed: int,
+        lease_s: float,
+        horizon_s: int = 3600,
+        spared: frozenset[str] = frozenset(),
     ) -> None:
+        self._spared = spared
         self._chance = random.Random(seed)
         self.misbehaves = None
         """Decides what the model server does instead; None: nothing."""
         server = ModelServer(script=self._script)
         config = {
             "timing": {"lease_s": lease_s, "renew_s": lease_s / 3},
-            "limits": {"ttl_s": TTL_S, "horizon_s": 3600},
+            "limits": {"ttl_s": TTL_S, "horizon_s": horizon_s},
             "logging": {"level": "debug", "format": "json"},
         }
         super().__init__(root, kafka, server, MODELS, partitions=2, config=config)
@@ -128,6 +138,8 @@ class Scene(System):
             super().__enter__()
             for proxy in self.redis_proxies.values():
                 proxy._target_port = self.valkey.port
+            self.client = AgentClient.of(self.settings, agent_id="asking")
+            stack.callback(self.client.close)
             self._outer = stack.pop_all()
         self.start(bridges=2, workers=2)
         self._supervisor.start()
@@ -146,6 +158,15 @@ class Scene(System):
         """The processes of a role that run now."""
         with self._lock:
             return sorted(n for n in self.children if n.startswith(role))
+
+    def mortals(self, role: str) -> list[str]:
+        """Those that a fault may end."""
+        return [name for name in self.names(role) if name not in self._spared]
+
+    def pids(self) -> dict[str, int]:
+        """The process ids by name."""
+        with self._lock:
+            return {name: child.pid for name, child in self.children.items()}
 
     def signal(self, name: str, number: int) -> None:
         with self._lock:

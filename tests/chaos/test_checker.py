@@ -4,30 +4,53 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.checker import Happened, History, RawReply, check
+from agentsched.codec import encode_message
+from agentsched.types import Reply, TaskStatus
+from tests.chaos.checker import Happened, History, Letter, RawReply, check
+from tests.chaos.commits import Commit
 from tests.chaos.traffic import Sent
 from tests.support.model_server import Call, digest
 
 SENT = Sent("r1", "alpha", "canary r1", "high", "request", 0, 0)
 BAD = Sent(None, "", "", "high", "bad", 0, 1)
-LETTER = {
-    "source_topic": "t.high_priority",
-    "source_partition": "0",
-    "source_offset": "1",
-}
+LETTER = Letter(
+    {
+        "source_topic": "t.high_priority",
+        "source_partition": "0",
+        "source_offset": "1",
+    },
+    at_ms=30,
+)
+COMMITS = [
+    Commit("t.high_priority", 0, offset, at_ms) for offset, at_ms in ((1, 20), (2, 30))
+]
+ASKED = replace(SENT, id="a1", prompt="canary a1", offset=-1, asked=True)
+SEEN = Reply(
+    id="a1",
+    correlation_id="a1",
+    status=TaskStatus.COMPLETED,
+    content=f"alpha {digest(ASKED.prompt)}",
+)
 CALL = Call("alpha", SENT.prompt, 1.0, False, {}, 1.2)  # noqa: FBT003  (as it is made)
 FLUSH = Happened("F9", "empty Redis", 0.5, 0.6, recalls=True, loses_redis=True)
 
 
-def reply(content=None, id_="r1", raw=b"1"):
+def reply(content=None, id_="r1", raw=b"1", at_ms=20):
     content = content or f"alpha {digest(SENT.prompt)}"
-    return RawReply(id_, {"status": "completed", "content": content}, raw)
+    return RawReply(id_, {"status": "completed", "content": content}, raw, at_ms)
+
+
+REPLIES = [reply(), reply(SEEN.content, "a1", encode_message(SEEN))]
 
 
 GOOD = History(
-    sent=[SENT, BAD],
-    replies=[reply()],
+    sent=[SENT, BAD, ASKED],
+    tried={"r1", "a1"},
+    replies=REPLIES,
+    seen={"a1": [SEEN]},
     dead_letters=[LETTER],
+    commits=COMMITS,
+    topics={"high": "t.high_priority"},
     calls=[CALL],
     faults=[],
     lease_s=5,
@@ -37,6 +60,7 @@ GOOD = History(
     logs={"bridge.log": "all is well"},
     canary="canary",
 )
+OTHER = SEEN.model_copy(update={"attempts": 2})
 
 
 def test_a_good_history_is_accepted():
@@ -46,14 +70,20 @@ def test_a_good_history_is_accepted():
 @pytest.mark.parametrize(
     ("changed", "rule"),
     [
-        ({"replies": []}, "I1"),
+        ({"replies": REPLIES[1:]}, "I1"),
         ({"dead_letters": []}, "I1"),
-        ({"replies": [reply(), reply(id_="stranger")]}, "I2"),
-        ({"replies": [reply("alpha something else")]}, "I3"),
-        ({"replies": [reply(), reply(raw=b"2")]}, "I4"),
-        ({"replies": [reply(), reply()]}, "I5"),
+        ({"seen": {}}, "L2"),
+        ({"seen": {"a1": [SEEN, SEEN]}}, "L2"),
+        ({"seen": {"a1": [OTHER]}}, "L2"),
+        ({"replies": [*REPLIES, reply(id_="stranger")]}, "I2"),
+        ({"replies": [reply("alpha something else"), REPLIES[1]]}, "I3"),
+        ({"replies": [*REPLIES, reply(raw=b"2")]}, "I4"),
+        ({"replies": [*REPLIES, reply()]}, "I5"),
         ({"calls": [CALL, replace(CALL, started_s=2.0)]}, "I7"),
         ({"peaks": {"alpha": 2}}, "capacity"),
+        ({"replies": [reply(at_ms=21), REPLIES[1]]}, "I8"),
+        ({"dead_letters": [replace(LETTER, at_ms=31)]}, "I8"),
+        ({"commits": [*COMMITS, replace(COMMITS[0], at_ms=40)]}, "I8"),
         ({"left_over": {"READY entries": 1}}, "I9"),
         ({"logs": {"bridge.log": "a canary r1"}}, "I12"),
     ],
@@ -65,8 +95,27 @@ def test_one_broken_promise_is_found(changed, rule):
 
 
 def test_what_a_loss_of_redis_may_cost_is_allowed_after_one():
-    doubled = [reply(), reply(raw=b"2")]
+    doubled = [*REPLIES, reply(raw=b"2")]
     again = [CALL, replace(CALL, started_s=2.0)]
     assert (
         check(replace(GOOD, replies=doubled, calls=again, faults=[FLUSH])).broken == []
     )
+
+
+@pytest.mark.parametrize(
+    ("answered_s", "others", "is_broken"),
+    [
+        (12.0, [], False),
+        (90.0, [], True),
+        (90.0, [replace(FLUSH, started_s=20)], False),
+    ],
+)
+def test_work_goes_on_soon_after_a_kill(answered_s, others, is_broken):
+    kill = Happened("F1", "kill", 10.0, 10.0, recalls=False, loses_redis=False)
+    later = replace(SENT, id="r2", sent_s=11.0)
+    replies = [*REPLIES, reply(id_="r2", at_ms=int(answered_s * 1000))]
+    faults = [kill, *others]
+    broken = check(
+        replace(GOOD, sent=[*GOOD.sent, later], replies=replies, faults=faults)
+    ).broken
+    assert any(line.startswith("recovery") for line in broken) == is_broken

@@ -1,21 +1,28 @@
 """Agents: they put requests on Kafka at a pace, some twice, some bad; and remember all."""
 
+import contextlib
 import json
+import math
 import random
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from agentsched.client.errors import RequestFailed, RequestNotAccepted
 from agentsched.errors import AgentSchedError
+from agentsched.types import Reply
 from tests.chaos.scene import CANARY, MODELS, Scene
 from tests.support.system import CLASSES
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-CONFLICT_RATIO, REPEAT_RATIO, BAD_RATIO = 0.01, 0.03, 0.01
+RECENT = 5_000
+"""Of the latest requests, some are sent again."""
+CONFLICT_RATIO, REPEAT_RATIO, BAD_RATIO, ASK_RATIO = 0.01, 0.03, 0.01, 0.2
 BAD = (b"no json", b"[1]", b'{"content": "nobody"}', b"\xff", b"[" * 10_000)
 
 
@@ -31,6 +38,10 @@ class Sent:
     kind: str
     partition: int = -1
     offset: int = -1
+    sent_s: float = 0.0
+    """On the monotonic clock."""
+    asked: bool = False
+    """By a client of ours, which alone knows partition and offset."""
 
 
 @dataclass
@@ -41,16 +52,20 @@ class Traffic:
         scene: where to.
         seed: decides what is sent, not when.
         pace_hz: records a second.
+        repeat_within_s: what is older is not sent again.
     """
 
     scene: Scene
     seed: int
     pace_hz: float
+    repeat_within_s: float = math.inf
     sent: list[Sent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
         self._under_way: list[tuple[Sent, Future]] = []
+        self._asked: list[tuple[Sent, Future]] = []
+        self._recent: deque[tuple[float, Sent]] = deque(maxlen=RECENT)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic")
 
@@ -61,6 +76,7 @@ class Traffic:
         """Send no more; afterwards `sent` holds all that was acknowledged."""
         self._over.set()
         self._thread.join()
+        self.sent += [sent for sent, future in self._asked if not _refused(future)]
         for sent, future in self._under_way:
             try:
                 at = future.result(60)
@@ -68,6 +84,23 @@ class Traffic:
                 continue  # nothing was promised
             sent.partition, sent.offset = at.partition, at.offset
             self.sent.append(sent)
+
+    def tried(self) -> set[str]:
+        """The ids of all that was sent, acknowledged or not."""
+        return {sent.id for sent, _ in self._under_way + self._asked if sent.id}
+
+    def seen(self) -> dict[str, list[Reply]]:
+        """What the client has handed to its callers so far; failed replies, too."""
+        seen: dict[str, list[Reply]] = {}
+        for sent, future in self._asked:
+            if future.done() and not _refused(future):
+                error = future.exception()
+                replies = seen.setdefault(sent.id, [])
+                if error is None:
+                    replies.append(future.result())
+                elif isinstance(error, RequestFailed):
+                    replies.append(error.reply)
+        return seen
 
     def one(self, cls: str = "high") -> str:
         """Send one plain request now; returns its id."""
@@ -81,7 +114,8 @@ class Traffic:
 
     def _step(self) -> None:
         draw = self._chance.random()
-        earlier = [sent for sent, _ in self._under_way if sent.kind == "request"]
+        since_s = time.monotonic() - self.repeat_within_s
+        earlier = [sent for at_s, sent in self._recent if at_s >= since_s]
         if draw < BAD_RATIO:
             bad = Sent(None, "", "", self._chance.choice(CLASSES), "bad")
             self._put(bad, self._chance.choice(BAD))
@@ -89,13 +123,28 @@ class Traffic:
             self._again(self._chance.choice(earlier), "repeat")
         elif draw < BAD_RATIO + REPEAT_RATIO + CONFLICT_RATIO and earlier:
             self._again(self._chance.choice(earlier), "conflict")
+        elif draw < BAD_RATIO + REPEAT_RATIO + CONFLICT_RATIO + ASK_RATIO:
+            self._ask(self._request(self._chance.choice(CLASSES)))
         else:
             self._put(self._request(self._chance.choice(CLASSES)))
+
+    def _ask(self, sent: Sent) -> None:
+        """Through the client, as agents do; the others are bare records."""
+        with contextlib.suppress(RequestNotAccepted):  # nothing was sent
+            future = self.scene.client.submit(
+                sent.prompt,
+                id=sent.id,
+                correlation_id=sent.id,
+                model_id=sent.model,
+                priority=sent.cls,
+            )
+            self._asked.append((replace(sent, asked=True), future))
 
     def _request(self, cls: str) -> Sent:
         id_ = f"{cls}-{uuid.uuid4().hex[:12]}"
         model = self._chance.choice(list(MODELS))
-        return Sent(id_, model, f"{CANARY} {id_}", cls, "request")
+        prompt, now_s = f"{CANARY} {id_}", time.monotonic()
+        return Sent(id_, model, prompt, cls, "request", sent_s=now_s)
 
     def _again(self, first: Sent, kind: str) -> None:
         other = " another" if kind == "conflict" else ""
@@ -109,4 +158,11 @@ class Traffic:
         topic = self.scene.topics[sent.cls]
         future = self.scene.producer.produce(value, topic, headers)
         self._under_way.append((sent, future))
+        if sent.kind == "request":
+            self._recent.append((time.monotonic(), sent))
         return sent
+
+
+def _refused(future: "Future") -> bool:
+    """Whether Kafka did not acknowledge it: nothing was promised."""
+    return future.done() and isinstance(future.exception(), RequestNotAccepted)

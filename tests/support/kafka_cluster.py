@@ -202,10 +202,18 @@ class KafkaCluster:
     def commit(self, group: str, topic: str, mark: Mark, partition: int = 0) -> None:
         """Set what a group without members has committed."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        places = [TopicPartition(topic, partition, *mark)]
-        wanted = [ConsumerGroupTopicPartitions(group, places)]
-        for future in admin.alter_consumer_group_offsets(wanted).values():
-            future.result()
+        wanted = [
+            ConsumerGroupTopicPartitions(
+                group, [TopicPartition(topic, partition, *mark)]
+            )
+        ]
+
+        def committed() -> bool:
+            (future,) = admin.alter_consumer_group_offsets(wanted).values()
+            return not any(each.error for each in future.result().topic_partitions)
+
+        # The first commit of a cluster finds its coordinator still loading.
+        eventually(committed, timeout_s=20, message=f"{group} commits {mark}")
 
     def offsets(self, topic: str, partition: int = 0) -> list[int]:
         """The offsets of the records that can be read now."""

@@ -42,6 +42,7 @@ class RawReplies:
         self._lock = threading.Lock()
         self._records: list[tuple[str, Any, dict[str, str]]] = []
         self._raw: list[tuple[str, bytes]] = []
+        self._times_ms: list[int] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="raw-replies")
 
@@ -58,6 +59,11 @@ class RawReplies:
         """(correlation id, the bytes of the value) of every record."""
         with self._lock:
             return list(self._raw)
+
+    def times_ms(self) -> list[int]:
+        """When Kafka got each record, as far as its topic is stamped by the broker."""
+        with self._lock:
+            return list(self._times_ms)
 
     def counts(self) -> Counter[str]:
         """How often each correlation id was answered."""
@@ -102,3 +108,4 @@ class RawReplies:
                     raw = message.value() or b""
                     self._records.append((key, self._decode(raw), headers))
                     self._raw.append((key, raw))
+                    self._times_ms.append(message.timestamp()[1])
