@@ -23,12 +23,15 @@ SLOPE_MINUTES = 15.0
 REDIS_MIB = 4.0
 """Without the change log, whose length is bounded (100,000 entries)."""
 KEPT = {
+    r"{ns}:{epoch}:changes": "the change log of the present epoch",
     r"{ns}:done:.+:\d+": "bitmap of a partition's done offsets",
     r"{ns}:done:.+:blocks": "which blocks of bitmap there are",
     r"{ns}:watermarks": "committed offset of each partition",
     r"{ns}:{epoch}:totals:.+": "counters of a model since the epoch began",
 }
 """Keys that a fresh system has not and a used one keeps: one a partition or a model."""
+REPORT = re.compile(r"^{ns}:report:.+")
+"""One a bridge; who is started again has another name."""
 MIB = 1024 * 1024
 
 
@@ -94,12 +97,12 @@ def keys_of(client: redis.Redis, namespace: str) -> Keys:
 def _plain(name: str, namespace: str, epoch: str) -> str:
     if epoch:
         name = name.replace(f"{namespace}:{epoch}:", "{ns}:{epoch}:")
-    return name.replace(f"{namespace}:", "{ns}:")
+    return REPORT.sub("{ns}:report:{bridge}", name.replace(f"{namespace}:", "{ns}:"))
 
 
 def unexplained(fresh: Keys, now: Keys) -> list[str]:
     """Return the keys that a fresh system has not, and nothing explains."""
-    more = now.names.keys() - fresh.names.keys()
+    more = (now.names - fresh.names).keys()
     known = [pattern.replace("{", r"\{").replace("}", r"\}") for pattern in KEPT]
     return sorted(
         name for name in more if not any(re.fullmatch(one, name) for one in known)
