@@ -59,6 +59,8 @@ class AgentSettings(Section):
     """Share of the models that its group has beside others of its class."""
     max_priority: Priority = Priority.HIGH
     """Highest class that it may use; what asks for more runs at this one."""
+    ttl_s: float | None = Field(default=None, gt=0, le=30 * DAY_S)
+    """Time to live of its requests that state none; unset: limits.ttl_s."""
     blocked: bool = False
     """Whether its requests are refused with AGENT_BLOCKED."""
 

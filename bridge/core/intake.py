@@ -92,8 +92,8 @@ def _facts(
     identity: Identity,
     rules: Rules,
 ) -> RequestFacts:
-    limits = rules.settings.limits
-    ttl_s = min(message.ttl_s or limits.ttl_s, limits.ttl_max_s)
+    ttl_s = message.ttl_s or rules.ttl_s(identity.agent_id)
+    ttl_s = min(ttl_s, rules.settings.limits.ttl_max_s)
     value_bytes = len(record.value or b"")
     return RequestFacts(
         key=identity.key,

@@ -54,6 +54,11 @@ class Rules:
         agent = self.agent(agent_id)
         return max(cls, agent.max_priority.value, key=CLASSES.index) if agent else cls
 
+    def ttl_s(self, agent_id: str) -> float:
+        """Return the time to live of an agent's requests that state none, in seconds."""
+        agent = self.agent(agent_id)
+        return (agent and agent.ttl_s) or self.settings.limits.ttl_s
+
     def class_of_topic(self, topic: str) -> str:
         """Return the class of requests on `topic` that state none."""
         return class_of_topic(topic, self.settings.kafka.input_topics).value

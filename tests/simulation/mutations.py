@@ -12,9 +12,13 @@ from agentsched.execution import Ended, Execution
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import (
+    NO_PULSE,
     Admitted,
+    Beat,
     Claimed,
     Limits,
+    PartitionView,
+    Pulse,
     ReserveOutcome,
     State,
 )
@@ -145,6 +149,43 @@ class _AdmitsTwice(MemoryLedger):
         return super().admit(epoch, admissions)
 
 
+class _NamesNoEpoch(MemoryLedger):
+    """A server that was emptied goes on as if nothing had happened."""
+
+    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
+        if not self._pulse.epoch:
+            self._pulse = known
+        return super().beat(known, heard)
+
+
+class _CountsNoBeats(MemoryLedger):
+    """An epoch that is there is the right one, however old it is."""
+
+    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
+        del heard
+        return super().beat(NO_PULSE if self._pulse.epoch else known)
+
+
+class ForgetsSoon(MemoryLedger):
+    """The horizon of a record is over before it is read again."""
+
+    def admit(self, epoch: str, admissions: Sequence[Any]) -> list[Admitted]:
+        for admission in admissions:
+            entry, facts = self._book.find(admission.facts.key), admission.facts
+            if entry and entry.state is State.ANSWERED:
+                same = entry.offsets[0] == (facts.source, facts.offset)
+                if same:
+                    del self._book._entries[facts.key]
+        return super().admit(epoch, admissions)
+
+
+class _MarksNothingDone(ForgetsSoon):
+    """No bitmap: only the horizon keeps what was answered from running again."""
+
+    def partition(self, *arguments: Any) -> PartitionView:
+        return replace(super().partition(*arguments), done=())
+
+
 class _CountsNoSlots(MemoryLedger):
     """Neither a reservation nor a claim asks whether there is a slot."""
 
@@ -187,6 +228,7 @@ NONE = Mutation(Parts(), "")
 PAST = "I8 committed past an unanswered record"
 STUCK = "not at rest after the calm"
 TWICE = "one ring started twice"
+TAKE_OVERS = ("kill", "commits", "rebalance")
 MUTATIONS: dict[str, Mutation] = {
     "commit after enqueue": Mutation(Parts(effects=_CommitsAfterEnqueue), PAST),
     "commit one too far": Mutation(Parts(effects=_CommitsOneTooFar), PAST),
@@ -217,5 +259,8 @@ MUTATIONS: dict[str, Mutation] = {
     "no capacity check": Mutation(
         Parts(ledger=_CountsNoSlots, rules=Greedy), "more calls than the capacity"
     ),
+    "no epoch": Mutation(Parts(ledger=_NamesNoEpoch), STUCK, ("flush",)),
+    "no rollback counter": Mutation(Parts(ledger=_CountsNoBeats), STUCK, ("rollback",)),
+    "no bitmap": Mutation(Parts(ledger=_MarksNothingDone), TWICE, TAKE_OVERS),
     "no memory of answers": Mutation(Parts(ledger=_AdmitsTwice), TWICE),
 }

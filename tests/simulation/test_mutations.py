@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.mutations import MUTATIONS, Greedy
+from tests.simulation.mutations import MUTATIONS, TAKE_OVERS, ForgetsSoon, Greedy
 from tests.simulation.plan import draw
 from tests.simulation.shrink import Shrunk
 from tests.simulation.system import Parts, run
@@ -24,6 +24,12 @@ def test_a_known_bug_is_found(name: str):
 def test_a_dispatcher_that_asks_for_too_much_breaks_nothing():
     for seed in range(SEEDS_OF_ONE):
         assert run(draw(seed), Parts(rules=Greedy)).violations == []
+
+
+def test_what_is_noted_as_done_outlives_the_horizon():
+    for seed in range(SEEDS_OF_ONE):
+        plan = draw(seed, TAKE_OVERS)
+        assert run(plan, Parts(ledger=ForgetsSoon)).violations == []
 
 
 def test_a_failing_plan_is_made_small():

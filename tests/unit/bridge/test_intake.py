@@ -110,6 +110,16 @@ def test_a_refusal_says_the_class_that_the_request_had():
     assert reply["priority"] == "low"
 
 
+@pytest.mark.parametrize(
+    ("stated", "of_agent", "lives_s"),
+    [(None, None, 600), (None, 30, 30), (5, 30, 5), (None, 200_000, 86_400)],
+)
+def test_time_to_live_is_stated_or_the_agents_or_the_default(stated, of_agent, lives_s):
+    agents = [{"id": "a", "ttl_s": of_agent}]
+    facts = facts_of({"agent_id": "a", "ttl_s": stated}, agents=agents)
+    assert facts.deadline_ms - facts.arrival_ms == lives_s * 1000
+
+
 def test_an_agent_without_a_group_is_its_own():
     assert facts_of({"agent_id": "a"}).group == "a"
 

@@ -61,7 +61,7 @@ def valid_text(setting):
     value = setting.default if setting.example is None else setting.example
     if isinstance(value, str) and value:
         return value
-    return {"null": "x", '""': "x", "[]": "[]"}.get(
+    return {"null": "1", '""': "x", "[]": "[]"}.get(
         json.dumps(value), json.dumps(value)
     )
 
