@@ -1,10 +1,11 @@
 """Repeats, conflicts and refusals on real Kafka: nothing is silent, nothing blocks."""
 
 import json
+import threading
 
 import pytest
 
-from tests.support.model_server import Answer, ModelServer, Refuse
+from tests.support.model_server import Hold, ModelServer, Refuse
 from tests.support.replies import RawReplies
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -87,10 +88,13 @@ def test_an_error_of_the_model_is_one_failed_reply_after_one_attempt(system, ser
 
 
 def test_a_request_that_waited_too_long_is_refused_without_a_call(system, server):
-    server.then("m", Answer(delay_s=3), Answer(delay_s=3))
+    refused = threading.Event()
+    server.then("m", *[Hold(refused.is_set)] * 2)
     slow = system.send("high", 2)
     eventually(lambda: server.in_flight("m") == 2)
     (late,) = system.send("high", 1, ttl_s=1)
-    reply = system.replies.wait_for({late, *slow}, 30)[late]
+    reply = system.replies.wait_for({late}, 30)[late]
+    refused.set()
+    system.replies.wait_for({*slow}, 30)
     assert reply["error"]["code"] == "DEADLINE_EXCEEDED"
     assert len(server.calls) == 2

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import yaml
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.operating.looking import see
 from agentsched.operating.summing import put_together
-from tests.support.model_server import Answer, ModelServer, Refuse
+from tests.support.model_server import Hold, ModelServer, Refuse
 from tests.support.pages import Scrape, get, log_events, ready
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -122,7 +123,8 @@ def test_when_all_is_answered_nothing_lags(system, happened):
 
 
 def test_what_waits_and_what_runs_is_seen_while_it_does(system, happened):
-    system.server.then("m", *[Answer(delay_s=5)] * 4)
+    seen = threading.Event()
+    system.server.then("m", *[Hold(seen.is_set)] * 4)
     running = system.send("high", 4)
     eventually(lambda: system.server.in_flight("m") == 4, timeout_s=20)
     waiting = system.send("low", 6)
@@ -136,11 +138,12 @@ def test_what_waits_and_what_runs_is_seen_while_it_does(system, happened):
             page.sum("agentsched_partition_lag_records"),
         )
 
-    eventually(lambda: picture() == (4, 4, 6, 10), timeout_s=4)
+    eventually(lambda: picture() == (4, 4, 6, 10), timeout_s=20)
     low = {"topic": system.topics["low"]}
     oldest = "agentsched_partition_oldest_waiting_seconds"
-    eventually(lambda: bridge(system).sum(oldest, **low) >= 1, timeout_s=5)
+    eventually(lambda: bridge(system).sum(oldest, **low) >= 1)
     assert worker(system).sum("agentsched_calls_in_flight", cls="high") == 4
+    seen.set()
     system.replies.wait_for({*running, *waiting}, 60)
 
 

@@ -1,13 +1,14 @@
 """A thousand callers in one process share one client, with the real system behind it."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from agentsched.client import AgentClient, ReplyTimeout, RequestFailed
 from agentsched.types import Reply
-from tests.support.model_server import Answer, ModelServer, digest
+from tests.support.model_server import Answer, Hold, ModelServer, digest
 from tests.support.system import System
 from tests.support.waiting import eventually
 
@@ -98,11 +99,14 @@ def test_a_coroutine_that_gives_up_has_its_call_broken_off(system):
 def test_after_a_time_out_the_same_request_gets_its_reply_without_a_second_call(
     system,
 ):
-    system.server.then("m", Answer(delay_s=2))
-    before = len(system.server.calls)
+    over = threading.Event()
     options = {"correlation_id": "again", "ttl_s": 60}
     with AgentClient.of(system.settings) as client:
+        client.request("the first one")  # from now on the client is open
+        before = len(system.server.calls)
+        system.server.then("m", Hold(over.is_set))
         with pytest.raises(ReplyTimeout):
             client.request("patience", timeout_s=1, **options)
+        over.set()
         assert client.request("patience", timeout_s=30, **options).status == "completed"
     assert len(system.server.calls) == before + 1

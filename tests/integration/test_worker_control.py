@@ -1,6 +1,7 @@
 """`celery control` and `celery inspect` on a real worker."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import redis
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.ledger.records import State
 from tests.integration.worker_rig import WorkerRig
-from tests.support.model_server import Answer, Hang
+from tests.support.model_server import Answer, Hang, Hold
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(90)
@@ -43,7 +44,8 @@ def has_slots(rig: WorkerRig, count: int) -> None:
 def test_the_slots_follow_the_pool_up_to_the_capacity(shared: WorkerRig) -> None:
     assert shared.app.control.pool_grow(1, **ONE)
     has_slots(shared, 2)
-    shared.server.then("gpt-4", *[Answer(delay_s=1)] * 2)
+    seen = threading.Event()
+    shared.server.then("gpt-4", *[Hold(seen.is_set)] * 2)
     both = [shared.request() for _ in range(2)]
     eventually(lambda: shared.server.in_flight() == 2, message="both run at once")
 
@@ -51,6 +53,7 @@ def test_the_slots_follow_the_pool_up_to_the_capacity(shared: WorkerRig) -> None
     has_slots(shared, 3)  # of 11 threads: the capacity stays what it is
     assert shared.app.control.pool_shrink(10, **ONE)
     has_slots(shared, 1)
+    seen.set()
     for key in both:
         assert shared.reply_to(key)["status"] == "completed"
 
@@ -131,9 +134,10 @@ def test_inspect_shows_model_class_and_agent_and_nothing_secret(
 
 
 def test_remote_shutdown_is_a_warm_one(redis_url: str, tmp_path: Path) -> None:
-    with WorkerRig(tmp_path, redis_url, {"gpt-4": 2}, drain_s=1.5) as rig:
+    with WorkerRig(tmp_path, redis_url, {"gpt-4": 2}, drain_s=4) as rig:
         process = rig.ready_worker("-Q", "gpt4")
-        rig.server.then("gpt-4", Answer(delay_s=1), Hang())
+        stopping = threading.Event()
+        rig.server.then("gpt-4", Hold(stopping.is_set), Hang())
         short = rig.request()
         rig.wait_for_calls(1)
         endless = rig.request()
@@ -142,6 +146,7 @@ def test_remote_shutdown_is_a_warm_one(redis_url: str, tmp_path: Path) -> None:
         rig.app.control.shutdown()
 
         eventually(lambda: not rig.ledger.live_slots(), message="it offers no slots")
+        stopping.set()
         assert process.wait(30) == 0
         assert rig.reply_to(short)["status"] == "completed"
         assert rig.state(endless) is State.READY
