@@ -1,19 +1,16 @@
 """The format of dead letters, written and read; pure.
 
 A dead letter is a record that cannot be answered, kept as it was in
-`<topic>.dead_letter` with the reason beside it. A marker there says that one was
-replayed.
+`<topic>.dead_letter` with the reason beside it. What is replayed: `replays.py`.
 """
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agentsched.codec import encode_message, hash_value, names_in
+from agentsched.codec import hash_value, names_in
 from agentsched.errors import ErrorCode
 from agentsched.kafka_records import Headers, InboundRecord, OutboundRecord, RecordAt
-from agentsched.origin import HEADERS_VERSION, VERSIONS_READ, Origin
-from agentsched.wire_json import read_object
+from agentsched.origin import VERSIONS_READ, Origin
 
 SUFFIX = ".dead_letter"
 KEPT_BYTES = 983_040
@@ -43,16 +40,6 @@ ORIGINAL = "original."
 """Before the name of a header of the record that would be taken for one of ours."""
 ALSO_ANSWERED = frozenset({ErrorCode.POISON.value})
 """Reasons of dead letters beside a failed reply."""
-REPLAY_OF = "replay_of"
-"""The header of a replayed record: topic:partition:offset of the dead letter."""
-REPLAY_OF_ID = "replay_of_correlation_id"
-"""The header that has the correlation_id from before, where there is a new one."""
-REPLAYED = "replayed"
-"""The header `kind` of a marker."""
-
-
-REPLAYS = uuid.UUID("6f0a4a52-0b0a-4a0e-9d5c-6b1a2f0f9a77")
-"""Namespace of the new ids; random, and for good."""
 
 
 def dead_letter_topic(input_topic: str) -> str:
@@ -175,30 +162,19 @@ class DeadLetter:
         return hash_value(record.value or b"") == wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """A marker: one dead letter was replayed."""
-
-    letter: RecordAt
-    to: RecordAt
-    timestamp_ms: int
-
-
-def read_letter(record: InboundRecord) -> DeadLetter | Replayed | None:
-    """Read a record of a dead-letter topic; None for what we did not write."""
+def read_letter(record: InboundRecord) -> DeadLetter | None:
+    """Read a record of a dead-letter topic; None for what is no letter of ours."""
     headers = Headers.of(record.headers)
     if headers.get("agentsched_version") not in VERSIONS_READ:
         return None
     try:
-        if headers.get("kind") == REPLAYED:
-            return _read_marker(record, headers)
         return _read_letter(record, headers)
     except (KeyError, ValueError):
         return None
 
 
 def _read_letter(record: InboundRecord, headers: Headers) -> DeadLetter:
-    source = _place(headers, "source")
+    source = place_in(headers, "source")
     timestamp_ms = int(headers["source_timestamp_ms"])
     omitted = {
         name: value
@@ -238,78 +214,8 @@ def place(at: RecordAt) -> str:
     return f"{at.topic}:{at.partition}:{at.offset}"
 
 
-def replay_record(letter: DeadLetter, record: InboundRecord) -> OutboundRecord:
-    """Make the record that replays a dead letter on its original topic.
-
-    A request that was never answered keeps its identity and its bytes. One that got a
-    failed reply would get that again: it gets a new correlation_id, always the same
-    one for the same letter, so that a replay that is repeated is no second request.
-
-    Args:
-        letter: what is replayed.
-        record: its record, whole.
-
-    Raises:
-        CodecError: MALFORMED, it needs a new correlation_id and is no JSON object.
-    """
-    headers = [
-        (name, value)
-        for name, value in Headers.of(record.headers).pairs
-        if name not in (REPLAY_OF, REPLAY_OF_ID)
-    ]
-    value, key = record.value, record.key
-    if letter.was_answered:
-        old, new = letter.correlation_id, _new_id(letter)
-        fields = read_object(value or b"").fields | {"correlation_id": new}
-        value = encode_message(fields)
-        key = new.encode() if key == old.encode() else key
-        headers = [each for each in headers if each[0] != "correlation_id"]
-        headers += [("correlation_id", new.encode()), (REPLAY_OF_ID, old.encode())]
-    headers.append((REPLAY_OF, place(letter.at).encode()))
-    return OutboundRecord(
-        topic=letter.source.topic, key=key, value=value, headers=Headers(headers)
-    )
-
-
-def _new_id(letter: DeadLetter) -> str:
-    name = f"{place(letter.at)} {place(letter.source)} {letter.source_timestamp_ms}"
-    return str(uuid.uuid5(REPLAYS, name))
-
-
-def marker_record(letter: RecordAt, to: RecordAt) -> OutboundRecord:
-    """Make the record that says that a dead letter was replayed, and where it is now.
-
-    It goes behind its letter into the same partition: a purge, which deletes the oldest,
-    takes the letter first.
-    """
-    return OutboundRecord(
-        topic=letter.topic,
-        partition=letter.partition,
-        value=None,
-        headers={
-            "kind": REPLAYED,
-            "agentsched_version": str(HEADERS_VERSION),
-            **_headers_of("letter", letter),
-            **_headers_of("replayed", to),
-        },
-    )
-
-
-def _read_marker(record: InboundRecord, headers: Headers) -> Replayed:
-    return Replayed(
-        _place(headers, "letter"), _place(headers, "replayed"), record.timestamp_ms
-    )
-
-
-def _headers_of(what: str, at: RecordAt) -> dict[str, str]:
-    return {
-        f"{what}_topic": at.topic,
-        f"{what}_partition": str(at.partition),
-        f"{what}_offset": str(at.offset),
-    }
-
-
-def _place(headers: Headers, what: str) -> RecordAt:
+def place_in(headers: Headers, what: str) -> RecordAt:
+    """Read a place that headers name; raises KeyError or ValueError where they do not."""
     return RecordAt(
         headers[f"{what}_topic"],
         int(headers[f"{what}_partition"]),

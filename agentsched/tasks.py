@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore
 
-from agentsched import runtime
 from agentsched.celery import app
 from agentsched.doorbell import TASK_NAME, Doorbell
 from agentsched.errors import CodecError
-from agentsched.execution import Ended
 from agentsched.telemetry.events import BUG, DOORBELL_REFUSED
 from agentsched.telemetry.logs import say, where
+from agentsched.worker import runtime
 from agentsched.worker.control import is_revoked
+from agentsched.worker.execution import Ended
 from agentsched.worker.limits import TimeLimits
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from queue import SimpleQueue
 from agentsched.config.settings import LoggingSettings, Settings
 from agentsched.doorbell import Doorbell
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.execution import Execution
 from agentsched.kafka_records import (
     InboundRecord,
     Mark,
@@ -38,6 +37,7 @@ from agentsched.ledger.redis import RedisLedger
 from agentsched.ports import Completion
 from agentsched.telemetry.logs import configure
 from agentsched.worker.calls import CallLoop
+from agentsched.worker.execution import Execution
 from agentsched.worker.leases import LeaseBook
 from agentsched.worker.suspects import Suspects
 from bridge.bootstrap import steady_clock

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from agentsched.cli.plain_text import many_lines, one_line
-from agentsched.dead_letters import DeadLetter, Replayed, place
+from agentsched.dead_letters import DeadLetter, place
 from agentsched.kafka_records import Headers, RecordAt
 from agentsched.operating.letters import Found, short_place
 from agentsched.operating.spans import span
+from agentsched.replays import Replayed
 
 ID_CHARACTERS = 40
 VALUE_CHARACTERS = 200

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from agentsched.dead_letters import (
     SUFFIX,
     DeadLetter,
-    Replayed,
     dead_letter_topic,
     place,
     read_letter,
@@ -19,6 +18,7 @@ from agentsched.errors import AgentSchedError
 from agentsched.kafka_records import InboundRecord, Partition, RecordAt
 from agentsched.kafka_server.bounded import TopicScan
 from agentsched.kafka_server.positions import Bounds
+from agentsched.replays import Replayed, read_marker
 
 FOUND_MOST = 50_000
 """Kept in one search (half a kilobyte each); the newest of them."""
@@ -130,14 +130,13 @@ def search(
 
 
 def _take(reading: _Reading, record: InboundRecord, wanted: Wanted) -> None:
-    match read_letter(record):
-        case None:
-            reading.strange += 1
-        case Replayed() as marker:
-            reading.markers[marker.letter] = marker
-        case letter if wanted.takes(letter):
-            reading.matched += 1
-            reading.letters.append(letter.bare())
+    if (marker := read_marker(record)) is not None:
+        reading.markers[marker.letter] = marker
+    elif (letter := read_letter(record)) is None:
+        reading.strange += 1
+    elif wanted.takes(letter):
+        reading.matched += 1
+        reading.letters.append(letter.bare())
 
 
 def _spans(scan: TopicScan, wanted: Wanted) -> Mapping[Partition, Bounds]:
@@ -175,8 +174,7 @@ def whole_letters(
     for record in track(scan.read(spans), total):
         if RecordAt(record.topic, record.partition, record.offset) not in wanted:
             continue
-        letter = read_letter(record)
-        if isinstance(letter, DeadLetter):
+        if (letter := read_letter(record)) is not None:
             yield letter
 
 

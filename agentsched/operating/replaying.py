@@ -18,10 +18,11 @@ from agentsched.codec import (
     names_in,
 )
 from agentsched.config.settings import Settings
-from agentsched.dead_letters import DeadLetter, marker_record, place, replay_record
+from agentsched.dead_letters import DeadLetter, place
 from agentsched.errors import CodecError, DeliveryFailed, ErrorCode
 from agentsched.kafka_records import InboundRecord, OutboundRecord, RecordAt
 from agentsched.ports import RecordSink
+from agentsched.replays import marker_record, replay_record
 from agentsched.wire_json import read_object
 
 if TYPE_CHECKING:

@@ -5,17 +5,12 @@ Pure. Only failed replies are made from errors, and they repeat no content.
 
 from dataclasses import dataclass, replace
 
-from agentsched.codec import (
-    Identity,
-    decode_message,
-    encode_message,
-    failed_reply,
-    reply_to,
-)
+from agentsched.codec import Identity, decode_message, encode_message
 from agentsched.endings import CANCELLED, OVERDUE
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.ledger.records import Claimed, Outcome, RequestFacts
 from agentsched.ports import Completion
+from agentsched.replies import failed_reply, reply_to
 from agentsched.types import (
     Message,
     Priority,

@@ -13,9 +13,9 @@ from celery.worker import control as celery_control
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
 
-from agentsched import runtime
 from agentsched.doorbell import Doorbell, task_ids
 from agentsched.errors import CodecError
+from agentsched.worker import runtime
 
 Reply = dict[str, str]
 

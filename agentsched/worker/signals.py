@@ -24,7 +24,6 @@ from celery.signals import (
 from celery.utils.nodenames import default_nodename, nodesplit
 from click.core import ParameterSource
 
-from agentsched import runtime
 from agentsched.config.loading import load_settings
 from agentsched.doorbell import Doorbell
 from agentsched.errors import AgentSchedError, CodecError, ConfigurationError
@@ -32,6 +31,7 @@ from agentsched.llm_backend.keys import read_api_key
 from agentsched.preflight import insist
 from agentsched.telemetry.events import CONFIGURATION_NOTE
 from agentsched.telemetry.logs import configure, say
+from agentsched.worker import runtime
 from agentsched.worker.limits import TimeLimits
 from agentsched.worker.pool import TaskPool
 from agentsched.worker.pools import capacity_of, models_served, node_name, slots_of

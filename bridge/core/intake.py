@@ -7,17 +7,16 @@ from agentsched.codec import (
     Identity,
     decode_cancel,
     decode_request,
-    failed_reply,
     hash_value,
     is_cancel,
     labels_of,
-    reply_record,
 )
 from agentsched.dead_letters import dead_letter_record
 from agentsched.endings import POISON, REPLY_EXPIRED
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.kafka_records import InboundRecord, OutboundRecord
 from agentsched.ledger.records import Admission, RequestFacts
+from agentsched.replies import failed_reply, reply_record
 from agentsched.types import Message, Priority, ReplyError
 from bridge.core.rules import Rules
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
-from agentsched.codec import reply_record
 from agentsched.errors import EpochChanged, LedgerUnavailable
 from agentsched.kafka_records import InboundRecord, OutboundRecord, RecordAt
 from agentsched.ledger.records import Outcome, RequestFacts
+from agentsched.replies import reply_record
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.effects.later import Inbox, follow

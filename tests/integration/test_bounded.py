@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from agentsched.config.settings import KafkaSettings
-from agentsched.dead_letters import dead_letter_record, marker_record
+from agentsched.dead_letters import dead_letter_record
 from agentsched.errors import ErrorCode
 from agentsched.kafka_records import Headers, OutboundRecord, Partition
 from agentsched.kafka_server.bounded import TopicScan
@@ -14,6 +14,7 @@ from agentsched.kafka_server.positions import Bounds
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.purging import delete_before
 from agentsched.operating.letters import Wanted, search, whole_letters
+from agentsched.replays import marker_record
 from tests.support.requests import record
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentsched.codec import reply_record
-from agentsched.execution import Ended, Execution
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import (
@@ -22,7 +20,9 @@ from agentsched.ledger.records import (
     ReserveOutcome,
     State,
 )
+from agentsched.replies import reply_record
 from agentsched.worker.answers import Answer, Job
+from agentsched.worker.execution import Ended, Execution
 from agentsched.worker.leases import HeldLease
 from bridge.core import commands as do
 from bridge.core import events as ev

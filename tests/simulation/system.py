@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from agentsched.codec import Identity, cancel_record
-from agentsched.execution import Execution
 from agentsched.kafka_records import OutboundRecord, Partition
 from agentsched.ledger.memory import MemoryLedger
+from agentsched.worker.execution import Execution
 from bridge.core.rules import Rules
 from bridge.effects import Effects
 from tests.simulation.bridge import SimBridge

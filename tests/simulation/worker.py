@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from agentsched.config.settings import Settings
 from agentsched.doorbell import Doorbell
-from agentsched.execution import Execution
 from agentsched.worker.aborts import AbortListener
+from agentsched.worker.execution import Execution
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.leases import LeaseBook
 from tests.simulation.doorbells import VISIBLE_AGAIN_MS, Held, SimQueues

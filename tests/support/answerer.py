@@ -10,11 +10,11 @@ from agentsched.codec import (
     decode_request,
     encode_message,
     is_cancel,
-    reply_to,
 )
 from agentsched.kafka_records import InboundRecord, OutboundRecord
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.topic_reader import EVERYTHING_MS, TopicReader
+from agentsched.replies import reply_to
 from agentsched.types import Message, Reply
 
 Script = Callable[[Message], Sequence[Reply]]

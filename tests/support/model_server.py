@@ -15,7 +15,7 @@ from aiohttp import web
 
 START_S = 10.0
 CLOSING_TURNS = 10
-"""Turns of the loop in which aborted connections close their sockets."""
+"""Turns of the loop in which connections begin, or close their sockets."""
 BODY_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -187,12 +187,13 @@ class ModelServer:
             await site.start()
             self._started.set_result(runner.addresses[0][1])
             await self._over.wait()
+            await site.stop()
+            await _some_turns()  # whoever was just accepted is known, and closed, then
         except OSError as error:
             self._started.set_exception(error)
         finally:
             await runner.cleanup()
-            for _ in range(CLOSING_TURNS):
-                await asyncio.sleep(0)
+            await _some_turns()
 
     def _end(self) -> None:
         if self._over is not None:
@@ -272,6 +273,11 @@ class ModelServer:
             self._calls[number] = replace(self._calls[number], ended_s=time.monotonic())
             for bucket in (_bucket(model), _bucket(None)):
                 self._in_flight[bucket] -= 1
+
+
+async def _some_turns() -> None:
+    for _ in range(CLOSING_TURNS):
+        await asyncio.sleep(0)
 
 
 def _bucket(model: str | None) -> str:

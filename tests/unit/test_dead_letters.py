@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from agentsched.dead_letters import (
     KEPT_BYTES,
     DeadLetter,
-    Replayed,
     dead_letter_record,
-    marker_record,
     read_letter,
 )
 from agentsched.errors import ErrorCode
 from agentsched.kafka_records import Headers, InboundRecord, RecordAt
 from agentsched.origin import settled_by
+from agentsched.replays import Replayed, marker_record, read_marker
 from tests.support.requests import ARRIVAL_MS, record
 
 BROKERS_LIMIT_BYTES = 1_048_588
@@ -131,7 +130,7 @@ def test_a_marker_says_what_was_replayed_and_where_it_went():
     at, to = RecordAt("m.dead_letter", 2, 7), RecordAt("m", 1, 9)
     marker = marker_record(at, to)
     assert (marker.topic, marker.partition) == ("m.dead_letter", 2)
-    assert read_letter(as_read(marker, timestamp_ms=5)) == Replayed(at, to, 5)
+    assert read_marker(as_read(marker, timestamp_ms=5)) == Replayed(at, to, 5)
 
 
 def test_a_marker_is_not_taken_for_an_answer():
@@ -158,4 +157,4 @@ def test_a_letter_settles_its_record_whatever_headers_that_had():
 )
 def test_what_somebody_else_wrote_is_no_letter(headers):
     other = record(3, json.dumps({}).encode(), headers=Headers.of(headers))
-    assert read_letter(other) is None
+    assert (read_letter(other), read_marker(other)) == (None, None)

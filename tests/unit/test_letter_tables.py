@@ -13,10 +13,11 @@ from agentsched.cli.letter_tables import (
     show_found,
     show_letter,
 )
-from agentsched.dead_letters import Replayed, dead_letter_record, read_letter
+from agentsched.dead_letters import dead_letter_record, read_letter
 from agentsched.errors import ErrorCode
 from agentsched.kafka_records import Headers, InboundRecord, RecordAt
 from agentsched.operating.letters import Found
+from agentsched.replays import Replayed
 from tests.support.requests import record
 
 NOW_MS = 1_700_000_240_000

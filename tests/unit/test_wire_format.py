@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.codec import reply_record
-from agentsched.dead_letters import dead_letter_record, marker_record
+from agentsched.dead_letters import dead_letter_record
 from agentsched.errors import ErrorCode
 from agentsched.kafka_records import RecordAt
 from agentsched.origin import ONLY_DEAD_LETTERS
+from agentsched.replays import marker_record
+from agentsched.replies import reply_record
 from agentsched.types import Message, Reply
 from tests.support.requests import facts, record
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from agentsched.codec import Identity, failed_reply
+from agentsched.codec import Identity
 from agentsched.dead_letters import dead_letter_record
 from agentsched.doorbell import Doorbell
 from agentsched.errors import DeliveryFailed, DoorbellFailed, ErrorCode
@@ -19,6 +19,7 @@ from agentsched.ledger.records import (
     ReserveOutcome,
     State,
 )
+from agentsched.replies import failed_reply
 from agentsched.telemetry import metrics
 from agentsched.telemetry.logs import Said
 from agentsched.telemetry.meters import Meters

@@ -8,13 +8,13 @@ import pytest
 
 from agentsched.dead_letters import (
     DeadLetter,
-    Replayed,
     dead_letter_record,
     read_letter,
 )
 from agentsched.errors import DeliveryFailed, ErrorCode
 from agentsched.kafka_records import Headers, InboundRecord, RecordAt
 from agentsched.operating.replaying import Outcome, Replayer
+from agentsched.replays import Replayed, read_marker
 from tests.support.requests import record, settings
 
 REQUEST = {"correlation_id": "c", "content": "x"}
@@ -101,7 +101,7 @@ def test_a_replayed_record_says_which_letter_it_was(desk):
 def test_a_replay_is_noted_behind_the_letter(desk):
     (done,) = desk.replay(letter_of(record(3, REQUEST)))
     marker = desk.sink.sent[1]
-    read = read_letter(
+    read = read_marker(
         InboundRecord(marker.topic, 0, 9, 3_000, None, Headers.of(marker.headers))
     )
     assert read == Replayed(AT, done.to, 3_000)

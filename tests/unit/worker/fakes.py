@@ -12,7 +12,6 @@ from agentsched.codec import encode_message, hash_value
 from agentsched.config.settings import EndpointSettings, Settings
 from agentsched.doorbell import Doorbell
 from agentsched.errors import DeliveryFailed, LedgerUnavailable
-from agentsched.execution import Ended, Execution
 from agentsched.kafka_records import OutboundRecord, RecordAt
 from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
@@ -20,6 +19,7 @@ from agentsched.ports import Completion
 from agentsched.types import Message
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.clock import Clock
+from agentsched.worker.execution import Ended, Execution
 from agentsched.worker.leases import LeaseBook
 from agentsched.worker.suspects import Suspects
 from tests.support.requests import facts, settings

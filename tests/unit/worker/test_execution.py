@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from agentsched.errors import CallFailed, ErrorCode
-from agentsched.execution import Ended
 from agentsched.ledger.records import Outcome, State
 from agentsched.worker import patience
 from agentsched.worker.clock import Clock
+from agentsched.worker.execution import Ended
 from agentsched.worker.leases import Stop
 from tests.support.waiting import eventually
 from tests.unit.worker.fakes import ANSWER, Desk

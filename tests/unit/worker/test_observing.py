@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from agentsched.errors import CallFailed, ErrorCode
-from agentsched.execution import Execution
 from agentsched.telemetry import metrics
 from agentsched.telemetry.logs import Said
 from agentsched.telemetry.meters import Meters
 from agentsched.worker import patience
 from agentsched.worker.answers import Job
+from agentsched.worker.execution import Execution
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.observing import WorkerObserver
 from tests.support.waiting import eventually

@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from agentsched.execution import Ended
 from agentsched.ledger.records import (
     Claimed,
     ClaimOutcome,
@@ -17,6 +16,7 @@ from agentsched.ledger.records import (
 )
 from agentsched.worker.answers import Answer
 from agentsched.worker.clock import Clock
+from agentsched.worker.execution import Ended
 from agentsched.worker.leases import Stop
 from agentsched.worker.suspect_wire import (
     decode_answer,

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentsched.execution import Ended
 from agentsched.ledger.records import State
 from agentsched.ports import Completion
 from agentsched.worker import limits
+from agentsched.worker.execution import Ended
 from agentsched.worker.limits import NO_LIMITS, TimeLimits
 from tests.unit.worker.fakes import Desk
 

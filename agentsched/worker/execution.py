@@ -9,7 +9,6 @@ from concurrent.futures import CancelledError
 from enum import StrEnum
 from uuid import uuid4
 
-from agentsched.codec import reply_record
 from agentsched.config.settings import Settings
 from agentsched.doorbell import Doorbell
 from agentsched.errors import (
@@ -22,6 +21,7 @@ from agentsched.kafka_records import RecordAt
 from agentsched.ledger.protocol import Ledger
 from agentsched.ledger.records import Claimed, ClaimOutcome, PutBack
 from agentsched.ports import Completer, RecordSink
+from agentsched.replies import reply_record
 from agentsched.worker.answers import (
     Answer,
     Job,

@@ -7,7 +7,6 @@ thread or connection is older than the process that uses it.
 from collections.abc import Callable, Mapping
 
 from agentsched.config.settings import Settings
-from agentsched.execution import Execution
 from agentsched.kafka_server.librdkafka import Properties, producer_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.redis import RedisLedger
@@ -19,6 +18,7 @@ from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.stores import MeteredSink, step_meter
 from agentsched.worker.aborts import AbortListener
 from agentsched.worker.calls import CallLoop
+from agentsched.worker.execution import Execution
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.leases import LeaseBook
 from agentsched.worker.limits import NO_LIMITS, TimeLimits
