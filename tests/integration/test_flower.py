@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import redis
 from flower.urls import handlers
 
-from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.flower_login import flower_login
 from tests.integration.worker_rig import WorkerRig
 from tests.support.flower_server import FlowerServer
 from tests.support.model_server import Answer, Hang
+from tests.support.redis_servers import Valkey
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -51,14 +50,13 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     root = tmp_path_factory.mktemp("flower")
-    with EmbeddedValkey(root / "valkey", root / "valkey.log") as server:
-        with redis.Redis.from_url(server.url) as client:
-            client.config_set("requirepass", PASSWORD)
-        url = server.url.replace("redis://", f"redis://default:{PASSWORD}@")
-        with WorkerRig(root, url, {"gpt-4": 3}, secrets={"THE_KEY": KEY}) as rig:
-            state = {"XDG_STATE_HOME": str(root / "state")}
-            with FlowerServer(root, rig.environ | state) as flower:
-                yield _watch(rig, flower, flower_login(state).basic_auth)
+    state = {"XDG_STATE_HOME": str(root / "state")}
+    with (
+        Valkey(root / "valkey", password=PASSWORD) as server,
+        WorkerRig(root, server.url, {"gpt-4": 3}, secrets={"THE_KEY": KEY}) as rig,
+        FlowerServer(root, rig.environ | state) as flower,
+    ):
+        yield _watch(rig, flower, flower_login(state).basic_auth)
 
 
 def _watch(rig: WorkerRig, flower: FlowerServer, login: str) -> Watched:

@@ -114,7 +114,7 @@ def test_every_key_of_redis_has_the_namespace_of_its_owner(both: Both) -> None:
 def test_who_inspects_one_sees_its_workers_only(both: Both) -> None:
     for name, system in both.names():
         app = app_of(system)
-        nodes = app.control.inspect(timeout=3).ping()
+        nodes = app.control.inspect(timeout=5).ping()
         assert len(nodes or {}) == 1, name
         app.close()
     assert celery(both.green, "status").count("OK") == 1

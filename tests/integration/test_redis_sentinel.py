@@ -1,8 +1,6 @@
 """Redis found by Sentinels, with passwords: a worker goes on after a failover."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -66,15 +64,7 @@ def test_who_inspects_the_workers_sees_no_password(rig: WorkerRig) -> None:
 def test_no_command_of_celery_shows_a_password(
     rig: WorkerRig, arguments: list[str]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "agentsched", *arguments],
-        cwd=rig.root,
-        env=rig.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = rig.celery(*arguments)
     assert "master_name" in done.stdout
     assert secrets_in(done.stdout + done.stderr) == []
 

@@ -76,15 +76,7 @@ def test_who_inspects_the_workers_sees_no_password(rig: WorkerRig) -> None:
 
 
 def test_celery_report_shows_no_password(rig: WorkerRig) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "agentsched", "report"],
-        cwd=rig.root,
-        env=rig.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = rig.celery("report")
     assert "broker_url" in done.stdout
     assert PASSWORD not in done.stdout + done.stderr
 

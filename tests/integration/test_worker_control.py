@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
-from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.ledger.records import State
 from tests.integration.worker_rig import WorkerRig
 from tests.support.model_server import Answer, Hang, Hold
+from tests.support.redis_servers import Valkey
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(90)
@@ -25,13 +24,12 @@ ONE = {"reply": True, "limit": 1, "timeout": 20}
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerRig]:
     """A worker with one thread; the model could have three. Redis wants a password."""
     root = tmp_path_factory.mktemp("worker")
-    with EmbeddedValkey(root / "valkey", root / "valkey.log") as server:
-        with redis.Redis.from_url(server.url) as client:
-            client.config_set("requirepass", PASSWORD)
-        url = server.url.replace("redis://", f"redis://default:{PASSWORD}@")
-        with WorkerRig(root, url, {"gpt-4": 3}) as rig:
-            rig.ready_worker("-Q", "gpt4", "-c", "1", "-l", "DEBUG")
-            yield rig
+    with (
+        Valkey(root / "valkey", password=PASSWORD) as server,
+        WorkerRig(root, server.url, {"gpt-4": 3}) as rig,
+    ):
+        rig.ready_worker("-Q", "gpt4", "-c", "1", "-l", "DEBUG")
+        yield rig
 
 
 def has_slots(rig: WorkerRig, count: int) -> None:

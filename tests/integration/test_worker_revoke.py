@@ -3,8 +3,6 @@
 The bridge that then answers is in `test_revoke.py`.
 """
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,26 +125,13 @@ def test_the_commands_of_celery_do_the_same(shared: WorkerRig) -> None:
     before = running(shared, Hang())
     waiting = shared.request()
 
-    said = celery(shared, "control", "revoke", task_id(shared, waiting))
+    said = shared.celery("control", "revoke", task_id(shared, waiting)).stdout
     assert "calls that run go on" in said
     eventually(lambda: cancelled(shared, waiting), message="it is cancelled")
 
-    said = celery(shared, "control", "terminate", "TERM", task_id(shared, before))
+    said = shared.celery("control", "terminate", "TERM", task_id(shared, before)).stdout
     assert "calls are aborted" in said
     assert shared.reply_to(before)["error"]["code"] == "CANCELLED"
-
-
-def celery(rig: WorkerRig, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "agentsched", *words],
-        cwd=rig.root,
-        env=rig.environ,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    return done.stdout
 
 
 def test_an_unknown_task_id_is_said_in_the_log(shared: WorkerRig) -> None:

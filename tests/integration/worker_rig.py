@@ -27,6 +27,7 @@ from tests.support.replies import RawReplies
 from tests.support.requests import facts
 from tests.support.waiting import eventually
 
+CELERY = (sys.executable, "-m", "celery", "-A", "agentsched")
 DISPATCHER = "the-test"
 ROOT = Path(__file__).parents[2]
 SETTINGS_FILE = "worker.json"
@@ -115,7 +116,7 @@ class WorkerRig:
         number = len(self._workers)
         with (self.root / f"worker{number}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "agentsched", *words],
+                [*CELERY, *words],
                 cwd=self.root,
                 env=self.environ,
                 stdout=log,
@@ -207,7 +208,22 @@ class WorkerRig:
 
     def inspect(self) -> dict[str, Any]:
         """What `celery inspect stats` shows, by node name."""
-        return self.app.control.inspect(timeout=3).stats() or {}
+        inspect = self.app.control.inspect(timeout=20)
+        # Else it waits all that time for more of them.
+        inspect.limit = sum(process.poll() is None for process in self._workers)
+        return inspect.stats() or {}
+
+    def celery(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run `celery -A agentsched` with these words to its end, which is a good one."""
+        return subprocess.run(
+            [*CELERY, *words],
+            cwd=self.root,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
 
     def log(self, number: int = 0) -> str:
         return (self.root / f"worker{number}.log").read_text("utf-8", "replace")

@@ -57,6 +57,11 @@ class Valkey:
     def __exit__(self, *_: object) -> None:
         self.child.stop()
 
+    @property
+    def url(self) -> str:
+        login = f"default:{self._password}@" if self._password else ""
+        return f"redis://{login}127.0.0.1:{self.port}/0"
+
     def client(self) -> redis.Redis:
         return redis.Redis("127.0.0.1", self.port, password=self._password or None)
 

@@ -21,6 +21,7 @@ from agentsched.worker.calls import CallLoop
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended, Execution
 from agentsched.worker.leases import LeaseBook
+from agentsched.worker.observing import WorkerObserver
 from agentsched.worker.suspects import Suspects
 from tests.support.requests import facts, settings
 
@@ -113,7 +114,12 @@ class ScriptedCompleter:
 class Desk:
     """One execution and its surroundings."""
 
-    def __init__(self, clock: Clock | None = None, **changes: Any) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        observer: WorkerObserver | None = None,
+        **changes: Any,
+    ) -> None:
         self.settings: Settings = settings(**changes)
         self.ledger = UnreliableLedger()
         self.sink = MemorySink(self.ledger)
@@ -129,6 +135,7 @@ class Desk:
             self.calls,
             self.leases,
             self.suspects,
+            observer,
         )
         self.endpoint = self.settings.models[0].endpoints[0]
         self.epoch = self.ledger.open_epoch()

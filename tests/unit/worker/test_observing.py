@@ -12,7 +12,6 @@ from agentsched.telemetry.logs import Said
 from agentsched.telemetry.meters import Meters
 from agentsched.worker import patience
 from agentsched.worker.answers import Job
-from agentsched.worker.execution import Execution
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.observing import WorkerObserver
 from tests.support.waiting import eventually
@@ -25,19 +24,9 @@ class Watched(Desk):
     """A desk whose execution tells somebody."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.meters = Meters("worker")
         self.observer = WorkerObserver(self.meters, beat_ttl_s=60)
-        self.execution = Execution(
-            self.settings,
-            self.ledger,
-            self.sink,
-            self.completer,
-            self.calls,
-            self.leases,
-            self.suspects,
-            self.observer,
-        )
+        super().__init__(observer=self.observer)
 
     def value(self, metric, *labels, suffix=""):
         return self.meters.value(metric, *labels, suffix=suffix)
