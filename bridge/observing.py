@@ -23,6 +23,11 @@ from agentsched.ledger.records import (
 )
 from agentsched.telemetry import events as log
 from agentsched.telemetry import metrics
+from agentsched.telemetry.fields import (
+    doorbell_fields,
+    place_fields,
+    request_fields,
+)
 from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
 from bridge.core import commands as do
@@ -105,7 +110,7 @@ class BridgeObserver:
                 continue
             entry = index.find(state, change.source, change.offset)
             if entry is not None:
-                say(log.REQUEST_SETTLED, **_place(entry.admission.facts))
+                say(log.REQUEST_SETTLED, **place_fields(entry.admission.facts))
 
     # -- commands that had an effect ---------------------------------------------------
 
@@ -114,14 +119,14 @@ class BridgeObserver:
         match command:
             case do.Ring(doorbell):
                 self._meters.count(metrics.DOORBELLS_RUNG, doorbell.model)
-                say(log.REQUEST_RUNG, ring=doorbell.ring, **_rung(doorbell))
+                say(log.REQUEST_RUNG, ring=doorbell.ring, **doorbell_fields(doorbell))
             case do.RingAgain(facts, ring, model):
                 self._meters.count(metrics.DOORBELLS_RUNG_AGAIN, model)
                 say(
                     log.REQUEST_RUNG_AGAIN,
                     model=model,
                     ring=ring + 1,
-                    **_request(facts),
+                    **request_fields(facts),
                 )
             case do.Unreserve(key, ring):
                 self._meters.count(metrics.RESERVATIONS_RETURNED)
@@ -135,7 +140,7 @@ class BridgeObserver:
             case do.Answer(facts, value):
                 self._answered(facts, value)
             case do.Bury(dead_letter, facts, value):
-                self._buried(dead_letter, _place(facts))
+                self._buried(dead_letter, place_fields(facts))
                 self._answered(facts, value)
             case do.Deliver(letter, _, offset):
                 headers = letter.headers
@@ -143,7 +148,7 @@ class BridgeObserver:
                 place = {"topic": headers.get("source_topic"), "partition": partition}
                 self._buried(letter, place | {"offset": offset})
             case do.SendRepeat(_, facts):
-                say(log.REPLY_REPEATED, **_place(facts))
+                say(log.REPLY_REPEATED, **place_fields(facts))
             case do.Cancel(key):
                 say(log.CANCEL_RECEIVED, **self._known(key))
             case do.RaiseAlarm():
@@ -165,11 +170,11 @@ class BridgeObserver:
                 self._answered(facts, admission.reply)
             elif answer.outcome is AdmitOutcome.NEW:
                 self._meters.count(metrics.ADMITTED, model_of(facts.models), facts.cls)
-                say(log.REQUEST_ADMITTED, models=facts.models, **_place(facts))
+                say(log.REQUEST_ADMITTED, models=facts.models, **place_fields(facts))
             elif answer.outcome in DUPLICATES:
                 self._meters.count(metrics.DUPLICATES, answer.outcome)
             if answer.outcome is AdmitOutcome.ATTACHED:
-                say(log.REQUEST_ATTACHED, **_place(facts))
+                say(log.REQUEST_ATTACHED, **place_fields(facts))
 
     def controlled(self, imposed: Iterable[Control], lifted: Iterable[Control]) -> None:
         """Operators have paused, blocked or drained something, or no longer do."""
@@ -189,15 +194,15 @@ class BridgeObserver:
     def doorbell_failed(self, doorbell: Doorbell, error: Exception) -> None:
         """Celery's broker did not take a doorbell."""
         self._meters.count(metrics.DOORBELL_FAILURES)
-        say(log.DOORBELL_FAILED, detail=str(error), **_rung(doorbell))
+        say(log.DOORBELL_FAILED, detail=str(error), **doorbell_fields(doorbell))
 
     def _answered(self, facts: RequestFacts, value: bytes) -> None:
         code, model = read_code(value), model_of(facts.models)
         self._meters.count(metrics.ANSWERED, model, facts.cls, code)
         if facts.models:
-            say(log.REQUEST_FAILED, model=model, code=code, **_request(facts))
+            say(log.REQUEST_FAILED, model=model, code=code, **request_fields(facts))
         else:
-            say(log.REQUEST_REFUSED, code=code, **_place(facts))
+            say(log.REQUEST_REFUSED, code=code, **place_fields(facts))
 
     def _buried(self, record: OutboundRecord, place: Mapping[str, object]) -> None:
         reason = record.headers.get("reason", UNKNOWN)
@@ -221,7 +226,7 @@ class BridgeObserver:
     def _known(self, key: str) -> dict[str, object]:
         """Return what the index knows of a request."""
         entries = self._state.by_key.get(key) if self._state else None
-        return _request(entries[0].admission.facts) if entries else {}
+        return request_fields(entries[0].admission.facts) if entries else {}
 
 
 def read_code(value: bytes) -> str:
@@ -229,31 +234,6 @@ def read_code(value: bytes) -> str:
     with suppress(ValueError, TypeError, KeyError):
         return ErrorCode(json.loads(value)["error"]["code"]).value
     return UNKNOWN
-
-
-def _request(facts: RequestFacts) -> dict[str, object]:
-    return {
-        "correlation_id": facts.correlation_id,
-        "agent_id": facts.agent_id,
-        "cls": facts.cls,
-    }
-
-
-def _place(facts: RequestFacts) -> dict[str, object]:
-    return _request(facts) | {
-        "topic": facts.topic,
-        "partition": facts.partition,
-        "offset": facts.offset,
-    }
-
-
-def _rung(doorbell: Doorbell) -> dict[str, object]:
-    return {
-        "correlation_id": doorbell.correlation_id,
-        "agent_id": doorbell.agent_id,
-        "cls": doorbell.cls,
-        "model": doorbell.model,
-    }
 
 
 def _number(text: str | None) -> int | None:

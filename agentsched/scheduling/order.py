@@ -83,13 +83,6 @@ class RankedQueue(Generic[Item]):
             heapq.heappop(self._heap)
         return None
 
-    def worst(self, count: int) -> list[Item]:
-        """Return up to `count` items that run last, the very last first; O(n)."""
-        ranked = heapq.nlargest(
-            count, ((place, item) for item, place in self._ranks.items()), key=_place
-        )
-        return [item for _, item in ranked]
-
     def count_before(self, place: Rank) -> int:
         """Return how many items run before a place; O(n)."""
         return sum(other < place for other in self._ranks.values())
@@ -97,7 +90,3 @@ class RankedQueue(Generic[Item]):
     def rank_of(self, item: Item) -> Rank:
         """Return the place of a queued item."""
         return self._ranks[item]
-
-
-def _place(pair: tuple[Rank, object]) -> Rank:
-    return pair[0]

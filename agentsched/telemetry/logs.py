@@ -17,7 +17,8 @@ from logging.handlers import WatchedFileHandler
 from types import TracebackType
 
 from agentsched.config.settings import LoggingSettings
-from agentsched.telemetry.events import PYTHON_NAMES, LogEvent
+from agentsched.telemetry.events import LogEvent
+from agentsched.telemetry.fields import PYTHON_NAMES
 
 VALUE_MAX_CHARACTERS = 600
 """Longer than any id that a request may have (512)."""

@@ -1,7 +1,8 @@
 """Every metric there is: name with its unit, labels, buckets, and what it says. Pure data.
 
 Labels have few values: models of the configuration, three classes, error codes, topics.
-No id is a label. `docs/reference/metrics.md` is made from this file.
+No id is a label. `docs/reference/metrics.md` is made from this file. It is long because
+it is one table: what a system can count is read in one place.
 """
 
 from dataclasses import dataclass

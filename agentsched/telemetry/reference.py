@@ -8,7 +8,8 @@ import logging
 import sys
 from pathlib import Path
 
-from agentsched.telemetry.events import EVENTS, FIELDS
+from agentsched.telemetry.events import EVENTS
+from agentsched.telemetry.fields import FIELDS
 from agentsched.telemetry.metrics import LABELS, METRICS, Metric
 
 METRICS_HEAD = """\

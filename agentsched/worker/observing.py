@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from agentsched.doorbell import Doorbell
 from agentsched.errors import LedgerUnavailable
 from agentsched.telemetry import events, metrics
+from agentsched.telemetry.fields import doorbell_fields, request_fields
 from agentsched.telemetry.health import Check, Pulse, Signal
 from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
@@ -130,29 +131,16 @@ class WorkerObserver:
 
     def stale(self, doorbell: Doorbell) -> None:
         """The doorbell is old, or of an epoch that is over."""
-        say(events.DOORBELL_STALE, ring=doorbell.ring, **_rung(doorbell))
+        say(events.DOORBELL_STALE, ring=doorbell.ring, **doorbell_fields(doorbell))
 
     def abandoned(self, doorbell: Doorbell) -> None:
         """Redis did not answer for too long."""
-        say(events.REQUEST_ABANDONED, **_rung(doorbell))
+        say(events.REQUEST_ABANDONED, **doorbell_fields(doorbell))
 
 
 def _of(job: Job) -> dict[str, object]:
-    facts = job.facts
-    return {
-        "correlation_id": facts.correlation_id,
-        "agent_id": facts.agent_id,
-        "cls": facts.cls,
+    return request_fields(job.facts) | {
         "model": job.model,
         "attempt": job.attempt,
         "queued_s": job.queued_s,
-    }
-
-
-def _rung(doorbell: Doorbell) -> dict[str, object]:
-    return {
-        "correlation_id": doorbell.correlation_id,
-        "agent_id": doorbell.agent_id,
-        "cls": doorbell.cls,
-        "model": doorbell.model,
     }

@@ -9,7 +9,8 @@ import yaml
 
 from agentsched.config.settings import Settings
 from agentsched.telemetry import events
-from agentsched.telemetry.events import EVENTS, FIELDS, PYTHON_NAMES
+from agentsched.telemetry.events import EVENTS
+from agentsched.telemetry.fields import FIELDS, PYTHON_NAMES
 from agentsched.telemetry.metrics import LABELS, METRICS
 from agentsched.telemetry.reference import logs_page, metrics_page
 
