@@ -121,7 +121,13 @@ class CallFailed(AgentSchedError):  # noqa: N818
 
 
 class DeliveryFailed(AgentSchedError):  # noqa: N818
-    """Kafka did not acknowledge a record in time; it may still arrive."""
+    """Kafka did not acknowledge a record in time; it may still arrive.
+
+    Attributes:
+        forbidden: Kafka refused it: our user has no right to write there.
+    """
+
+    forbidden = False
 
 
 class DoorbellFailed(AgentSchedError):  # noqa: N818

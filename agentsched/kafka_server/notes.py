@@ -1,6 +1,7 @@
 """Read what the bridges have noted in their group's commits; joins no group."""
 
 import confluent_kafka
+from confluent_kafka import KafkaException
 
 from agentsched.commit_metadata import CommitNote, decode_note
 from agentsched.config.settings import KafkaSettings
@@ -22,7 +23,8 @@ def committed_notes(settings: KafkaSettings) -> list[CommitNote]:
     ours = {"group.id": settings.group_id}
     client = confluent_kafka.Consumer(reader_properties(settings) | ours)
     try:
-        marks = insist(lambda: _ask(client, settings), "the group's commits", LOOK_UP_S)
+        what = f"the commits of group {settings.group_id!r}"
+        marks = insist(lambda: _ask(client, settings), what, LOOK_UP_S)
     finally:
         client.close()
     notes = (decode_note(mark.metadata, mark.offset) for mark in marks.values() if mark)
@@ -39,4 +41,11 @@ def _ask(
         if topic in there
         for number in there[topic].partitions
     ]
-    return committed_marks(client, partitions) if partitions else {}
+    try:
+        return committed_marks(client, partitions) if partitions else {}
+    except KafkaException:
+        # A time-out, also where Kafka has refused: why it did waits to be fetched.
+        said = client.poll(0)
+        if said is not None and (why := said.error()):
+            raise KafkaException(why) from None
+        raise

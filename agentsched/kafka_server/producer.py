@@ -23,6 +23,7 @@ from agentsched.kafka_server.errors import (
     LocalQueueFull,
     ProducerClosed,
     RecordNotDelivered,
+    code_of,
     is_fatal,
     said_by,
 )
@@ -33,6 +34,10 @@ POLL_S = 0.1
 QUEUE_WAIT_S = 5.0
 """How long `produce` blocks while the local queue is full."""
 PURGE_S = 2.0
+FORBIDDEN = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
 ANY_PARTITION = -1
 """The client chooses, by the key."""
 
@@ -318,6 +323,8 @@ def _offset(offset: int | None) -> int:
 
 
 def _not_delivered(topic: str, error: KafkaException) -> RecordNotDelivered:
-    return RecordNotDelivered(
+    failed = RecordNotDelivered(
         f"no acknowledgement for a record on {topic!r}: {said_by(error)}"
     )
+    failed.forbidden = code_of(error) in FORBIDDEN
+    return failed

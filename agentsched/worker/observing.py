@@ -4,9 +4,10 @@ It decides nothing: execution and keeper work the same without it.
 """
 
 from collections.abc import Callable, Mapping
+from math import inf
 
 from agentsched.doorbell import Doorbell
-from agentsched.errors import LedgerUnavailable
+from agentsched.errors import DeliveryFailed, LedgerUnavailable
 from agentsched.telemetry import events, metrics
 from agentsched.telemetry.fields import doorbell_fields, request_fields
 from agentsched.telemetry.health import Check, Pulse, Signal
@@ -31,11 +32,17 @@ class WorkerObserver:
         self.pulse = Pulse()
         self._redis = Signal("Redis", beat_ttl_s)
         self._heartbeat = Signal("heartbeat", beat_ttl_s)
+        self._replies = Signal("replies", inf)
+        self._replies.tell(ok=True)
         self._unreachable = False
 
     def checks(self) -> dict[str, Callable[[], Check]]:
-        """Return what readiness needs of the ledger."""
-        return {"redis": self._redis.check, "heartbeat": self._heartbeat.check}
+        """Return what readiness needs of the ledger, and of Kafka's permission."""
+        return {
+            "redis": self._redis.check,
+            "heartbeat": self._heartbeat.check,
+            "replies": self._replies.check,
+        }
 
     # -- the keeper -------------------------------------------------------------------
 
@@ -98,6 +105,7 @@ class WorkerObserver:
 
     def published(self, job: Job, answer: Answer, total_s: float) -> None:
         """Kafka acknowledged the reply, and the ledger knows."""
+        self._replies.tell(ok=True)
         self._meters.observe(metrics.REQUEST_SECONDS, total_s, job.model, job.facts.cls)
         ok = answer.outcome.ok
         say(
@@ -110,6 +118,8 @@ class WorkerObserver:
 
     def stored(self, job: Job, error: Exception) -> None:
         """The reply is stored, and it is not known whether it is in Kafka."""
+        if isinstance(error, DeliveryFailed) and error.forbidden:
+            self._replies.tell(ok=False, detail=str(error))
         say(events.REPLY_STORED, error=type(error).__name__, **_of(job))
 
     def put_back(self, job: Job) -> None:

@@ -67,19 +67,22 @@ class UnreliableLedger(MemoryLedger):
 
 
 class MemorySink:
-    """Acknowledges every record at once, or never, or refuses it."""
+    """Acknowledges every record at once, or refuses it, as it has to or for good."""
 
     def __init__(self, ledger: UnreliableLedger) -> None:
         self.records: list[OutboundRecord] = []
         self.refuses = False
+        self.forbids = False
         self._ledger = ledger
 
     def send(self, record: OutboundRecord) -> Future[RecordAt]:
         self._ledger.steps.append("send")
         self.records.append(record)
         delivery: Future[RecordAt] = Future()
-        if self.refuses:
-            delivery.set_exception(DeliveryFailed("scripted"))
+        if self.refuses or self.forbids:
+            failed = DeliveryFailed("scripted")
+            failed.forbidden = self.forbids
+            delivery.set_exception(failed)
         else:
             delivery.set_result(RecordAt(record.topic, 0, len(self.records)))
         return delivery

@@ -179,6 +179,19 @@ def test_a_worker_without_redis_is_not_ready_until_redis_is_back(
     assert said(caplog) == ["redis_unreachable", "redis_reachable"]
 
 
+def test_a_worker_that_may_not_write_is_not_ready_until_a_reply_was_taken(desk) -> None:
+    check = desk.observer.checks()["replies"]
+    desk.sink.refuses = True
+    desk.run(key="k1")
+    assert check().ok  # Kafka was slow, say: the check `producer` knows
+    desk.sink.forbids = True
+    desk.run(key="k2")
+    assert check().detail == "scripted"
+    desk.sink.refuses = desk.sink.forbids = False
+    desk.run(key="k3")
+    assert check().ok
+
+
 def test_a_worker_that_stops_is_not_ready(desk, keeper, caplog) -> None:
     keeper.start()
     eventually(lambda: ready(desk))
