@@ -33,7 +33,7 @@ class ErrorCode(StrEnum):
     UPSTREAM_INVALID = "UPSTREAM_INVALID"
     """The model server answered with something that is no chat completion."""
     REPLY_TOO_LARGE = "REPLY_TOO_LARGE"
-    """The answer is larger than `limits.reply_max_bytes`."""
+    """The answer is larger than `limits.reply_max_bytes`, or than the topic takes."""
     UNKNOWN_MODEL = "UNKNOWN_MODEL"
     """The request names a model that the configuration does not have."""
     MODEL_REMOVED = "MODEL_REMOVED"
@@ -125,9 +125,11 @@ class DeliveryFailed(AgentSchedError):  # noqa: N818
 
     Attributes:
         forbidden: Kafka refused it: our user has no right to write there.
+        too_large: Kafka refused it for its size, and will again.
     """
 
     forbidden = False
+    too_large = False
 
 
 class DoorbellFailed(AgentSchedError):  # noqa: N818

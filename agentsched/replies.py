@@ -5,7 +5,8 @@ No text of a reply that is made here repeats the request's content.
 
 from typing import Any
 
-from agentsched.codec import Identity, encode_message
+from agentsched.codec import Identity, decode_message, encode_message
+from agentsched.errors import CodecError, ErrorCode
 from agentsched.kafka_records import OutboundRecord
 from agentsched.ledger.records import RequestFacts
 from agentsched.origin import Origin
@@ -42,6 +43,31 @@ def failed_reply(
     """Write the reply that says why there is no answer; see `reply_to`."""
     reply = reply_to(request, identity, status=TaskStatus.FAILED, error=error, **answer)
     return encode_message(reply)
+
+
+def too_large_reply(value: bytes, topic: str) -> bytes | None:
+    """Write the failed reply that goes instead of one that a topic does not take.
+
+    Always the same for the same reply. None: the value is no completed reply.
+
+    Args:
+        value: the reply that Kafka refused.
+        topic: where it should go; the text names it.
+    """
+    try:
+        reply = decode_message(value)
+    except CodecError:
+        return None
+    if not isinstance(reply, Reply) or reply.status is not TaskStatus.COMPLETED:
+        return None
+    error = ReplyError(
+        code=ErrorCode.REPLY_TOO_LARGE,
+        message=f"the reply has {len(value)} bytes, more than topic {topic!r} takes"
+        " (max.message.bytes); ask for fewer tokens (params.max_tokens)",
+    )
+    nothing = dict.fromkeys(("content", "tool_calls", "finish_reason", "usage"))
+    changed = {"status": TaskStatus.FAILED, "error": error, **nothing}
+    return encode_message(reply.model_copy(update=changed))
 
 
 def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:

@@ -13,6 +13,7 @@ from agentsched.celery import app
 from agentsched.config.settings import Settings
 from agentsched.dead_letters import dead_letter_topic
 from agentsched.kafka_server.answers import find_answers
+from agentsched.kafka_server.fitting import FittingSink
 from agentsched.kafka_server.librdkafka import producer_properties
 from agentsched.kafka_server.notes import committed_notes
 from agentsched.kafka_server.producer import Producer
@@ -127,7 +128,7 @@ def _build_daemon(
         membership=ledger,
         operations=ledger,
         doorbells=CeleryDoorbells(app),
-        sink=MeteredSink(_make_producer(settings), meters),
+        sink=FittingSink(MeteredSink(_make_producer(settings), meters)),
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
         look_up=partial(find_answers, settings.kafka, answer_topics(settings)),
         now_ms=now_ms,

@@ -327,4 +327,5 @@ def _not_delivered(topic: str, error: KafkaException) -> RecordNotDelivered:
         f"no acknowledgement for a record on {topic!r}: {said_by(error)}"
     )
     failed.forbidden = code_of(error) in FORBIDDEN
+    failed.too_large = code_of(error) == KafkaError.MSG_SIZE_TOO_LARGE
     return failed

@@ -7,6 +7,7 @@ thread or connection is older than the process that uses it.
 from collections.abc import Callable, Mapping
 
 from agentsched.config.settings import Settings
+from agentsched.kafka_server.fitting import FittingSink
 from agentsched.kafka_server.librdkafka import Properties, producer_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.redis import RedisLedger
@@ -71,7 +72,7 @@ class Runtime:
         self.execution = Execution(
             settings,
             self._ledger,
-            MeteredSink(self._producer, meters),
+            FittingSink(MeteredSink(self._producer, meters)),
             self._completer,
             self._calls,
             self._leases,

@@ -116,7 +116,8 @@ def check(history: History) -> Verdict:
 
 
 def _requests(history: History) -> dict[str, Sent]:
-    return {one.id: one for one in reversed(history.sent) if one.kind == "request"}
+    kinds = ("request", "poison")
+    return {one.id: one for one in reversed(history.sent) if one.kind in kinds}
 
 
 def _answered(history: History, figures) -> list[str]:
@@ -159,12 +160,16 @@ def _strangers(history: History, figures) -> list[str]:
 def _matching(history: History, figures) -> list[str]:
     """I3: a completed reply is the answer to this request, by the model it asked for."""
     broken, codes, right = [], defaultdict(int), defaultdict(set)
+    poison = {one.id for one in history.sent if one.kind == "poison"}
     for one in history.sent:
         # Of two payloads under one identity the one that is admitted first counts.
         right[one.id].add(f"{one.model} {digest(one.prompt)}")
     for reply in history.replies:
         if reply.value["status"] == "failed":
-            codes[reply.value["error"]["code"]] += 1
+            code = reply.value["error"]["code"]
+            codes[code] += 1
+            if (code == "POISON") != (reply.id in poison):
+                broken.append(f"F16 {reply.id} was answered with {code}")
             continue
         if right[reply.id] and reply.value["content"] not in right[reply.id]:
             broken.append(f"I3 {reply.id} was answered with another's answer")
@@ -196,13 +201,13 @@ def _raw_duplicates(history: History, figures) -> list[str]:
 
 
 def _dead_letters(history: History, figures) -> list[str]:
-    """What names no request, or conflicts, becomes a dead letter."""
+    """What names no request becomes a dead letter; so does poison."""
     there = {letter.place for letter in history.dead_letters}
     figures["dead letters"] = len(history.dead_letters)
     return [
         f"I1 no dead letter for {one.cls} {one.partition}/{one.offset}"
         for one in history.sent
-        if one.kind == "bad"
+        if one.kind in ("bad", "poison")
         and (history.topics[one.cls], one.partition, one.offset) not in there
     ]
 

@@ -6,6 +6,7 @@ and mends it. `disturbs` says what it may cost, which the checker needs to know.
 
 import contextlib
 import random
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import redis
 from tests.chaos.proxy import DOWN, UP
 from tests.chaos.scene import BRIDGE, ROLES, WORKER, Scene
 from tests.support.model_server import Disconnect, Hang, Refuse
+from tests.support.system import CLASSES
 from tests.support.waiting import eventually
 
 Chance = random.Random
@@ -211,6 +213,37 @@ def restart_all(scene: Scene, chance: Chance) -> None:
         pause(chance, 0.5, 2)
 
 
+def poison(scene: Scene, chance: Chance) -> None:
+    """Two crashes with others, then three alone: it takes a while, beside what follows."""
+    scene.send_poison(chance.choice(CLASSES))
+    pause(chance, 5, 10)
+
+
+def skew_a_clock(scene: Scene, chance: Chance) -> None:
+    name = some(scene, chance, chance.choice(ROLES))
+    scene.set_clock(name, chance.choice([-7200, 7200]))
+    pause(chance, 4, 12)
+    scene.set_clock(name, 0)
+
+
+def take_file_descriptors(scene: Scene, chance: Chance) -> None:
+    """What is open stays open; nothing new can be opened."""
+    limit(scene, chance, resource.RLIMIT_NOFILE, 3)
+
+
+def fill_log_disk(scene: Scene, chance: Chance) -> None:
+    limit(scene, chance, resource.RLIMIT_FSIZE, 0)
+
+
+def limit(scene: Scene, chance: Chance, what: int, most: int) -> None:
+    pid = scene.pids()[some(scene, chance, chance.choice(ROLES))]
+    with contextlib.suppress(ProcessLookupError):
+        soft, hard = resource.prlimit(pid, what)
+        resource.prlimit(pid, what, (most, hard))
+        pause(chance, 3, 8)
+        resource.prlimit(pid, what, (soft, hard))
+
+
 def back_to_work(scene: Scene) -> None:
     """Wait until every process is there again."""
     wanted = {model: 2 * n for model, n in scene._models.items()}
@@ -237,6 +270,10 @@ FAULTS = (
     Fault("F14", "hang calls", hang_calls),
     Fault("F15", "garble answers", garble_answers),
     Fault("F15d", "break calls off", break_calls_off, recalls=True),
+    Fault("F16", "poison", poison, recalls=True),
+    Fault("F20", "skew a clock by two hours", skew_a_clock),
     Fault("F22", "lose and double doorbells", lose_doorbells),
     Fault("F24", "restart all in order", restart_all),
+    Fault("F25f", "take file descriptors", take_file_descriptors, recalls=True),
+    Fault("F25d", "fill the disk of a log", fill_log_disk),
 )

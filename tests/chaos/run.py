@@ -101,7 +101,8 @@ def settle(
 ) -> dict[str, int]:
     """Wait until all is answered and committed; returns what should be nothing."""
     back_to_work(scene)
-    wanted = {one.id for one in traffic.sent if one.kind == "request"}
+    kinds = ("request", "poison")
+    wanted = {one.id for one in traffic.sent if one.kind in kinds}
     deadline = time.monotonic() + QUIET_S
     while time.monotonic() < deadline and wanted - scene.replies.counts().keys():
         time.sleep(0.1)

@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from agentsched.client.client import AgentClient
 from agentsched.embedded.child import GuardedChild
@@ -22,9 +23,13 @@ from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EmbeddedError, LedgerError
 from tests.chaos.proxy import FaultProxy
+from tests.support import harmed
 from tests.support.kafka_cluster import KafkaCluster, free_ports
 from tests.support.model_server import Answer, ModelServer
 from tests.support.system import System
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 BRIDGE, WORKER = "bridge", "worker"
 ROLES = (BRIDGE, WORKER)
@@ -120,7 +125,17 @@ class Scene(System):
             "limits": {"ttl_s": TTL_S, "horizon_s": horizon_s},
             "logging": {"level": "debug", "format": "json"},
         }
-        super().__init__(root, kafka, server, MODELS, partitions=2, config=config)
+        super().__init__(
+            root,
+            kafka,
+            server,
+            MODELS,
+            partitions=2,
+            config=config,
+            python_path=harmed.FOLDER,
+        )
+        self.poison: list[tuple[str, str, Future]] = []
+        """Id, class and place of requests that kill whoever reads them."""
         self._held: set[str] = set()
         self._roles: dict[str, tuple[str, list[str]]] = {}
         self._over = threading.Event()
@@ -167,6 +182,24 @@ class Scene(System):
         """The process ids by name."""
         with self._lock:
             return {name: child.pid for name, child in self.children.items()}
+
+    def set_clock(self, name: str, wrong_by_s: float) -> None:
+        """Make a process's wall clock wrong, or (0) right again."""
+        new = self.root / f"{name}.clock.new"
+        new.write_text(str(wrong_by_s))
+        new.rename(self._clock(name))
+
+    def send_poison(self, cls: str) -> None:
+        """Send a request that kills whoever reads it."""
+        id_ = f"poison-{uuid.uuid4().hex[:12]}"
+        body = {"id": id_, "correlation_id": id_, "messages": harmed.POISON}
+        body |= {"ttl_s": 10 * TTL_S}
+        headers = {"correlation_id": id_}
+        future = self.producer.produce(body, self.topics[cls], headers)
+        self.poison.append((id_, cls, future))
+
+    def _clock(self, name: str) -> Path:
+        return self.root / f"{name}.clock"
 
     def signal(self, name: str, number: int) -> None:
         with self._lock:
@@ -252,6 +285,7 @@ class Scene(System):
                 {
                     "BOOTSTRAP_SERVERS": self.kafka.bootstrap_of(role),
                     "REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0",
+                    harmed.CLOCK: str(self._clock(name)),
                 },
             ),
             cwd=self.root,

@@ -60,6 +60,7 @@ GOOD = History(
     logs={"bridge.log": "all is well"},
     canary="canary",
 )
+POISONED = RawReply("r1", {"status": "failed", "error": {"code": "POISON"}}, b"1", 20)
 OTHER = SEEN.model_copy(update={"attempts": 2})
 
 
@@ -80,6 +81,11 @@ def test_a_good_history_is_accepted():
         ({"replies": [*REPLIES, reply(raw=b"2")]}, "I4"),
         ({"replies": [*REPLIES, reply()]}, "I5"),
         ({"calls": [CALL, replace(CALL, started_s=2.0)]}, "I7"),
+        ({"replies": [POISONED, REPLIES[1]]}, "F16"),
+        (
+            {"sent": [*GOOD.sent, replace(SENT, id="p1", kind="poison", offset=-1)]},
+            "I1",
+        ),
         ({"peaks": {"alpha": 2}}, "capacity"),
         ({"replies": [reply(at_ms=21), REPLIES[1]]}, "I8"),
         ({"dead_letters": [replace(LETTER, at_ms=31)]}, "I8"),

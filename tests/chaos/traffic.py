@@ -77,6 +77,8 @@ class Traffic:
         self._over.set()
         self._thread.join()
         self.sent += [sent for sent, future in self._asked if not _refused(future)]
+        for id_, cls, future in self.scene.poison:
+            self._under_way.append((Sent(id_, "", "", cls, "poison"), future))
         for sent, future in self._under_way:
             try:
                 at = future.result(60)

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from tests.support.harmed import FOLDER, POISON
 from tests.support.model_server import ModelServer
 from tests.support.replies import RawReplies
 from tests.support.system import System
@@ -12,23 +13,10 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 IN_FLIGHT = 200
-MESSAGES = [{"role": "user", "content": "kills its reader"}]
 CONFIG = {
     "timing": {"lease_s": 3, "renew_s": 1},
     "connection_pool": {"max_connections": IN_FLIGHT},
 }
-# Every process of a worker that parses the marked payload dies of it.
-KILLER = """
-import json, os, sys
-if any("celery" in word or "suspect_child" in word for word in sys.orig_argv):
-    loads = json.loads
-    def deadly(text, *args, **kwargs):
-        data = text if isinstance(text, bytes) else str(text).encode()
-        if b"kills its reader" in data:
-            os._exit(9)
-        return loads(text, *args, **kwargs)
-    json.loads = deadly
-"""
 
 
 def supervise(system, stopped):
@@ -43,8 +31,6 @@ def supervise(system, stopped):
 
 
 def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
-    (tmp_path / "killer").mkdir()
-    (tmp_path / "killer" / "sitecustomize.py").write_text(KILLER)
     with (
         ModelServer(delay_s=0.3) as server,
         System(
@@ -53,7 +39,7 @@ def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
             server,
             {"m": IN_FLIGHT},
             config=CONFIG,
-            python_path=tmp_path / "killer",
+            python_path=FOLDER,
         ) as system,
     ):
         system.start()
@@ -62,7 +48,7 @@ def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
         keeper.start()
         try:
             innocent = set(system.send("high", IN_FLIGHT - 1))
-            (deadly,) = system.send("high", 1, messages=MESSAGES)
+            (deadly,) = system.send("high", 1, messages=POISON)
             later = set(system.send("medium", 20))
             replies = system.replies.wait_for({deadly, *innocent, *later}, 180)
         finally:
