@@ -1,6 +1,5 @@
 """Every command of docs/how-to/celery.md, as it stands there, on a real worker."""
 
-import re
 import shlex
 import subprocess
 import sys
@@ -8,21 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.worker_rig import ROOT, WorkerRig
+from tests.integration.worker_rig import WorkerRig
+from tests.support.guides import blocks, commands
 from tests.support.model_server import Hang
 from tests.support.waiting import eventually
 
-PAGE = (ROOT / "docs" / "how-to" / "celery.md").read_text("utf-8")
+PAGE = "docs/how-to/celery.md"
 PREFIX = "celery -A agentsched "
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    return "".join(blocks).splitlines()
-
-
 def of_page(words: str) -> list[str]:
-    return [line.removeprefix(PREFIX) for line in commands() if words in line]
+    return [line.removeprefix(PREFIX) for line in commands(PAGE) if words in line]
 
 
 ALL_AT_ONCE = """
@@ -52,7 +47,7 @@ def run(rig: WorkerRig, *lines: str) -> str:
 
 @pytest.mark.timeout(150)
 def test_the_commands_of_the_page_work(redis_url: str, tmp_path: Path) -> None:
-    (settings,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (settings,) = blocks(PAGE, "python")
     (tmp_path / "my_celery_settings.py").write_text(settings)
     with WorkerRig(tmp_path, redis_url, {"gpt-4": 3}) as rig:
         ours, *others = of_page(" worker ")
@@ -87,5 +82,4 @@ def test_the_commands_of_the_page_work(redis_url: str, tmp_path: Path) -> None:
             message="they offer slots",
         )
     run_here = of_page(" worker ") + of_page(" inspect ") + of_page(" control ")
-    # Flower is started in test_flower.py, on another port.
-    assert {PREFIX + line for line in [*run_here, "flower"]} == set(commands())
+    assert {PREFIX + line for line in run_here} == set(commands(PAGE))

@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import re
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import yaml
@@ -14,13 +12,13 @@ from agentsched.errors import ErrorCode
 from agentsched.kafka_records import Headers, InboundRecord, OutboundRecord
 from agentsched.kafka_server.bounded import TopicScan
 from tests.support.command import run_agentsched
+from tests.support.guides import commands
 from tests.support.model_server import ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "dead-letters.md"
 SMALL_BYTES = 2_000
 SECRET = "the secret prompt"
 LARGE = 990_000
@@ -213,12 +211,8 @@ def poison_gets_a_new_identity(system):
 
 
 def the_commands_of_the_guide_work(system):
-    # Its last one deletes, which has its own test.
-    blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
-    commands = "".join(blocks).splitlines()
-    assert len(commands) == 11
     first = listed(system, "--topic", "high")[0]
-    for command in commands[:-1]:
+    for command in commands("docs/how-to/dead-letters.md"):
         typed = command.replace("high_priority:0:12", first["place"])
         typed = typed.replace("high:12", f"high:{first['offset']}")
         _, group, *arguments = typed.split()

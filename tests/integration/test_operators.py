@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import shlex
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import redis
 
 from agentsched.operating.inquiring import find
 from tests.support.command import run_agentsched, start_agentsched
+from tests.support.guides import commands
 from tests.support.kafka_cluster import free_ports
 from tests.support.model_server import Hold, ModelServer
 from tests.support.system import System
@@ -97,12 +97,6 @@ def explain(system, id_, *options, code=0):
 def only(answer):
     (found,) = answer["found"]
     return found
-
-
-def commands_of(guide):
-    text = (GUIDES / guide).read_text("utf-8")
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line]
 
 
 def model(status, name="m"):
@@ -272,10 +266,9 @@ def test_every_command_of_the_guide_works_as_it_stands_there(system):
     system.producer.produce(ids | {"content": "x"}, system.topics["high"]).result(20)
     system.replies.wait_for({"4711"}, 30)
     eventually(lambda: waiting_and_in_flight(system) == (0, 0), timeout_s=20)
-    for line in commands_of("operate.md"):
-        if "--watch" not in line:
-            arguments = shlex.split(line.replace("gpt-4", "m"))[1:]
-            run(system, *arguments)
+    for line in commands("docs/how-to/operate.md"):
+        arguments = shlex.split(line.replace("gpt-4", "m"))[1:]
+        run(system, *arguments)
     assert status(system)["orders"] == []
 
 

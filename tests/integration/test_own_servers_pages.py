@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
 from agentsched.client.client import AgentClient
 from agentsched.config.loading import parse_settings
 from agentsched.embedded.valkey import EmbeddedValkey
+from tests.support import guides
 from tests.support.command import run_agentsched
 from tests.support.kafka_cluster import PASSWORD, KafkaCluster
 from tests.support.model_server import ModelServer
@@ -27,15 +28,13 @@ from tests.support.system import System
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 
-PAGES = Path(__file__).parents[2] / "docs" / "how-to"
-KAFKA = (PAGES / "your-kafka.md").read_text("utf-8")
-REDIS = (PAGES / "your-redis.md").read_text("utf-8")
+KAFKA = "docs/how-to/your-kafka.md"
+REDIS = "docs/how-to/your-redis.md"
 
 
 def commands(page: str) -> list[list[str]]:
-    """Every command of a page's sh blocks, as words."""
-    lines = "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines()
-    return [shlex.split(line, comments=True) for line in lines]
+    """Every command of a page, as words."""
+    return [shlex.split(line, comments=True) for line in guides.commands(page)]
 
 
 def variables(page: str) -> dict[str, str]:
@@ -98,7 +97,9 @@ def access_list(system: System) -> list[AclBinding]:
         "`kafka.group_id`": [kafka.group_id],
     }
     rows = re.findall(
-        r"^\| (bridge|agent) \| (.*) \| (.*) \| (.*) \|$", KAFKA, re.MULTILINE
+        r"^\| (bridge|agent) \| (.*) \| (.*) \| (.*) \|$",
+        (guides.ROOT / KAFKA).read_text("utf-8"),
+        re.MULTILINE,
     )
     assert len(rows) == 6
     return [

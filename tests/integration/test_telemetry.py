@@ -1,7 +1,6 @@
 """What the pages and logs of real processes say, against what really happened."""
 
 import json
-import re
 import signal
 import subprocess
 import threading
@@ -13,6 +12,7 @@ import yaml
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.operating.looking import see
 from agentsched.operating.summing import put_together
+from tests.support import guides
 from tests.support.model_server import Hold, ModelServer, Refuse
 from tests.support.pages import Scrape, get, log_events, ready
 from tests.support.system import System
@@ -201,8 +201,7 @@ def test_the_status_says_where_the_pages_are(system, happened):
 
 
 def test_the_commands_of_the_how_to_work(system, happened):
-    page = (ROOT / "docs" / "how-to" / "monitor.md").read_text("utf-8")
-    (commands,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    commands = "\n".join(guides.commands("docs/how-to/monitor.md"))
     for told, name in (("127.0.0.1:9790", BRIDGE), ("127.0.0.1:9791", WORKER)):
         assert told in commands
         commands = commands.replace(told, system.address(name))
