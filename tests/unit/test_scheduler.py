@@ -4,6 +4,7 @@ import pytest
 
 from agentsched.errors import ConfigurationError
 from agentsched.load_balancing.scheduler import Scheduler, SchedulerConfig
+from agentsched.load_balancing.served import ServedModels
 from agentsched.types import ModelStats, TaskType
 
 URL = "http://127.0.0.1:1/v1"
@@ -74,11 +75,11 @@ def test_one_endpoint_has_one_key():
 
 
 def test_a_model_without_a_key_has_that_of_its_server():
-    scheduler = scheduler_with("a")
-    scheduler.add_llm_model("b", 1, TaskType, f"{URL}/")
-    first, second = scheduler._settings().models
+    served = ServedModels()
+    first = served.add("a", 1, tuple(TaskType), URL, "KEY")
+    second = served.add("b", 1, tuple(TaskType), f"{URL}/", None)
     assert first.endpoints[0].api_key_env == second.endpoints[0].api_key_env
-    assert scheduler._keys["b"] == scheduler._keys["a"]
+    assert served.environment("a") == served.environment("b") != {}
 
 
 def test_a_server_has_one_key():
