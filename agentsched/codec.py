@@ -1,4 +1,4 @@
-"""Bytes and headers <-> requests and replies; pure, and the only place that knows JSON.
+"""Bytes and headers -> requests and replies, and a message -> bytes; pure.
 
 No text that this module raises repeats a record's content.
 """

@@ -1,4 +1,4 @@
-"""Partitions come and go, records are read."""
+"""Takes partitions in and gives them up, and files what is read; admits nothing."""
 
 from agentsched.kafka_records import InboundRecord, Partition
 from agentsched.ledger.done_offsets import within

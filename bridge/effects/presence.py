@@ -9,8 +9,8 @@ from agentsched.ledger.controls import Controls
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
+from bridge.effects.epoch import EpochWatch
 from bridge.effects.outside import Outside
-from bridge.epoch import EpochWatch
 from bridge.observing import BridgeObserver
 
 TOLD_FOR_MS = 60_000

@@ -14,9 +14,9 @@ from agentsched.ledger.records import Outcome, RequestFacts
 from agentsched.replies import reply_record
 from bridge.core import commands as do
 from bridge.core import events as ev
+from bridge.effects.epoch import EpochWatch
 from bridge.effects.later import Inbox, follow
 from bridge.effects.outside import Outside
-from bridge.epoch import EpochWatch
 from bridge.observing import BridgeObserver
 
 NO_CALL = Outcome(ok=False, called=False)

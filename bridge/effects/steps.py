@@ -10,8 +10,8 @@ from agentsched.ledger.protocol import Ledger
 from agentsched.ledger.records import AdmitOutcome, Admitted, ReserveOutcome, State
 from bridge.core import commands as do
 from bridge.core import events as ev
+from bridge.effects.epoch import EpochWatch
 from bridge.effects.ringing import Ringing
-from bridge.epoch import EpochWatch
 from bridge.observing import BridgeObserver
 
 RequestStep = (
