@@ -22,6 +22,8 @@ from agentsched.config.yaml_text import read_yaml
 from agentsched.errors import ConfigurationError
 
 DEFAULT_FILE = "agentsched.yaml"
+NO_FILE = f"the environment (there is no {DEFAULT_FILE} here)"
+"""For who stands in another folder than he thinks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class LoadedSettings:
     notes: tuple[str, ...] = ()
     """Keys that are accepted and not active yet, models that were filled in."""
     source: str = ""
-    """The file, or `the environment`."""
+    """The file, or that there is none."""
     draft: Draft = field(default_factory=Draft)
     """What was set, and where."""
 
@@ -49,7 +51,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> LoadedSettings:
     named = environ.get(CONFIG_VARIABLE)
     path = Path(named or DEFAULT_FILE)
     if not named and not path.exists():
-        return parse_settings("", source="the environment", environ=environ)
+        return parse_settings("", source=NO_FILE, environ=environ)
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:

@@ -71,6 +71,13 @@ def test_a_configuration_without_models_would_start_nothing(run):
     assert "models: none is configured" in done.stderr
 
 
+def test_without_a_file_it_says_that_there_is_none_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(command, ["check"])
+    assert done.exit_code == 2
+    assert "(there is no agentsched.yaml here): 1 thing to mend:" in done.stderr
+
+
 def test_a_key_that_librdkafka_does_not_know_is_wrong(run):
     text = GOOD + "kafka:\n  properties:\n    securty.protocol: SSL\n"
     done = run("check", text=text)
