@@ -227,6 +227,9 @@ class BridgeState:
         default_factory=list
     )
     """What did not get done; it is tried again in a while."""
+    look_until_ms: int = 0
+    """Until then the answer to an Inspect is awaited, and there is no other look: what
+    it would see is old when its turn comes, and each look would add to the work."""
     draining: bool = False
     last_ms: dict[str, int] = field(default_factory=dict)
     """When each periodic duty was done last."""

@@ -194,6 +194,11 @@ class System:
     def settings(self):
         return parse_settings((self.root / "agentsched.yaml").read_text()).settings
 
+    def environ_of(self, name: str) -> Mapping[str, str]:
+        """What this process alone has in its environment; for tests of harm."""
+        del name
+        return {}
+
     def _start(self, name: str, command: list[str]) -> GuardedChild:
         child = GuardedChild(
             [sys.executable, *command],
@@ -201,7 +206,7 @@ class System:
             env=environment(
                 os.environ | {"PYTHONPATH": os.pathsep.join(self._python_path)},
                 self.root / "agentsched.yaml",
-                self._secrets,
+                {**self._secrets, **self.environ_of(name)},
             ),
             cwd=self.root,
         )

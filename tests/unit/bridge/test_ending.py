@@ -16,6 +16,7 @@ from agentsched.ledger.records import (
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.ending import RECHECK_MS, WORKER_FIRST_MS, ending_of
+from bridge.core.looking import MOST_MS as LOOK_MOST_MS
 from tests.support.requests import record
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
@@ -136,6 +137,26 @@ def test_an_overdue_entry_is_answered_and_not_rung_again(ready):
     ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
     (answer,) = ready.said
     assert code_of(answer.value) == "DEADLINE_EXCEEDED"
+
+
+def test_nothing_is_looked_at_before_the_last_look_is_dealt_with(ready):
+    ready.tick(until_the_deadline(ready))
+    (look,) = ready.of(do.Inspect)
+    for _ in range(3):
+        ready.tick(RECHECK_MS + 1)
+        assert ready.of(do.Inspect) == []
+    ready.feed(
+        ev.Inspected(look.keys, (EntryView(State.DONE, 1, 0),), {}, ready.now_ms)
+    )
+    ready.tick(RECHECK_MS + 1)
+    assert ready.of(do.Inspect) == [look]
+
+
+def test_a_look_that_is_never_answered_is_given_up(ready):
+    ready.tick(until_the_deadline(ready))
+    (look,) = ready.of(do.Inspect)
+    ready.tick(LOOK_MOST_MS)
+    assert ready.of(do.Inspect) == [look]
 
 
 @pytest.mark.parametrize("state", [State.READY, State.RUNG, State.RUNNING])

@@ -1,0 +1,71 @@
+"""F21: far more than the capacity for a while; Redis stays small, high goes first."""
+
+import threading
+
+import pytest
+
+from tests.support.model_server import ModelServer
+from tests.support.system import System
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+CAPACITY, CALL_S = 4, 0.05
+LOW, HURRIED, HIGH = 600, 60, 20
+READY_MOST = 50
+FEW = {"limits": {"ready_max_entries": READY_MOST}}
+
+
+class Peaks(threading.Thread):
+    """The most that the ledger ever held of what is unanswered."""
+
+    def __init__(self, system):
+        super().__init__(name="peaks")
+        self._system, self._over = system, threading.Event()
+        self.waiting = self.slots = self.looks = 0
+
+    def run(self):
+        while not self._over.wait(0.05):
+            ledger = self._system.ledger
+            found = ledger.snapshot(ledger.open_epoch())
+            self.waiting = max(self.waiting, len(found.ready))
+            self.slots = max(self.slots, len(found.slots))
+            self.looks += 1
+
+    def stop(self):
+        self._over.set()
+        self.join()
+
+
+def test_an_overload_waits_in_kafka_and_high_requests_pass_it(tmp_path, kafka):
+    with (
+        ModelServer(delay_s=CALL_S) as server,
+        System(tmp_path, kafka, server, {"m": CAPACITY}, config=FEW) as system,
+    ):
+        system.start()
+        peaks = Peaks(system)
+        peaks.start()
+        try:
+            low = set(system.send("low", LOW))
+            hurried = set(system.send("low", HURRIED, label="hurried", ttl_s=3))
+            eventually(lambda: len(server.calls) > 20, timeout_s=30)
+            high = set(system.send("high", HIGH))
+            system.replies.wait_for(high, 60)
+            left = len(low - system.replies.counts().keys())
+            replies = system.replies.wait_for(low | hurried | high, 120)
+        finally:
+            peaks.stop()
+        # So many were still waiting when the last high one had its answer.
+        assert left > LOW // 4
+        assert {replies[id_]["status"] for id_ in low | high} == {"completed"}
+        assert set(system.replies.counts().values()) == {1}
+        late = [id_ for id_ in hurried if replies[id_]["status"] == "failed"]
+        assert {replies[id_]["error"]["code"] for id_ in late} == {"DEADLINE_EXCEEDED"}
+        called = [call.prompt for call in server.calls]
+        assert len(called) == len(set(called))
+        assert peaks.looks > 20
+        assert peaks.waiting <= READY_MOST
+        assert peaks.slots <= CAPACITY
+        eventually(lambda: system.committed("low") == LOW + HURRIED, timeout_s=30)
+        found = system.ledger.snapshot(system.ledger.open_epoch())
+        assert (len(found.ready), len(found.slots)) == (0, 0)
