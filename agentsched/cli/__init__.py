@@ -1,1 +1,1 @@
-"""The command `agentsched`: a thin layer over `agentsched.embedded`."""
+"""The command `agentsched`: one file a command; what it does stands in the layers below."""
