@@ -108,8 +108,10 @@ class MemoryLedger(MemoryOperations):
         """See `Ledger.admit`."""
         answers = []
         for admission in admissions:
+            facts = admission.facts
             with self._step(epoch) as book:
-                answers.append(steps.admit(book, admission))
+                done = facts.offset in self._done.get(facts.source, ())
+                answers.append(steps.admit(book, admission, done=done))
         return answers
 
     def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
@@ -296,6 +298,7 @@ class MemoryLedger(MemoryOperations):
                 book.move(entry, State.ANSWERED)
                 entry.payload, entry.reply, entry.reply_at = b"", b"", reply_at
                 entry.put_back_by = entry.lease_id = entry.ending = None
+                entry.ring, entry.offsets = 0, entry.offsets[:1]
             return True
 
     def _stop_work(self, book: Book, entry: Entry) -> None:

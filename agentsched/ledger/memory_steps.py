@@ -22,17 +22,18 @@ OPEN = (State.READY, State.RUNG, State.RUNNING)
 """The states before a reply is stored."""
 
 
-def admit(book: Book, admission: Admission) -> Admitted:
-    """Admit one request."""
+def admit(book: Book, admission: Admission, *, done: bool) -> Admitted:
+    """Admit one request; `done`: its offset is settled already."""
     facts = admission.facts
     entry = book.find(facts.key)
     if entry is None:
         return _admit_new(book, admission)
-    if (facts.source, facts.offset) in entry.offsets:
+    answered = entry.state is State.ANSWERED
+    if (facts.source, facts.offset) in entry.offsets or (answered and done):
         return Admitted(AdmitOutcome.SAME, entry.state)
     if admission.payload_hash != entry.payload_hash:
         return Admitted(AdmitOutcome.CONFLICT)
-    if entry.state is State.ANSWERED:
+    if answered:
         return Admitted(AdmitOutcome.REPEATED, entry.state, entry.reply_at)
     book.attach(entry, facts.source, facts.offset)
     return Admitted(AdmitOutcome.ATTACHED, entry.state)

@@ -277,7 +277,7 @@ def _admitted(row: Sequence[bytes]) -> Admitted:
     return Admitted(
         AdmitOutcome(outcome.decode()),
         State(more[0].decode()) if more else None,
-        wire.decode_record_at(more[1]) if len(more) > 1 else None,
+        wire.decode_record_at(more[1]) if any(more[1:]) else None,
     )
 
 

@@ -19,6 +19,8 @@ from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
 Argument = str | bytes | int
 
 EPOCH_CODE = "EPOCHCHANGED"
+NEWER_CODE = "NEWERFORMAT"
+"""Followed by what it is that a newer version wrote, and by its version."""
 NOT_NOW = frozenset(
     {
         "BUSY",
@@ -39,7 +41,7 @@ NOT_NOW = frozenset(
 
 @cache
 def _source(step: str, *, checks_epoch: bool) -> str:
-    names = ["common", *(["entries"] if checks_epoch else []), step]
+    names = ["common", *(["entries", "tombstones"] if checks_epoch else []), step]
     folder = files("agentsched.ledger") / "lua"
     return "\n".join((folder / f"{name}.lua").read_text("utf-8") for name in names)
 
@@ -62,6 +64,12 @@ def translate(step: str, error: RedisError) -> LedgerError:
     if EPOCH_CODE in words:
         return EpochChanged(
             f"{step!r} was not done: Redis has no epoch or another one; open it again"
+        )
+    if NEWER_CODE in words:
+        what, version = words[words.index(NEWER_CODE) + 1 :][:2]
+        return LedgerError(
+            f"{step!r} was not done: a newer version of AgentSched wrote a {what} of"
+            f" version {version} into this namespace: upgrade this process, too"
         )
     code = next((word for word in words if word in NOT_NOW), None)
     # The client strips the code of errors that it has a class for.

@@ -18,6 +18,17 @@ if state then
   return {'attached', state}
 end
 
+local tomb = tombstone(key)
+if tomb then
+  -- What was attached before the answer is done, too; the bitmap knows it.
+  if (place_of(tomb.source) == source and tomb.offset == tonumber(offset))
+    or is_done(source, offset) then
+    return {'same', 'answered'}
+  end
+  if half_of(hash) ~= tomb.hash then return {'conflict'} end
+  return {'repeated', 'answered', reply_at_of(tomb)}
+end
+
 local function add(state)
   redis.call('HSET', entry_key(key), 'st', state, 'since', int(NOW), 'facts', facts,
     'hash', hash, 'source', source, 'offset', offset, 'cls', cls, 'arrival', arrival,

@@ -24,6 +24,8 @@ if open and (not lease or (state == 'running' and entry[2] == lease)) then
   return 1
 end
 
+local tomb = not state and tombstone(key)
+if tomb and tomb.winner == winner_half(by) then return 1 end
 if state and not open and entry[4] == by then return 1 end
 -- The lease was voided by another's answer; its call ends here all the same.
 local slot = lease and slot_of(key)

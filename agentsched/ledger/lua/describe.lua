@@ -3,7 +3,12 @@ local key = ARGV[3]
 local entry = fields(key, 'st', 'facts', 'pool', 'reply_at', 'ending', 'since',
   'starts', 'crashes', 'lease_end', 'deadline')
 local state = entry[1]
-if not state then return {} end
+if not state then
+  local tomb = tombstone(key)
+  if not tomb then return {} end
+  return {'answered', '', '', reply_at_of(tomb), '', int(NOW - tomb.since), '0', '0', '0',
+    '0', '0'}
+end
 local taken = state == 'rung' or state == 'running'
 return {state, entry[2] or '', taken and entry[3] or '', entry[4] or '',
   entry[5] or '', int(NOW - entry[6]), entry[7] or '0', entry[8] or '0',

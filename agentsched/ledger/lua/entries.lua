@@ -12,6 +12,8 @@ local INFLIGHT = ROOT .. 'inflight'    -- ZSET key -> end of the slot (RUNG: +in
 local SLOTS = ROOT .. 'slots'          -- HASH key -> class \n lease_id \n pool
 local CHANGES = ROOT .. 'changes'      -- STREAM
 local LIMITS = ROOT .. 'limits'        -- HASH
+local SLICES = ROOT .. 'answered'      -- ZSET end of a slice of tombstones -> itself
+local PLACES = ROOT .. 'places'        -- HASH partition -> number, #number -> partition
 local function entry_key(key) return ROOT .. 'req:' .. key end
 local function attached_key(key) return ROOT .. 'attached:' .. key end
 local function pool_key(pool) return ROOT .. 'inflight:' .. pool end

@@ -4,7 +4,9 @@ for i = 3, #ARGV do
     'ending')
   local state = entry[1]
   if not state then
-    views[#views + 1] = {}
+    local tomb = tombstone(ARGV[i])
+    views[#views + 1] = tomb
+      and {'answered', '0', int(NOW - tomb.since), '0', '', '0', ''} or {}
   else
     local running = state == 'running'
     views[#views + 1] = {state, entry[2], int(NOW - entry[3]),
