@@ -35,6 +35,7 @@ from agentsched.worker import runtime
 from agentsched.worker.limits import TimeLimits
 from agentsched.worker.pool import TaskPool
 from agentsched.worker.pools import capacity_of, models_served, node_name, slots_of
+from agentsched.worker.printing import print_where_there_is_room
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ def choose_capacity(
     Raises:
         SystemExit: with one line, when this worker could not work.
     """
+    print_where_there_is_room(instance)
     _refuse_what_cannot_work(options, conf)
     try:
         settings = load_settings()

@@ -4,6 +4,7 @@ import resource
 
 import pytest
 
+from tests.support.harmed import FOLDER, NO_ROOM
 from tests.support.model_server import ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -11,20 +12,22 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 NAMES = ("bridge0", "worker-m-0")
+LATE = "worker-m-1"
 
 
 class Cramped(System):
-    """No folder for temporary files."""
+    """No folder for temporary files; whoever starts late has no room for its log."""
 
     def environ_of(self, name):
         nowhere = str(self.root / "nowhere")
-        return {"TMPDIR": nowhere, "TEMP": nowhere, "TMP": nowhere}
+        folders = {"TMPDIR": nowhere, "TEMP": nowhere, "TMP": nowhere}
+        return folders | (NO_ROOM if name == LATE else {})
 
 
-def test_processes_whose_logs_have_no_room_go_on_working(tmp_path, kafka):
+def test_processes_whose_logs_have_no_room_start_work_and_stop(tmp_path, kafka):
     with (
         ModelServer() as server,
-        Cramped(tmp_path, kafka, server, {"m": 2}) as system,
+        Cramped(tmp_path, kafka, server, {"m": 2}, python_path=FOLDER) as system,
     ):
         system.start()
         sizes = {name: len(system.log(name)) for name in NAMES}
@@ -37,8 +40,15 @@ def test_processes_whose_logs_have_no_room_go_on_working(tmp_path, kafka):
         assert {reply["status"] for reply in replies.values()} == {"completed"}
         eventually(lambda: system.committed("high") == len(sent), timeout_s=30)
         assert {name: len(system.log(name)) for name in NAMES} == sizes
-        # A worker cannot say that it stops: Celery waits for SIGKILL then.
-        assert system.stop("bridge0") == 0
+        assert system.stop("worker-m-0") == 0
+        system.worker("m", LATE)
+        system.wait_for_slots({"m": 2})
+        system.replies.wait_for(set(system.send("high", 5)), 60)
+        assert system.log(LATE) == ""
+        assert {name: system.stop(name) for name in (LATE, "bridge0")} == {
+            LATE: 0,
+            "bridge0": 0,
+        }
 
 
 @pytest.mark.parametrize("name", ["bridge0", "worker-m-0"])

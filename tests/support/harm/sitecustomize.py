@@ -3,10 +3,12 @@
 - Poison: a worker or its child that parses the marked payload dies of it.
 - `HARM_CLOCK`: a file with the seconds by which this process's wall clock is wrong; it
   may change at any time. librdkafka's own clock, in C, stays right.
+- `HARM_NO_ROOM`: no file can be written, as on a full disk.
 """
 
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -48,3 +50,7 @@ if any("celery" in word or "suspect_child" in word for word in sys.orig_argv):
     poison()
 if clock := os.environ.get("HARM_CLOCK"):
     skew(Path(clock))
+if os.environ.get("HARM_NO_ROOM"):
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    )
