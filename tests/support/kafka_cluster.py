@@ -168,6 +168,17 @@ class KafkaCluster:
         node.kill()
         node.wait()
 
+    def restart_node(self, index: int) -> None:
+        """End one node in order, and start it; blocks until all are there.
+
+        Quicker than after `kill_node`, where the others wait for its session to end.
+        """
+        node = self._nodes.pop(index)
+        node.terminate()
+        node.wait(START_S)
+        self.start_node(index)
+        self.wait_until_up()
+
     def signal_node(self, index: int, number: int) -> None:
         self._nodes[index].send_signal(number)
 

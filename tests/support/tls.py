@@ -47,7 +47,26 @@ class Authority:
 
         self.chain = folder / "chain.pem"
         """Key and certificate in one file, for Kafka."""
+        self.show_valid()
+
+    def show_valid(self) -> None:
+        """Put the certificate into `chain`; a server reads it when it starts."""
         self.chain.write_text(self.key.read_text() + self.cert.read_text())
+
+    def show_expired(self) -> None:
+        """Put one into `chain` that ran out yesterday, the same else."""
+        folder = self.chain.parent
+        asked, expired = folder / "expired.csr", folder / "expired.pem"
+        openssl(
+            *("x509", "-x509toreq", "-copy_extensions", "copyall"),
+            *("-in", str(self.cert), "-signkey", str(self.key), "-out", str(asked)),
+        )
+        openssl(
+            *("x509", "-req", "-days", "-1", "-copy_extensions", "copyall"),
+            *("-in", str(asked), "-CA", str(self.ca)),
+            *("-CAkey", str(folder / "ca.key"), "-out", str(expired)),
+        )
+        self.chain.write_text(self.key.read_text() + expired.read_text())
 
     def server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
