@@ -1,11 +1,14 @@
-"""One request of 200 in flight kills whoever reads it; it is answered POISON, alone."""
+"""A request that kills whoever reads it is answered POISON, alone; the pool goes on.
+
+What that costs the others is measured by benchmarks/poison.py.
+"""
 
 import threading
 
 import pytest
 
 from tests.support.harmed import FOLDER, POISON
-from tests.support.model_server import ModelServer
+from tests.support.model_server import Hold, ModelServer
 from tests.support.replies import RawReplies
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -65,3 +68,37 @@ def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
         assert headers["reason"] == "POISON"
         # Twice with the others; its own children are not the worker.
         assert system.starts == 3
+
+
+SLOTS = 20
+ALONE_MOST = 4
+"""Children that run suspects at once (docs/delivery.md)."""
+
+
+def test_while_suspects_run_alone_all_slots_but_four_serve_others(tmp_path, kafka):
+    over = []
+    server = ModelServer(script=lambda _: Hold(lambda: bool(over)))
+
+    def running(label):
+        return sum(
+            call.ended_s is None and call.prompt.startswith(label)
+            for call in server.calls
+        )
+
+    config = {"timing": {"lease_s": 3, "renew_s": 1}}
+    with server, System(tmp_path, kafka, server, {"m": SLOTS}, config=config) as system:
+        system.start()
+        sent = set(system.send("high", SLOTS, label="suspect"))
+        for _ in range(2):
+            eventually(lambda: running("suspect") == SLOTS, timeout_s=60)
+            system.kill("worker-m-0")
+            system.worker("m", "worker-m-0")
+        eventually(lambda: running("suspect") == ALONE_MOST, timeout_s=60)
+        # The suspects that wait are of a higher class, and take nothing from the others.
+        sent |= set(system.send("low", SLOTS, label="other"))
+        eventually(lambda: running("other") == SLOTS - ALONE_MOST, timeout_s=60)
+        assert running("suspect") == ALONE_MOST
+        over.append(True)
+        replies = system.replies.wait_for(sent, 60)
+        assert {reply["status"] for reply in replies.values()} == {"completed"}
+        assert set(system.replies.counts().values()) == {1}
