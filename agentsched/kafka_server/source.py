@@ -14,6 +14,7 @@ from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_records import InboundRecord, Mark, Partition
 from agentsched.kafka_server.assignment import PartitionOwner, look_up
 from agentsched.kafka_server.commits import (
+    OneCommitAtATime,
     acknowledged,
     commit_and_wait,
     with_too_long_metadata,
@@ -42,6 +43,7 @@ class RequestSource:
         self._client: confluent_kafka.Consumer | None = None
         self._owned: set[Partition] = set()
         self._read: list[InboundRecord] = []
+        self._commits = OneCommitAtATime()
         self._warned: set[str] = set()
         self._joined = False
 
@@ -106,21 +108,20 @@ class RequestSource:
                     self._read.append(inbound(message))
         except KafkaException as error:
             raise KafkaFailed(f"cannot read requests: {said_by(error)}") from error
+        self._send_commit()
         return self._read
 
     def commit(self, marks: Mapping[Partition, Mark]) -> None:
         """Commit, without waiting, for partitions that are owned now; others are left out.
 
-        `on_committed` hears of it in a later `poll`. A commit that fails is logged:
-        commit a later offset, or the same again.
+        While Kafka has not answered the last commit, these wait for a later `poll`, and
+        the next marks replace them. `on_committed` hears of it in a later `poll`. A
+        commit that fails is logged: commit a later offset, or the same again.
         """
-        wanted = self._addressed(marks)
-        if not wanted:
-            return
-        try:
-            self._open_client().commit(offsets=wanted, asynchronous=True)
-        except KafkaException as error:
-            log.warning("a commit was not sent: %s", said_by(error))
+        self._commits.add(
+            {each: mark for each, mark in marks.items() if each in self._owned}
+        )
+        self._send_commit()
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Read no more of these (drops what was read ahead); only those owned now."""
@@ -178,8 +179,8 @@ class RequestSource:
         ]
         if not partitions:
             return
-        self._forget_read(partitions)
         marks = self._addressed(self._owner.on_revoked(partitions))
+        self._forget(partitions)
         if marks:
             commit_and_wait(client, marks)
         self._owned.difference_update(partitions)
@@ -191,14 +192,15 @@ class RequestSource:
         if not partitions:
             return
         self._joined = False
-        self._forget_read(partitions)
+        self._forget(partitions)
         self._owned.difference_update(partitions)
         self._owner.on_lost(partitions)
 
     def _on_commit_answer(
         self, error: KafkaError | None, offsets: list[TopicPartition]
     ) -> None:
-        for partition in with_too_long_metadata(error, offsets):
+        self._commits.answered({partition_of(each): each.offset for each in offsets})
+        for partition in with_too_long_metadata(offsets):
             if partition in self._owned:
                 self._owner.on_commit_refused(partition)
         done = {
@@ -210,6 +212,18 @@ class RequestSource:
             self._owner.on_committed(done)
 
     # -- within -------------------------------------------------------------------
+
+    def _send_commit(self) -> None:
+        marks = self._commits.take() if self._client else {}
+        if not marks:
+            return
+        try:
+            self._open_client().commit(
+                offsets=self._addressed(marks), asynchronous=True
+            )
+        except KafkaException as error:
+            self._commits.answered({each: mark.offset for each, mark in marks.items()})
+            log.warning("a commit was not sent: %s", said_by(error))
 
     def _judge(
         self,
@@ -242,9 +256,10 @@ class RequestSource:
         client.incremental_assign([TopicPartition(*partition, start)])
         self._owner.on_deleted(partition, start)
 
-    def _forget_read(self, partitions: Sequence[Partition]) -> None:
+    def _forget(self, partitions: Sequence[Partition]) -> None:
         """The next owner reads them again; in place, poll() returns this list."""
         gone = set(partitions)
+        self._commits.drop(gone)
         self._read[:] = [
             record
             for record in self._read

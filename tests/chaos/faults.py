@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import redis
-
 from tests.chaos.proxy import DOWN, UP
 from tests.chaos.scene import BRIDGE, ROLES, WORKER, Scene
 from tests.support.model_server import Disconnect, Hang, Refuse
@@ -109,7 +107,7 @@ def kill_redis(scene: Scene, chance: Chance) -> None:
 
 def empty_redis(scene: Scene, chance: Chance) -> None:
     del chance
-    with redis.Redis.from_url(scene.valkey.url) as client:
+    with scene.redis_client() as client:
         client.flushall()
 
 
@@ -120,7 +118,7 @@ def roll_back_redis(scene: Scene, chance: Chance) -> None:
 
 
 def fill_redis(scene: Scene, chance: Chance) -> None:
-    with redis.Redis.from_url(scene.valkey.url) as client:
+    with scene.redis_client() as client:
         client.config_set("maxmemory", "1mb")
         pause(chance, 3, 8)
         client.config_set("maxmemory", "0")
@@ -195,7 +193,7 @@ def break_calls_off(scene: Scene, chance: Chance) -> None:
 
 def lose_doorbells(scene: Scene, chance: Chance) -> None:
     """Delete what lies in the queues, and ring some of it twice."""
-    with redis.Redis.from_url(scene.valkey.url) as client:
+    with scene.redis_client() as client:
         for _ in range(20):
             for queue in ("alpha", "beta"):
                 key = chance.choice([queue, f"{queue}\x06\x163", f"{queue}\x06\x166"])

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from agentsched.client.client import AgentClient
 from agentsched.embedded.child import GuardedChild
@@ -29,7 +31,6 @@ from tests.support import harmed
 from tests.support.kafka_cluster import KafkaCluster, free_ports
 from tests.support.model_server import Answer, ModelServer
 from tests.support.system import System
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -252,10 +253,14 @@ class Scene(System):
     def start_redis(self) -> None:
         folder, log = self.root / "valkey", self.root / "valkey.log"
         self.valkey = EmbeddedValkey(folder, log, self.valkey.port)
-        with redis.Redis.from_url(self.valkey.url) as client:
-            eventually(
-                lambda: _answers(client), timeout_s=30, message="Redis is loaded"
-            )
+        with self.redis_client() as client:
+            client.dbsize()
+
+    def redis_client(self) -> redis.Redis:
+        """A client that waits while Redis is loading its file."""
+        return redis.Redis.from_url(
+            self.valkey.url, retry=Retry(ConstantBackoff(0.1), 300)
+        )
 
     def copy_redis(self) -> Path:
         """Keep a copy of the append-only file as it is now."""
@@ -321,10 +326,3 @@ class Scene(System):
         self.children.pop(name).stop()
         with contextlib.suppress(EmbeddedError):
             self._start(name, self._roles[name][1])
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:  # it still loads its file, say
-        return False

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import redis
-
 from tests.chaos.checker import Verdict, check
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.measures import (
@@ -84,7 +82,7 @@ def soak(
 
 
 def _keys(scene: Scene) -> Keys:
-    with redis.Redis.from_url(scene.valkey.url) as client:
+    with scene.redis_client() as client:
         return keys_of(client, scene.settings.namespace)
 
 

@@ -1,5 +1,7 @@
 """RequestSource on both brokers: who owns what, where reading starts, what is committed."""
 
+import signal
+
 import confluent_kafka
 import pytest
 
@@ -8,6 +10,7 @@ from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_records import Mark, Partition
 from agentsched.kafka_server.notes import committed_notes
 from agentsched.ledger.records import Pulse
+from tests.chaos.commits import commits_of
 from tests.support.member import Member, until_assigned
 from tests.support.waiting import eventually
 
@@ -156,6 +159,27 @@ def test_a_commit_is_reported_when_kafka_has_it(broker, settings, join, topic, p
     member.source.commit({where: Mark(2)})
     eventually(lambda: member.poll() and member.committed == {where: 2})
     assert committed(settings, topic) == 2
+
+
+@pytest.mark.kafka
+def test_while_kafka_does_not_answer_one_commit_is_on_its_way(kafka, topic_prefix):
+    """Several would be sent again in any order when their coordinator is gone."""
+    topic = f"{topic_prefix}high_priority"
+    kafka.create_topics({topic: 1})
+    group = f"{topic_prefix}bridge"
+    member = Member(KafkaSettings(bootstrap_servers=(kafka.bootstrap,), group_id=group))
+    member.source.subscribe([topic])
+    until_assigned(member)
+    where = Partition(topic, 0)
+    kafka.signal_node(0, signal.SIGSTOP)
+    for offset in range(1, 51):
+        member.source.commit({where: Mark(offset)})
+        member.poll(0.01)
+    kafka.signal_node(0, signal.SIGCONT)
+    eventually(lambda: member.poll() is not None and member.committed == {where: 50})
+    member.source.close()
+    offsets = [each.offset for each in commits_of(kafka.bootstrap, group)]
+    assert offsets == [1, 50]
 
 
 def test_an_offset_of_a_partition_that_is_not_owned_is_not_committed(

@@ -1,0 +1,37 @@
+"""Commits on their way: what waits while Kafka has not answered, and when it goes."""
+
+from agentsched.kafka_records import Mark, Partition
+from agentsched.kafka_server.commits import OneCommitAtATime
+
+ONE, OTHER = Partition("t", 1), Partition("t", 2)
+
+
+def test_while_a_commit_is_on_its_way_the_next_waits_and_the_last_mark_counts():
+    commits = OneCommitAtATime()
+    commits.add({ONE: Mark(1)})
+    assert commits.take() == {ONE: Mark(1)}
+    commits.add({ONE: Mark(2), OTHER: Mark(7)})
+    commits.add({ONE: Mark(3)})
+    assert commits.take() == {}
+    commits.answered({ONE: 1})
+    assert commits.take() == {ONE: Mark(3), OTHER: Mark(7)}
+
+
+def test_another_commits_answer_lets_nothing_go():
+    commits = OneCommitAtATime()
+    commits.add({ONE: Mark(1)})
+    commits.take()
+    commits.add({ONE: Mark(2)})
+    commits.answered({ONE: 9})
+    assert commits.take() == {}
+
+
+def test_what_waits_for_a_partition_that_went_is_forgotten():
+    commits = OneCommitAtATime()
+    commits.add({ONE: Mark(1), OTHER: Mark(2)})
+    commits.drop([ONE])
+    assert commits.take() == {OTHER: Mark(2)}
+
+
+def test_nothing_is_sent_when_nothing_waits():
+    assert OneCommitAtATime().take() == {}
