@@ -177,5 +177,6 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
                 raise faults.too_long(limit)
             break
     if not ok:
-        raise faults.fault_of_status(response.status_code, bytes(body))
+        wait = response.headers.get("retry-after", "")
+        raise faults.fault_of_status(response.status_code, bytes(body), wait)
     return bytes(body)

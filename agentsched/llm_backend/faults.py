@@ -43,20 +43,26 @@ _STATUS_OF_WORD = {
 """What an error object inside a 200 means, where it names no status."""
 _UNSUPPORTED = re.compile(rb"not supported|unsupported|not a multimodal", re.IGNORECASE)
 
+_WAIT = re.compile(r"[0-9]{1,5}")
+"""A Retry-After in seconds, of about a day at most; a date is of the server's clock."""
+
 SERVER_ERROR = 500
 NOT_IMPLEMENTED = 501
 
 
-def fault_of_status(status: int, body: bytes) -> CallFailed:
+def fault_of_status(status: int, body: bytes, retry_after: str = "") -> CallFailed:
     """Classify an answer whose status is not 200.
 
     Args:
         status: the HTTP status.
         body: what was read of it; any bytes.
+        retry_after: the header of that name; repeated where it is a number of seconds.
     """
     words = _words(_error_object(_parsed(body)))
     named = f"HTTP {status}" + (f" ({', '.join(words)})" if words else "")
     code, retryable = _meaning(status, words, body)
+    if retryable and _WAIT.fullmatch(retry_after):
+        named += f" and asks to wait {int(retry_after)} s"
     return CallFailed(code, f"the model server answered {named}", retryable=retryable)
 
 

@@ -109,11 +109,11 @@ def test_a_missing_key_is_no_call_and_names_nothing(server: ModelServer) -> None
 
 def test_a_refusal_has_code_and_no_text_of_the_server(server: ModelServer) -> None:
     body = {"error": {"message": "you said: 2+2?", "code": "rate_limit_exceeded"}}
-    server.then("m", Refuse(429, json.dumps(body)))
+    server.then("m", Refuse(429, json.dumps(body), {"retry-after": "12"}))
     error = failure(server.base_url)
     assert error.code is ErrorCode.MODEL_UNAVAILABLE
     assert error.retryable
-    assert error.detail.endswith("HTTP 429 (rate_limit_exceeded)")
+    assert error.detail.endswith("(rate_limit_exceeded) and asks to wait 12 s")
 
 
 def test_a_redirect_is_not_followed(server: ModelServer) -> None:

@@ -69,3 +69,26 @@ def test_what_looks_like_no_identifier_is_not_repeated(code: object) -> None:
 
 def test_the_message_of_a_server_is_not_repeated() -> None:
     assert "secret" not in str(fault_of_status(400, openai(code="a").encode()))
+
+
+def test_the_wait_that_a_server_asks_for_is_said() -> None:
+    detail = fault_of_status(429, openai(code="slow_down").encode(), "12").detail
+    assert detail.endswith("HTTP 429 (slow_down) and asks to wait 12 s")
+
+
+@pytest.mark.parametrize(
+    ("status", "wait"),
+    [
+        (429, "you said 2+2"),
+        (429, "-1"),
+        (429, "9" * 99),
+        (429, "\u0661"),
+        (429, "Wed, 25 Nov 2026 18:00:00 GMT"),
+        (400, "12"),
+    ],
+)
+def test_what_is_no_number_of_seconds_or_helps_nobody_is_not_said(
+    status: int, wait: str
+) -> None:
+    detail = fault_of_status(status, b"{}", wait).detail
+    assert detail == f"the model server answered HTTP {status}"
