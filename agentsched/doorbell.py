@@ -58,8 +58,12 @@ class Doorbell:
         Raises:
             CodecError: a field is missing, or the version is not known.
         """
-        if data.get("version") != DOORBELL_VERSION:
-            raise CodecError(ErrorCode.MALFORMED, "doorbell of an unknown version")
+        if (version := data.get("version")) != DOORBELL_VERSION:
+            raise CodecError(
+                ErrorCode.MALFORMED,
+                f"a doorbell of version {version!s:.20}, this worker reads"
+                f" {DOORBELL_VERSION}: upgrade this worker (docs/how-to/upgrade.md)",
+            )
         try:
             return cls(**{name: data[name] for name in cls.__slots__})
         except KeyError as error:

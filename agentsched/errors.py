@@ -8,6 +8,7 @@
     +-- LedgerError
     |   +-- EpochChanged          Redis was emptied or replaced: re-read the epoch
     |   +-- LedgerUnavailable     Redis cannot be reached now: try again later
+    |   +-- NewerFormat           a newer version wrote what this process cannot read
     +-- CallFailed                one attempt of an LLM call did not give an answer
     +-- DeliveryFailed            Kafka did not acknowledge a record of ours
     +-- DoorbellFailed            Celery's broker did not take a doorbell
@@ -99,6 +100,13 @@ class EpochChanged(LedgerError):  # noqa: N818  (names the event; it is no fault
 
 class LedgerUnavailable(LedgerError):  # noqa: N818
     """Redis did not answer; the step may or may not have happened. Repeat it."""
+
+
+class NewerFormat(LedgerError):  # noqa: N818
+    """A newer version of AgentSched wrote what this one cannot read: upgrade this one.
+
+    Nothing was done. It does not pass by itself.
+    """
 
 
 class CallFailed(AgentSchedError):  # noqa: N818

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from agentsched.errors import EpochChanged, LedgerUnavailable
+from agentsched.errors import EpochChanged, LedgerUnavailable, NewerFormat
 from agentsched.ledger.protocol import Ledger
 from agentsched.ledger.records import START_OF_LOG, Change, ChangeKind
 
@@ -59,13 +59,13 @@ class ChangeReader:
                 epoch, cursor = self._epoch, START_OF_LOG
             try:
                 cursor, changes = self._ledger.changes(epoch, cursor, BLOCK_MS)
-            except LedgerUnavailable:
-                self._stopped.wait(RETRY_S)
-                continue
             except EpochChanged:
                 # Redis was put back: another epoch has to begin, then it goes on there.
                 self._deliver(epoch, [Change(ChangeKind.GONE, at=cursor)])
                 self._stopped.wait(RETRY_S)
+                continue
+            except (LedgerUnavailable, NewerFormat):
+                self._stopped.wait(RETRY_S)  # the loop's own steps say the same
                 continue
             if changes and epoch == self._epoch:
                 self._deliver(epoch, changes)

@@ -87,7 +87,11 @@ class Daemon:
         self._reload = load
 
     def run(self) -> None:
-        """Run until `stop`, then drain; blocks."""
+        """Run until `stop`, then drain; blocks.
+
+        Raises:
+            NewerFormat: a newer version uses the ledger; all is closed.
+        """
         if not self._open():
             return
         self._effects.attach(self._source)
@@ -96,11 +100,13 @@ class Daemon:
             log.BRIDGE_STARTED, bridge_id=self._effects.bridge_id, topics=self._topics()
         )
         try:
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or self._effects.refused):
                 self._turn(POLL_RECORDS)
             self._drain()
         finally:
             self._close()
+        if self._effects.refused:
+            raise self._effects.refused
 
     # -- called by RequestSource, inside poll, in the loop's thread ---------------
 
@@ -252,6 +258,8 @@ class Daemon:
         say(log.BRIDGE_DRAINING, in_flight=self._state.in_flight)
         self._source.pause(tuple(self._sources))
         while self._state.in_flight and self._now_ms() < until_ms:
+            if self._effects.refused:
+                break  # nothing of it can be done here
             self._turn(1)
 
     def _close(self) -> None:

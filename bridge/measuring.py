@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from time import monotonic
 
-from agentsched.errors import LedgerError
+from agentsched.errors import LedgerError, NewerFormat
 from agentsched.kafka_records import Partition
 from agentsched.scheduling.order import CLASSES
 from agentsched.telemetry import events as log
@@ -111,6 +111,11 @@ class BridgeMeter:
         if not self._unreachable:
             self._unreachable = True
             say(log.REDIS_UNREACHABLE, step=step, detail=str(error))
+
+    def too_old(self, error: NewerFormat) -> None:
+        """A newer version uses the ledger: this process has to end."""
+        self._redis.tell(ok=False, detail=str(error))
+        say(log.PROCESS_TOO_OLD, detail=str(error))
 
     # -- within -------------------------------------------------------------------------
 

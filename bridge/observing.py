@@ -45,6 +45,8 @@ DEAD_LETTER_REASONS = (
 )
 DUPLICATES = (AdmitOutcome.ATTACHED, AdmitOutcome.REPEATED, AdmitOutcome.CONFLICT)
 UNKNOWN = "UNKNOWN"
+CONTROL_UNREAD = "control_unread"
+"""The alarm that concerns no topic."""
 
 
 class BridgeObserver:
@@ -65,6 +67,7 @@ class BridgeObserver:
             self._meters.count(metrics.DEAD_LETTERS, reason, by=0)
         for kind in DUPLICATES:
             self._meters.count(metrics.DUPLICATES, kind, by=0)
+        self._meters.count(metrics.ALARMS, CONTROL_UNREAD, "", by=0)
         self._state: BridgeState | None = None
 
     # -- events, before the core takes them -------------------------------------------
@@ -180,6 +183,9 @@ class BridgeObserver:
         """Operators have paused, blocked or drained something, or no longer do."""
         for control in imposed:
             say(log.CONTROL_IMPOSED, control=str(control))
+            if control.written:
+                self._meters.count(metrics.ALARMS, CONTROL_UNREAD, "")
+                say(log.CONTROL_UNREAD, control=str(control))
         for control in lifted:
             say(log.CONTROL_LIFTED, control=str(control))
 

@@ -40,7 +40,7 @@ def _resume(
             _lift(ledger, paused, name)
         else:
             click.echo(f"{name} was not paused")
-    if controls.drain:
+    if any(controls.stopping_all()):
         click.echo(
             "Nothing starts all the same: the system is drained"
             " (`agentsched drain --end` or `agentsched resume --all`)."
@@ -48,16 +48,16 @@ def _resume(
 
 
 def _resume_all(ledger: RedisLedger, controls: Controls) -> None:
-    if controls.drain:
-        _lift(ledger, controls.drain, "the drained system")
+    for stop in controls.stopping_all():
+        _lift(ledger, stop, "the drained system")
     for name, paused in controls.paused.items():
         _lift(ledger, paused, name)
-    if not (controls.drain or controls.paused):
+    if not (controls.paused or any(controls.stopping_all())):
         click.echo("nothing was paused or drained")
 
 
 def _lift(ledger: RedisLedger, control: Control, name: str) -> None:
     ledger.lift(control.kind, control.name)
-    stopped = "drained" if control.kind is ControlKind.DRAIN else "paused"
+    stopped = "paused" if control.kind is ControlKind.PAUSE else "drained"
     since = order_of(control, ledger.now_ms())
     click.echo(f"{name} is resumed; it was {stopped} {since}")

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+CONTROL_VERSION = 2
+"""Version 1 had no number."""
+CONTROL_VERSIONS_READ = frozenset({1, 2})
 CONTROLS_MOST = 1_000
 """Controls in force at once: every bridge reads all of them each second."""
 TEXT_MAX_CHARACTERS = 200
@@ -23,6 +26,9 @@ class ControlKind(StrEnum):
     """Requests of an agent are refused (AGENT_BLOCKED); what is in flight ends."""
     DRAIN = "drain"
     """No new request of any model starts, also of models that are added later."""
+    UNKNOWN = "unknown"
+    """A newer version's, that this one does not know: as long as it is in force no new
+    request of any model starts. Nobody orders it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +37,15 @@ class Control:
 
     kind: ControlKind
     name: str = ""
-    """PAUSE: the model; BLOCK: the agent; DRAIN: empty."""
+    """PAUSE: the model; BLOCK: the agent; DRAIN: empty; UNKNOWN: what it is called."""
     by: str = ""
     """Who ordered it, such as `ana@ops-1`."""
     reason: str = ""
     at_ms: int = 0
     """When, by the ledger's clock, which sets it."""
+    written: bytes = b""
+    """What was written, where this process cannot read it; else empty. Its kind and name
+    hold all the same."""
 
     def __str__(self) -> str:
         what = f"{self.kind} {self.name}".strip()
@@ -52,6 +61,7 @@ class Controls:
     blocked: Mapping[str, Control] = field(default_factory=dict)
     """By agent."""
     drain: Control | None = None
+    unknown: tuple[Control, ...] = ()
 
     @classmethod
     def of(cls, controls: Iterable[Control]) -> "Controls":
@@ -61,17 +71,23 @@ class Controls:
             {one.name: one for one in found if one.kind is ControlKind.PAUSE},
             {one.name: one for one in found if one.kind is ControlKind.BLOCK},
             next((one for one in found if one.kind is ControlKind.DRAIN), None),
+            tuple(one for one in found if one.kind is ControlKind.UNKNOWN),
         )
 
     def __iter__(self) -> Iterator[Control]:
-        """Yield every control, the drain first, then the oldest of each kind."""
-        yield from [self.drain] if self.drain else []
+        """Yield every control, what stops all first, then the oldest of each kind."""
+        yield from self.stopping_all()
         yield from self.paused.values()
         yield from self.blocked.values()
 
+    def stopping_all(self) -> Iterator[Control]:
+        """Yield what keeps every model from starting anything: the drain first."""
+        yield from [self.drain] if self.drain else []
+        yield from self.unknown
+
     def starts(self, model: str) -> bool:
         """Return whether requests of this model may start."""
-        return self.drain is None and model not in self.paused
+        return not any(self.stopping_all()) and model not in self.paused
 
 
 def plain(text: str) -> str:

@@ -5,11 +5,11 @@ the answers to a question are keys with an expiry.
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from agentsched.errors import LedgerError
+from agentsched.ledger import wire
 from agentsched.ledger.controls import CONTROLS_MOST, Control, ControlKind, Controls
 from agentsched.ledger.operations import QUESTIONS_MOST, Orders
 from agentsched.ledger.redis_membership import RedisMembership
@@ -37,8 +37,8 @@ class RedisOperations(RedisMembership):
             self._impose(control, at_ms=control.at_ms, only_missing=True)
 
     def _impose(self, control: Control, *, at_ms: int, only_missing: bool) -> bool:
-        text = json.dumps({"by": control.by, "reason": control.reason})
-        field = f"{control.kind} {control.name}"
+        text = wire.encode_control(control)
+        field = wire.encode_place(control.kind, control.name)
         flags = (at_ms, int(only_missing), CONTROLS_MOST)
         return bool(
             self._scripts.run("impose", field, text, *flags, checks_epoch=False)
@@ -46,7 +46,8 @@ class RedisOperations(RedisMembership):
 
     def lift(self, kind: ControlKind, name: str = "") -> bool:
         """See `Operations.lift`."""
-        return bool(self._scripts.run("lift", f"{kind} {name}", checks_epoch=False))
+        field = wire.encode_place(kind, name)
+        return bool(self._scripts.run("lift", field, checks_epoch=False))
 
     def controls(self) -> Controls:
         """See `Operations.controls`."""
@@ -106,16 +107,7 @@ def _readable(read: Callable[[Written], Value], all_: Iterable[Written]) -> list
 
 
 def _controls(flat: Sequence[bytes]) -> Controls:
-    return Controls.of(_readable(_control, zip(flat[::2], flat[1::2], strict=True)))
-
-
-def _control(pair: tuple[bytes, bytes]) -> Control:
-    kind, name = pair[0].decode().split(" ", 1)
-    at_ms, text = pair[1].split(b" ", 1)
-    said = json.loads(text)
-    return Control(
-        ControlKind(kind), name, str(said["by"]), str(said["reason"]), int(at_ms)
-    )
+    return Controls.of(map(wire.decode_control, flat[::2], flat[1::2]))
 
 
 def _told(pair: tuple[bytes, bytes]) -> tuple[str, Findings]:

@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 REPORT_VERSION = 1
+"""Of a report, a question and findings."""
 
 
 class Note(BaseModel):
@@ -72,10 +73,15 @@ class PartitionReport(Note):
     """Why nothing is read from it now; empty: it is read."""
 
 
-class BridgeReport(Note):
+class VersionedNote(Note):
+    """One that stands in Redis; without a number it is version 1, a newer is not read."""
+
+    version: int = Field(default=REPORT_VERSION, ge=1, le=REPORT_VERSION)
+
+
+class BridgeReport(VersionedNote):
     """What one bridge knows, once a second."""
 
-    version: int = REPORT_VERSION
     software: str = ""
     """The version of AgentSched."""
     http: str = ""
@@ -120,7 +126,7 @@ class Reported(Note):
     """None: it lives and has not said anything yet, or is of another version."""
 
 
-class Question(Note):
+class Question(VersionedNote):
     """Where is this request? Every live bridge answers with what its index says."""
 
     id: str = Field(pattern=r"^[0-9a-f]{1,32}$")
@@ -152,7 +158,7 @@ class Finding(Note):
     """The bridge does not know yet what of this partition was answered."""
 
 
-class Findings(Note):
+class Findings(VersionedNote):
     """One bridge's answer to a question."""
 
     found: tuple[Finding, ...] = ()

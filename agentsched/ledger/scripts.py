@@ -14,7 +14,12 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
+from agentsched.errors import (
+    EpochChanged,
+    LedgerError,
+    LedgerUnavailable,
+    NewerFormat,
+)
 
 Argument = str | bytes | int
 
@@ -67,9 +72,10 @@ def translate(step: str, error: RedisError) -> LedgerError:
         )
     if NEWER_CODE in words:
         what, version = words[words.index(NEWER_CODE) + 1 :][:2]
-        return LedgerError(
+        return NewerFormat(
             f"{step!r} was not done: a newer version of AgentSched wrote a {what} of"
             f" version {version} into this namespace: upgrade this process, too"
+            " (docs/how-to/upgrade.md)"
         )
     code = next((word for word in words if word in NOT_NOW), None)
     # The client strips the code of errors that it has a class for.

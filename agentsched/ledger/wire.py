@@ -7,8 +7,14 @@ through as they are.
 import json
 from collections.abc import Mapping, Sequence
 
-from agentsched.errors import LedgerError
+from agentsched.errors import NewerFormat
 from agentsched.kafka_records import RecordAt
+from agentsched.ledger.controls import (
+    CONTROL_VERSION,
+    CONTROL_VERSIONS_READ,
+    Control,
+    ControlKind,
+)
 from agentsched.ledger.records import (
     FACTS_VERSION,
     Change,
@@ -22,6 +28,8 @@ from agentsched.ledger.records import (
     State,
 )
 
+KINDS_READ = frozenset(ControlKind) - {ControlKind.UNKNOWN}
+
 
 def encode_facts(facts: RequestFacts) -> str:
     """Write facts as ASCII JSON with a version."""
@@ -33,13 +41,13 @@ def decode_facts(text: bytes | str) -> RequestFacts:
     """Read facts; unknown fields are ignored.
 
     Raises:
-        LedgerError: another version wrote them.
+        NewerFormat: another version wrote them.
     """
     data = json.loads(text)
     if data.get("version") != FACTS_VERSION:
-        raise LedgerError(
+        raise NewerFormat(
             f"the ledger holds facts of version {data.get('version')}, this process"
-            f" reads {FACTS_VERSION}: run one version of AgentSched on one namespace"
+            f" reads {FACTS_VERSION}: upgrade this process (docs/how-to/upgrade.md)"
         )
     data["models"] = tuple(data["models"])
     return RequestFacts(**{name: data[name] for name in RequestFacts.__slots__})
@@ -121,6 +129,50 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         overdue_ms=int(overdue_ms),
         ending=Ending(ending) if ending else None,
     )
+
+
+def encode_place(kind: ControlKind, name: str) -> str:
+    """Name where a control stands; there is one in each place."""
+    return name if kind is ControlKind.UNKNOWN else f"{kind} {name}"
+
+
+def encode_control(control: Control) -> str | bytes:
+    """Write a control, without its time; what was not read is written as it was."""
+    if control.written:
+        return control.written
+    said = {"version": CONTROL_VERSION, "by": control.by, "reason": control.reason}
+    return json.dumps(said)
+
+
+def decode_control(place: bytes, value: bytes) -> Control:
+    """Read a control with its time.
+
+    What cannot be read is an order all the same: it holds, and says why in its reason.
+    """
+    text = place.decode(errors="replace")
+    kind, name = _kind_and_name(text)
+    time, _, written = value.partition(b" ")
+    if not time.isdigit():
+        time, written = b"0", value
+    at_ms = int(time)
+    try:
+        said = json.loads(written)
+        version = said.get("version", 1)
+        if version in CONTROL_VERSIONS_READ and kind is not ControlKind.UNKNOWN:
+            return Control(kind, name, str(said["by"]), str(said["reason"]), at_ms)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        version = None
+    what = "an unknown order" if kind is ControlKind.UNKNOWN else "an order"
+    since = "that cannot be read" if version is None else f"of version {version!s:.20}"
+    reason = f"{what} {since}, held to be safe: upgrade this process"
+    return Control(kind, name, reason=reason, at_ms=at_ms, written=written)
+
+
+def _kind_and_name(place: str) -> tuple[ControlKind, str]:
+    kind, _, name = place.partition(" ")
+    if kind in KINDS_READ:
+        return ControlKind(kind), name
+    return ControlKind.UNKNOWN, place
 
 
 def encode_limits(limits: Limits) -> list[str | int]:

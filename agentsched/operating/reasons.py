@@ -103,8 +103,8 @@ def _stopped(wait: Wait, around: Surroundings) -> Reason | None:
     if blocked := controls.blocked.get(wait.agent_id):
         text = f"agent {wait.agent_id} is blocked {order_of(blocked, now_ms)}"
         return Reason(Why.AGENT_BLOCKED, f"{text}; it is answered AGENT_BLOCKED")
-    if controls.drain:
-        text = f"the system is drained {order_of(controls.drain, now_ms)}"
+    if stop := next(controls.stopping_all(), None):
+        text = f"the system is drained {order_of(stop, now_ms)}"
         return Reason(Why.DRAINING, text)
     if wait.loading:
         text = "its bridge waits for Redis to say what of the partition is answered"

@@ -232,9 +232,7 @@ def _order(control: Control) -> Order:
 
 def _notices(seen: Seen, reports: Sequence[BridgeReport]) -> list[str]:
     controls, now_ms = seen.controls, seen.now_ms
-    notices = []
-    if controls.drain:
-        notices.append(f"drained {order_of(controls.drain, now_ms)}")
+    notices = [f"drained {order_of(stop, now_ms)}" for stop in controls.stopping_all()]
     notices += [
         f"{name} is paused {order_of(one, now_ms)}"
         for name, one in controls.paused.items()

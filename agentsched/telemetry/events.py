@@ -270,6 +270,13 @@ CONTROL_IMPOSED = LogEvent(
     "Operators paused a model, blocked an agent, or drain the system.",
     ("control",),
 )
+CONTROL_UNREAD = LogEvent(
+    "control_unread",
+    ERROR,
+    "A newer version wrote an order of operators: what its name says holds, and where"
+    " that is not known, nothing starts. Upgrade this bridge.",
+    ("control",),
+)
 CONTROL_LIFTED = LogEvent(
     "control_lifted", WARNING, "A control is no longer in force.", ("control",)
 )
@@ -328,6 +335,13 @@ REDIS_UNREACHABLE = LogEvent(
     ("step", "detail"),
 )
 REDIS_REACHABLE = LogEvent("redis_reachable", WARNING, "Redis answers again.")
+PROCESS_TOO_OLD = LogEvent(
+    "process_too_old",
+    ERROR,
+    "A newer version of AgentSched wrote what this process cannot read: it ends, and has"
+    " to be upgraded, too.",
+    ("detail",),
+)
 HTTP_LISTENING = LogEvent(
     "http_listening",
     INFO,

@@ -13,7 +13,8 @@ Process = Literal["bridge", "worker"]
 LABELS = {
     "alarm": "`records_deleted` (unanswered records were deleted by Kafka),"
     " `offsets_expired` (Kafka forgot the group's committed offset), `log_truncated`"
-    " (Kafka lost records that it had acknowledged).",
+    " (Kafka lost records that it had acknowledged), `control_unread` (an order of"
+    " operators that this version cannot read: it is held to be safe; no topic).",
     "class": "`high`, `medium` or `low`.",
     "code": "`OK`, or the error code of the failed reply.",
     "ended": "How the work on a doorbell ended: `answered`, `stored` (a bridge publishes"

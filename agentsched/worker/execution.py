@@ -15,7 +15,9 @@ from agentsched.errors import (
     CallFailed,
     DeliveryFailed,
     EpochChanged,
+    LedgerError,
     LedgerUnavailable,
+    NewerFormat,
 )
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger.protocol import Ledger
@@ -122,7 +124,7 @@ class Execution:
             ended = self._obey(claimed, lease, asked_at, limits)
         except EpochChanged:
             return Ended.STALE
-        except LedgerUnavailable:
+        except (LedgerUnavailable, NewerFormat):
             self._observer.abandoned(doorbell)
             return Ended.UNAVAILABLE
         return Ended.CANCELLED if lease.stopped is Stop.CANCELLED else ended
@@ -295,7 +297,7 @@ class Execution:
         try:
             reply_at = delivery.result(self._settings.timing.delivery_timeout_s)
             persist(lambda: self._note_published(job, lease, reply_at), lease)
-        except (DeliveryFailed, TimeoutError, EpochChanged, LedgerUnavailable) as error:
+        except (DeliveryFailed, TimeoutError, LedgerError) as error:
             self._observer.stored(job, error)
             return Ended.STORED
         total_s = job.queued_s + self._clock.now_s() - job.asked_at

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from agentsched.config.settings import TimingSettings
-from agentsched.errors import EpochChanged, LedgerUnavailable
+from agentsched.errors import EpochChanged, LedgerError, NewerFormat
 from agentsched.ledger.protocol import Ledger, Membership
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
 from agentsched.worker.observing import WorkerObserver
@@ -27,7 +27,7 @@ class WorkerLedger(Ledger, Membership, Protocol):
 class Keeper:
     """Beats every second and renews every `timing.renew_s`, until it is stopped."""
 
-    def __init__(  # noqa: PLR0913  (the last two have defaults)
+    def __init__(  # noqa: PLR0913  (the last three have defaults)
         self,
         ledger: WorkerLedger,
         leases: LeaseBook,
@@ -36,6 +36,7 @@ class Keeper:
         slots: Callable[[], Mapping[str, int]],
         observer: WorkerObserver | None = None,
         http: str = "",
+        give_up: Callable[[], None] = lambda: None,
     ) -> None:
         """Starts nothing.
 
@@ -47,6 +48,8 @@ class Keeper:
             slots: requests that this process can run at once, per model, now.
             observer: is told of every turn.
             http: `host:port` where this process shows metrics and health.
+            give_up: asks this process to end, because a newer version wrote what it
+                cannot read; called again and again, in the keeper's thread.
         """
         self._ledger = ledger
         self._leases = leases
@@ -56,6 +59,7 @@ class Keeper:
         self._slots = slots
         self._observer = observer or WorkerObserver()
         self._http = http
+        self._give_up = give_up
         # Its `put` may be called in a signal handler, which an Event's `set` may not.
         self._orders: SimpleQueue[float | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -144,7 +148,10 @@ class Keeper:
         """Carry on without Redis: running calls go on."""
         try:
             step()
-        except LedgerUnavailable as error:
+        except NewerFormat as error:
+            self._observer.too_old(error)
+            self._give_up()
+        except LedgerError as error:
             self._observer.redis_failed(name, error)
         else:
             self._observer.redis_answered()

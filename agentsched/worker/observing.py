@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from agentsched.doorbell import Doorbell
-from agentsched.errors import DeliveryFailed, LedgerUnavailable
+from agentsched.errors import DeliveryFailed, LedgerError, NewerFormat
 from agentsched.telemetry import events, metrics
 from agentsched.telemetry.fields import doorbell_fields, request_fields
 from agentsched.telemetry.health import Check, Pulse, Signal
@@ -34,7 +34,7 @@ class WorkerObserver:
         self._heartbeat = Signal("heartbeat", beat_ttl_s)
         self._replies = Signal("replies", inf)
         self._replies.tell(ok=True)
-        self._unreachable = False
+        self._unreachable = self._is_old = False
 
     def checks(self) -> dict[str, Callable[[], Check]]:
         """Return what readiness needs of the ledger, and of Kafka's permission."""
@@ -64,12 +64,19 @@ class WorkerObserver:
             self._unreachable = False
             say(events.REDIS_REACHABLE)
 
-    def redis_failed(self, step: str, error: LedgerUnavailable) -> None:
+    def redis_failed(self, step: str, error: LedgerError) -> None:
         """A step of the keeper had none; running calls go on."""
         self._redis.tell(ok=False, detail=str(error))
         if not self._unreachable:
             self._unreachable = True
             say(events.REDIS_UNREACHABLE, step=step, detail=str(error))
+
+    def too_old(self, error: NewerFormat) -> None:
+        """A newer version uses the ledger: this process has to end."""
+        self._redis.tell(ok=False, detail=str(error))
+        if not self._is_old:
+            self._is_old = True
+            say(events.PROCESS_TOO_OLD, detail=str(error))
 
     def leaving(self, worker_id: str) -> None:
         """The worker takes no more work."""

@@ -20,6 +20,7 @@ from agentsched.telemetry.stores import MeteredSink, step_meter
 from agentsched.worker.aborts import AbortListener
 from agentsched.worker.calls import CallLoop
 from agentsched.worker.execution import Execution
+from agentsched.worker.giving_up import stop_worker
 from agentsched.worker.keeper import Keeper
 from agentsched.worker.leases import LeaseBook
 from agentsched.worker.limits import NO_LIMITS, TimeLimits
@@ -88,6 +89,7 @@ class Runtime:
             slots,
             observer,
             self._page.address,
+            give_up=stop_worker,
         )
         self._aborts = AbortListener(self._ledger.voided(), self._leases)
         # The keeper last: from the first heartbeat on there is work.

@@ -8,7 +8,12 @@ comes back through `inbox`, so that the loop never waits for it.
 import threading
 from collections.abc import Callable
 
-from agentsched.errors import EpochChanged, LedgerUnavailable
+from agentsched.errors import (
+    EpochChanged,
+    LedgerError,
+    LedgerUnavailable,
+    NewerFormat,
+)
 from agentsched.kafka_records import Mark
 from agentsched.ledger.records import NO_PULSE, Beat, Pulse
 from bridge.core import commands as do
@@ -86,6 +91,8 @@ class Effects:
         self._reader: PartitionReader | None = None
         self._down_until_ms = 0
         self._closing = threading.Event()
+        self.refused: NewerFormat | None = None
+        """Why nothing is done in Redis any more: this process has to end."""
 
     @property
     def epoch(self) -> str:
@@ -135,7 +142,7 @@ class Effects:
         self._out.sink.close(CLOSE_S)
         try:
             self._presence.leave()
-        except LedgerUnavailable as error:
+        except LedgerError as error:
             # Lease and heartbeat run out by themselves.
             self._observer.meter.redis_failed("leave_bridge", error)
 
@@ -148,8 +155,11 @@ class Effects:
         if isinstance(command, KafkaCommand):
             self._do_without_redis(command)
             return []
-        if self._out.now_ms() < self._down_until_ms:
+        if self.refused or self._out.now_ms() < self._down_until_ms:
             return self._undone(command)
+        return self._run(command)
+
+    def _run(self, command: RedisCommand) -> list[ev.Event]:
         try:
             # After an outage it may be an older Redis: nothing is done in it unchecked.
             if beat := self._epochs.check_if_doubted():
@@ -157,6 +167,10 @@ class Effects:
             return self._do(command)
         except EpochChanged:
             return [*self._reopen(), *self._undone(command)]
+        except NewerFormat as error:
+            self._observer.meter.too_old(error)
+            self.refused = error
+            return self._undone(command)
         except LedgerUnavailable as error:
             self._observer.meter.redis_failed(type(command).__name__, error)
             self._epochs.doubt()
@@ -170,8 +184,8 @@ class Effects:
     def _reopen(self) -> list[ev.Event]:
         try:
             beat = self._epochs.check()
-        except LedgerUnavailable:
-            return []
+        except (LedgerUnavailable, NewerFormat):
+            return []  # the next step says it
         return [self._opened(beat)] if beat else []
 
     def _opened(self, beat: Beat) -> ev.EpochOpened:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
-from agentsched.errors import EpochChanged, LedgerUnavailable
+from agentsched.errors import LedgerError
 from agentsched.kafka_records import InboundRecord, OutboundRecord, RecordAt
 from agentsched.ledger.records import Outcome, RequestFacts
 from agentsched.replies import reply_record
@@ -169,5 +169,5 @@ def quietly(observer: BridgeObserver, ledger_step: Callable[[], object]) -> None
     """Do a step that something else repeats when it does not happen now."""
     try:
         ledger_step()
-    except (EpochChanged, LedgerUnavailable) as error:
+    except LedgerError as error:
         observer.not_noted(error)

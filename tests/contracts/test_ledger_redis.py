@@ -147,7 +147,6 @@ def test_what_another_version_wrote_for_operators_is_left_out(on_redis: World):
     ledger, client = on_redis.ledger, on_redis.backend.client
     name = on_redis.backend.namespace
     ledger.impose(Control(ControlKind.PAUSE, "gpt-4"))
-    client.hset(f"{name}:controls", "throttle gpt-4", "1 {}")
     client.zadd(f"{name}:questions", {"1 []": "inf"})
     client.hset(f"{name}:findings:1", "b1", "[]")
     ledger.beat_bridge("b1", LONG_MS)
@@ -156,3 +155,46 @@ def test_what_another_version_wrote_for_operators_is_left_out(on_redis: World):
     assert ([one.name for one in orders.controls], orders.questions) == (["gpt-4"], ())
     assert ledger.told("1") == {}
     assert [one.report for one in ledger.reports()] == [None]
+
+
+UNREAD = {
+    b"pause gpt-4": b'1 {"version":3,"by":"ana"}',
+    b"block crawler": b"no time and no JSON",
+    b"throttle llama3": b'2 {"version":3,"most":5}',
+}
+
+
+def test_an_order_that_cannot_be_read_holds_as_far_as_its_name_is_known(
+    on_redis: World,
+):
+    on_redis.backend.client.hset(
+        f"{on_redis.backend.namespace}:controls", mapping=UNREAD
+    )
+    controls = on_redis.ledger.orders(on_redis.epoch, "b1").controls
+    assert (list(controls.paused), list(controls.blocked)) == (["gpt-4"], ["crawler"])
+    assert [one.name for one in controls.unknown] == ["throttle llama3"]
+    assert not controls.starts("another model")
+    assert all("upgrade this process" in one.reason for one in controls)
+
+
+def test_an_order_that_cannot_be_read_comes_back_after_a_loss_as_it_was(
+    on_redis: World,
+):
+    ledger, client = on_redis.ledger, on_redis.backend.client
+    place = f"{on_redis.backend.namespace}:controls"
+    client.hset(place, mapping=UNREAD)
+    known, kept = ledger.controls(), (b"pause gpt-4", b"throttle llama3")
+    client.delete(place)
+    ledger.restore(known)
+    assert client.hmget(place, kept) == [UNREAD[name] for name in kept]
+    assert client.hget(place, "block crawler").endswith(b" no time and no JSON")
+
+
+def test_an_order_that_is_not_known_can_be_lifted(on_redis: World):
+    ledger = on_redis.ledger
+    on_redis.backend.client.hset(
+        f"{on_redis.backend.namespace}:controls", mapping=UNREAD
+    )
+    (unknown,) = ledger.controls().unknown
+    assert ledger.lift(unknown.kind, unknown.name)
+    assert ledger.controls().unknown == ()

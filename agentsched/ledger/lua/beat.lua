@@ -20,5 +20,7 @@ if not epoch or older then
     'fresh', epoch and 0 or 1)
 end
 local raised = redis.call('HINCRBY', EPOCH_KEY, 'count', 1)
+-- Also over an epoch of the format before: who knows only that one must not write here now.
+redis.call('HSET', EPOCH_KEY, 'format', LEDGER_FORMAT)
 found = redis.call('HMGET', EPOCH_KEY, 'id', 'born', 'fresh')
 return {found[1], raised, int(NOW - found[2]), tonumber(found[3])}

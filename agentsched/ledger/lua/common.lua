@@ -4,12 +4,21 @@ local P = ARGV[1]
 local function int(number) return string.format('%.0f', number) end
 local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
--- HASH id, count, born, fresh: the epoch and how far it has got.
+-- The number of what all keys of the ledger mean together: entries, ready set, slots, change
+-- log, limits, buckets, bitmaps, heartbeats. Values with a version of their own (facts,
+-- tombstones, controls, reports) raise that instead. Raise it with any change that a process
+-- with the number before would misread, and read that one's keys: tests/golden, README.md.
+local LEDGER_FORMAT = 2
+-- HASH id, count, born, fresh, format: the epoch and how far it has got. Written by `beat`
+-- alone; version 1 wrote no format.
 local EPOCH_KEY = P .. ':epoch'
+local opened = redis.call('HMGET', EPOCH_KEY, 'id', 'format')
+if tonumber(opened[2] or 1) > LEDGER_FORMAT then
+  return redis.error_reply('NEWERFORMAT ledger ' .. opened[2])
+end
 -- Tells every bridge through the change log that a control or a question is new.
 local function wake()
-  local epoch = redis.call('HGET', EPOCH_KEY, 'id')
-  if not epoch then return end
-  redis.call('XADD', P .. ':' .. epoch .. ':changes', 'MAXLEN', '~', 100000, '*',
+  if not opened[1] then return end
+  redis.call('XADD', P .. ':' .. opened[1] .. ':changes', 'MAXLEN', '~', 100000, '*',
     'kind', 'orders', 'key', '')
 end

@@ -1,7 +1,7 @@
 -- What every step on entries starts with, after common.lua: the epoch check, the names
 -- of the keys, and what more than one step does. A step's arguments begin at ARGV[3].
 local EPOCH = ARGV[2]
-if redis.call('HGET', EPOCH_KEY, 'id') ~= EPOCH then
+if opened[1] ~= EPOCH then
   return redis.error_reply('EPOCHCHANGED the ledger has no epoch or another one')
 end
 

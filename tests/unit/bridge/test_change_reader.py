@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from agentsched.errors import NewerFormat
 from agentsched.ledger.records import ChangeKind
 from bridge.change_reader import ChangeReader
 from tests.support.ledgers import InMemory, World
@@ -31,6 +32,22 @@ class Reading:
 @pytest.fixture
 def world() -> World:
     return World(InMemory())
+
+
+def test_it_goes_on_after_what_it_could_not_read(world):
+    read, refused = world.ledger.changes, threading.Event()
+
+    def refuse_once(*arguments):
+        world.ledger.changes = read
+        refused.set()
+        raise NewerFormat("upgrade this process")
+
+    world.ledger.changes = refuse_once
+    reading = Reading(world)
+    world.ready()
+    eventually(lambda: reading.saw(ChangeKind.READY))
+    assert refused.is_set()
+    reading.reader.stop()
 
 
 def test_it_hands_over_what_happened(world):

@@ -27,6 +27,7 @@ TWO_MODELS = [
     {"name": "other", "endpoints": [ENDPOINT]},
 ]
 DRAIN = Control(ControlKind.DRAIN)
+UNKNOWN = Control(ControlKind.UNKNOWN, "throttle m", written=b"{}")
 
 
 def pause(model):
@@ -128,9 +129,10 @@ def test_a_resumed_model_starts_what_has_waited():
     assert placed(driver) == [("a", "m")]
 
 
-def test_a_drain_starts_nothing_of_any_model():
+@pytest.mark.parametrize("control", [DRAIN, UNKNOWN])
+def test_a_drain_and_an_unknown_order_start_nothing_of_any_model(control):
     entries = facts("a"), facts("b", models=("other",))
-    assert placed(dispatcher(*entries, controls=[DRAIN], models=TWO_MODELS)) == []
+    assert placed(dispatcher(*entries, controls=[control], models=TWO_MODELS)) == []
 
 
 def test_a_pause_earns_no_floor_that_would_be_paid_afterwards():

@@ -1,8 +1,11 @@
 """Effects: commands become steps of the ledger, doorbells and commits."""
 
+import pytest
+
 from agentsched.doorbell import Doorbell
-from agentsched.errors import DeliveryFailed, LedgerUnavailable
+from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
 from agentsched.kafka_records import Mark, Partition
+from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import (
     Admission,
     AdmitOutcome,
@@ -173,6 +176,30 @@ def test_a_step_without_an_answer_says_that_redis_is_gone():
     rig = Rig(Unreachable())
     rig.effects.run(do.MeetPeers(lead=True))
     assert rig.redis().detail == "no answer"
+
+
+def test_a_bridge_that_is_too_old_for_the_ledger_does_nothing_more_in_it(rig):
+    def refuse(*_):
+        raise NewerFormat("upgrade this process")
+
+    rig.ledger.admit, admit = refuse, rig.ledger.admit
+    (answer,) = rig.admit("k")
+    assert [one.outcome for one in answer.answers] == [AdmitOutcome.FULL]
+    assert isinstance(rig.effects.refused, NewerFormat)
+    assert rig.redis().detail == "upgrade this process"
+    rig.ledger.admit = admit
+    rig.now_ms += 60_000
+    rig.admit("k")
+    assert state_of(rig) is None
+
+
+def test_a_bridge_that_is_too_old_at_its_start_says_why():
+    class TooNew(MemoryLedger):
+        def beat(self, *_):
+            raise NewerFormat("upgrade this process")
+
+    with pytest.raises(NewerFormat):
+        Rig(TooNew(lambda: 1)).effects.open()
 
 
 def test_a_cancel_record_marks_its_request_and_settles_its_offset(rig):

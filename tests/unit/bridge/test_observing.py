@@ -272,6 +272,15 @@ def test_what_operators_order_is_told(observed):
     assert observed.said[0][1]["control"] == "pause m (by ana: upgrade)"
 
 
+def test_an_order_that_cannot_be_read_is_an_alarm(observed):
+    alarm = (metrics.ALARMS, "control_unread", "")
+    assert observed.meters.value(*alarm) == 0
+    unread = Control(ControlKind.UNKNOWN, "throttle m", reason="newer", written=b"{}")
+    observed.observer.controlled([unread], [])
+    assert observed.meters.value(*alarm) == 1
+    assert [name for name, _ in observed.said] == ["control_imposed", "control_unread"]
+
+
 def test_no_content_of_a_request_is_told(observed, caplog):
     admit_with(observed, refusal(ErrorCode.UNKNOWN_MODEL), models=())
     observed.observer.did(do.Answer(facts(), refusal(ErrorCode.MODEL_REMOVED)))

@@ -96,8 +96,9 @@ def test_one_model_that_can_take_it_is_enough():
     ]
 
 
-def test_a_drain_is_the_only_reason_that_counts():
-    around = replace(full("gpt-4"), controls=ordered(ControlKind.DRAIN))
+@pytest.mark.parametrize("kind", [ControlKind.DRAIN, ControlKind.UNKNOWN])
+def test_what_stops_all_is_the_only_reason_that_counts(kind):
+    around = replace(full("gpt-4"), controls=ordered(kind))
     assert text(WAIT, around) == [
         "the system is drained for 3 min 20 s, by ana@ops: vendor incident"
     ]

@@ -152,6 +152,12 @@ def test_a_drain_and_a_block_are_noticed():
     )
 
 
+def test_an_order_that_is_not_known_is_noticed():
+    one = Control(ControlKind.UNKNOWN, "throttle x", reason="upgrade", at_ms=NOW_MS)
+    shown = status(controls=Controls.of([one]))
+    assert shown.notices == ("drained for 0.0 s, by unknown: upgrade",)
+
+
 def test_a_partition_that_is_not_read_is_noticed():
     one = PartitionReport(
         topic="low_priority",

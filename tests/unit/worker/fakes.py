@@ -11,7 +11,7 @@ from typing import Any
 from agentsched.codec import encode_message, hash_value
 from agentsched.config.settings import EndpointSettings, Settings
 from agentsched.doorbell import Doorbell
-from agentsched.errors import DeliveryFailed, LedgerUnavailable
+from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
 from agentsched.kafka_records import OutboundRecord, RecordAt
 from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
@@ -46,6 +46,7 @@ class UnreliableLedger(MemoryLedger):
         self.steps: list[str] = []
         self.lost_answers: dict[str, int] = {}
         self.unreachable: set[str] = set()
+        self.newer: set[str] = set()
 
     def __getattribute__(self, name: str) -> Any:
         attribute = super().__getattribute__(name)
@@ -57,6 +58,8 @@ class UnreliableLedger(MemoryLedger):
             self.steps.append(name)
             if name in self.unreachable:
                 raise LedgerUnavailable("scripted")
+            if name in self.newer:
+                raise NewerFormat("scripted: upgrade this process")
             answer = attribute(*args)
             if self.lost_answers.get(name, 0):
                 self.lost_answers[name] -= 1

@@ -223,6 +223,19 @@ def test_a_claim_that_never_has_an_answer_is_given_up(
     assert desk.completer.asked == []
 
 
+def test_a_request_of_a_newer_version_is_left_to_it(desk: Desk) -> None:
+    desk.ledger.newer.add("claim")
+    assert desk.run() is Ended.UNAVAILABLE
+    assert desk.ledger.steps.count("claim") == 1  # waiting would not help
+    assert desk.completer.asked == []
+
+
+def test_a_reply_that_a_newer_ledger_does_not_take_is_not_published(desk: Desk) -> None:
+    desk.ledger.newer.add("complete")
+    assert desk.run() is Ended.UNAVAILABLE
+    assert desk.sink.records == []
+
+
 def test_a_reply_waits_for_redis_until_the_deadline(
     desk: Desk, impatient: None
 ) -> None:

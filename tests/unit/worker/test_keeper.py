@@ -1,6 +1,7 @@
 """The keeper: heartbeats, renewals and the way out."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -19,7 +20,11 @@ class Kept:
     def __init__(self, ledger: UnreliableLedger, leases: LeaseBook) -> None:
         self.ledger = ledger
         self.leases = leases
-        self.keeper = Keeper(ledger, leases, QUICK, "w1", lambda: {"m": 2})
+        self.gave_up = threading.Event()
+        slots: Callable[[], Mapping[str, int]] = lambda: {"m": 2}  # noqa: E731
+        self.keeper = Keeper(
+            ledger, leases, QUICK, "w1", slots, give_up=self.gave_up.set
+        )
         self.keeper.start()
 
     def renewed(self, count: int) -> bool:
@@ -105,6 +110,16 @@ def test_calls_go_on_while_redis_is_away(desk: Desk, kept: Kept) -> None:
     before = desk.ledger.steps.count("renew")
     eventually(lambda: kept.renewed(before + 3))
     assert lease.stopped is None
+
+
+@pytest.mark.parametrize("step", ["renew", "beat_worker"])
+def test_a_worker_that_is_too_old_for_the_ledger_ends(
+    desk: Desk, kept: Kept, step: str
+) -> None:
+    lease = claimed(desk)
+    desk.ledger.newer.add(step)
+    eventually(kept.gave_up.is_set)
+    assert lease.stopped is None  # what runs may end
 
 
 def test_what_outlasts_the_drain_is_put_back(desk: Desk, kept: Kept) -> None:

@@ -180,6 +180,14 @@ def test_a_worker_without_redis_is_not_ready_until_redis_is_back(
     eventually(lambda: said(caplog) == told)  # a moment after it is ready
 
 
+def test_a_worker_that_is_too_old_says_so_once(desk, keeper, caplog) -> None:
+    desk.ledger.newer |= {"beat_worker", "renew"}
+    keeper.start()
+    eventually(lambda: desk.ledger.steps.count("beat_worker") > 1)
+    assert said(caplog) == ["process_too_old"]
+    assert "upgrade" in desk.observer.checks()["redis"]().detail
+
+
 def test_a_worker_that_may_not_write_is_not_ready_until_a_reply_was_taken(desk) -> None:
     check = desk.observer.checks()["replies"]
     desk.sink.refuses = True

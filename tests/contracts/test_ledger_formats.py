@@ -1,0 +1,304 @@
+"""The keys of the ledger in Redis against whole namespaces that were written before."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentsched.errors import NewerFormat
+from agentsched.ledger.records import (
+    AdmitOutcome,
+    Admitted,
+    ClaimOutcome,
+    Ending,
+    Outcome,
+    ReserveOutcome,
+    State,
+)
+from tests.golden import history
+from tests.golden.history import (
+    AGAIN,
+    CONTROLS,
+    DISPATCHER,
+    ENDPOINT,
+    LONG_MS,
+    MODEL,
+    OFFSETS,
+    OTHER_SOURCE,
+    PAYLOAD,
+    REPLY,
+    REPLY_AT,
+    SETTLED,
+    SOURCE,
+    key_of,
+)
+from tests.golden.snapshot import Snapshot, load, take
+from tests.support.ledgers import OnRedis
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+LUA = ROOT / "agentsched/ledger/lua"
+PAGE = (ROOT / "docs/reference/formats.md").read_text("utf-8")
+OK = Outcome(ok=True, model_ms=40)
+CONFLICTING = b"another payload"
+
+
+def number_in(script: str, name: str) -> int:
+    found = re.search(
+        rf"^local {name} = (\d+)$", (LUA / script).read_text(), re.MULTILINE
+    )
+    assert found
+    return int(found[1])
+
+
+FORMAT = number_in("common.lua", "LEDGER_FORMAT")
+WRITTEN_AND_BEFORE = (FORMAT, FORMAT - 1)
+
+
+@pytest.fixture
+def empty(redis_url: str) -> Iterator[OnRedis]:
+    backend = OnRedis(redis_url)
+    yield backend
+    backend.lose()
+    backend.ledger.close()
+
+
+class Kept:
+    """A ledger that finds what another process left behind."""
+
+    def __init__(self, backend: OnRedis, number: int) -> None:
+        self.backend, self.ledger = backend, backend.ledger
+        self.left = Snapshot.read(number)
+        self.now_ms = load(backend.client, backend.namespace, self.left)
+        self.epoch = self.ledger.open_epoch()
+
+    def admission(self, state: str, again: int = 0, payload: bytes = PAYLOAD):
+        return history.admission(state, self.now_ms, again, payload)
+
+    def admit(self, *which) -> list[Admitted]:
+        return self.ledger.admit(self.epoch, [self.admission(*one) for one in which])
+
+    def state(self, name: str) -> State | None:
+        (view,) = self.ledger.inspect(self.epoch, [key_of(name)])
+        return view.state if view else None
+
+    def run(self, name: str, ring: int) -> None:
+        """From READY to the end."""
+        wanted = (DISPATCHER, key_of(name), ring, MODEL, ENDPOINT)
+        # Its time may still be to come, by milliseconds.
+        eventually(
+            lambda: self.ledger.reserve(self.epoch, *wanted) is ReserveOutcome.RESERVED
+        )
+        self.answer(name, ring)
+
+    def answer(self, name: str, ring: int) -> None:
+        """From RUNG to the end."""
+        at = (self.epoch, key_of(name))
+        claimed = self.ledger.claim(*at, ring, f"new-{name}", LONG_MS)
+        assert claimed.outcome is ClaimOutcome.CLAIMED
+        assert claimed.payload == PAYLOAD
+        assert claimed.facts == self.admission(name).facts
+        assert self.ledger.complete(*at, f"new-{name}", REPLY, OK)
+        assert self.ledger.published(*at, REPLY_AT)
+
+
+@pytest.fixture(params=WRITTEN_AND_BEFORE, ids=lambda number: f"format-{number}")
+def kept(request: pytest.FixtureRequest, empty: OnRedis) -> Kept:
+    return Kept(empty, request.param)
+
+
+def test_the_epoch_goes_on(kept: Kept):
+    assert kept.epoch == kept.left.epoch
+    found = kept.backend.client.hgetall(f"{kept.backend.namespace}:epoch")
+    assert (int(found[b"count"]), int(found[b"format"])) == (2, FORMAT)
+
+
+def test_every_request_is_found_in_its_state(kept: Kept):
+    ready = ("ready", "attached", "returned", "crashed", "ending")
+    assert {name: kept.state(name) for name in OFFSETS} == {
+        **dict.fromkeys(ready, State.READY),
+        "rung": State.RUNG,
+        "running": State.RUNNING,
+        "done": State.DONE,
+        "answered": State.ANSWERED,
+        "cancelled": None,
+    }
+
+
+def test_the_ready_set_and_the_slots_are_read(kept: Kept):
+    found = kept.ledger.snapshot(kept.epoch)
+    assert {entry.facts.correlation_id: entry.ring for entry in found.ready} == {
+        "c-1": 0,
+        "c-2": 0,
+        "c-3": 1,
+        "c-4": 1,
+    }
+    assert {entry.facts for entry in found.ready} == {
+        kept.admission(name).facts
+        for name in ("ready", "attached", "returned", "crashed")
+    }
+    assert {
+        (slot.key, slot.model, slot.endpoint, slot.cls) for slot in found.slots
+    } == {(key_of(name), MODEL, ENDPOINT, "high") for name in ("rung", "running")}
+
+
+def test_the_change_log_is_read(kept: Kept):
+    _, changes = kept.ledger.changes(kept.epoch, "0-0", 0)
+    kinds = [change.kind.value for change in changes]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {
+        "orders": 4,
+        "ready": 11,
+        "taken": 6,
+        "freed": 4,
+        "left": 1,
+        "ending": 2,
+        "settled": 3,
+    }
+
+
+def test_every_request_goes_on_to_its_end(kept: Kept):
+    ledger, epoch = kept.ledger, kept.epoch
+    for name, ring in {"ready": 1, "attached": 1, "returned": 2, "crashed": 2}.items():
+        kept.run(name, ring)
+    kept.answer("rung", 1)
+    running, lease = key_of("running"), "lease-running"
+    assert ledger.renew(epoch, {running: lease}, LONG_MS) == {running: True}
+    assert ledger.complete(epoch, running, lease, REPLY, OK)
+    assert ledger.published(epoch, running, REPLY_AT)
+    stored = ledger.reply(epoch, key_of("done"))
+    assert stored is not None
+    assert (stored.value, stored.facts) == (REPLY, kept.admission("done").facts)
+    assert ledger.complete(epoch, key_of("done"), "lease-done", REPLY, OK)
+    assert ledger.published(epoch, key_of("done"), REPLY_AT)
+    (ending,) = ledger.inspect(epoch, [key_of("ending")])
+    assert ending is not None
+    assert ending.ending is Ending.CANCELLED
+    assert ledger.complete(epoch, key_of("ending"), None, REPLY, OK)
+    assert ledger.published(epoch, key_of("ending"), REPLY_AT)
+
+    view = ledger.partition(epoch, SOURCE, 0, 1_000)
+    asked = {OFFSETS[name] for name in OFFSETS if name != "cancelled"}
+    sent_again = {OFFSETS["attached"] + AGAIN, OFFSETS["answered"] + AGAIN}
+    assert view.live == {}
+    assert {at for run in view.done for at in run} == asked | sent_again | {SETTLED}
+    assert ledger.totals(epoch)[MODEL].in_flight == 0
+    found = ledger.snapshot(epoch)
+    assert (found.ready, found.slots) == ((), ())
+
+
+def test_an_answered_request_is_known_by_all_that_is_left_of_it(kept: Kept):
+    at = (kept.epoch, key_of("answered"))
+    replayed, attached, sent_again, other = kept.admit(
+        ("answered",),
+        ("answered", AGAIN),
+        ("answered", 2 * AGAIN),
+        ("answered", 3 * AGAIN, CONFLICTING),
+    )
+    assert {replayed.outcome, attached.outcome} == {AdmitOutcome.SAME}
+    assert sent_again == Admitted(AdmitOutcome.REPEATED, State.ANSWERED, REPLY_AT)
+    assert other.outcome is AdmitOutcome.CONFLICT
+    assert kept.ledger.complete(*at, "lease-answered", REPLY, OK)
+    assert not kept.ledger.complete(*at, "another", REPLY, OK)
+    assert kept.ledger.published(*at, REPLY_AT)
+
+
+def test_a_request_that_was_cancelled_unread_is_still_cancelled(kept: Kept):
+    (answer,) = kept.admit(("cancelled",))
+    assert answer.outcome is AdmitOutcome.CANCELLED
+
+
+def test_an_attached_record_is_known_again(kept: Kept):
+    (answer,) = kept.admit(("attached", AGAIN))
+    assert answer == Admitted(AdmitOutcome.SAME, State.READY)
+
+
+def test_what_a_bridge_knew_of_its_partitions_is_read(kept: Kept):
+    assert kept.ledger.partition(kept.epoch, OTHER_SOURCE, 0, 9).watermark == 5
+
+
+def test_the_orders_of_operators_hold(kept: Kept):
+    found = kept.ledger.orders(kept.epoch, "another bridge")
+    assert {(one.kind, one.name, one.by, one.reason) for one in found.controls} == {
+        (one.kind, one.name, one.by, one.reason) for one in CONTROLS
+    }
+    assert not any(one.written for one in found.controls)
+    assert found.questions == (history.QUESTION,)
+    assert kept.ledger.orders(kept.epoch, "b1").questions == ()
+
+
+def test_who_is_there_is_known(kept: Kept):
+    (reported,) = kept.ledger.reports()
+    assert reported.report == history.REPORT
+    assert kept.ledger.told(history.QUESTION.id) == {"b1": history.FOUND}
+    assert kept.ledger.live_slots() == {MODEL: 7}
+    (worker,) = kept.ledger.workers()
+    assert worker.http == "127.0.0.1:9102"
+    assert not kept.ledger.lead("another", LONG_MS)
+
+
+# -- what is written -----------------------------------------------------------------
+
+
+def test_what_is_written_is_the_sample(empty: OnRedis):
+    written = history.write(empty.ledger)
+    about = {"format": FORMAT, "written_by": ""}
+    now = take(empty.client, empty.namespace, written.epoch, written.at_ms, **about)
+    before = Snapshot.read(FORMAT)
+    ours, sample = now.shape(), before.shape()
+    different = {
+        name: (sample.get(name), ours.get(name))
+        for name in sample.keys() | ours.keys()
+        if sample.get(name) != ours.get(name)
+    }
+    assert not different, (
+        "the ledger's keys in Redis have changed: raise LEDGER_FORMAT in"
+        " agentsched/ledger/lua/common.lua, read both, and keep this sample as the one of"
+        f" the version before (tests/golden/README.md): {different}"
+    )
+
+
+# -- what is newer -------------------------------------------------------------------
+
+STEPS = {
+    "open_epoch": lambda k: k.ledger.open_epoch(),
+    "beat_worker": lambda k: k.ledger.beat_worker("w2", {MODEL: 1}, LONG_MS),
+    "lead": lambda k: k.ledger.lead(DISPATCHER, LONG_MS),
+    "impose": lambda k: k.ledger.impose(CONTROLS[0]),
+    "admit": lambda k: k.admit(("answered",)),
+    "claim": lambda k: k.ledger.claim(k.epoch, key_of("rung"), 1, "L", LONG_MS),
+    "snapshot": lambda k: k.ledger.snapshot(k.epoch),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_newer_ledger_is_refused_by_every_step(empty: OnRedis, step: str):
+    kept = Kept(empty, FORMAT)
+    epoch = f"{empty.namespace}:epoch"
+    empty.client.hset(epoch, "format", FORMAT + 1)
+    before = empty.save()
+    with pytest.raises(NewerFormat, match="upgrade this process"):
+        STEPS[step](kept)
+    assert {name: dump for name, (dump, _) in empty.save().items()} == {
+        name: dump for name, (dump, _) in before.items()
+    }
+
+
+def test_an_error_names_both_what_is_newer_and_its_version(empty: OnRedis):
+    empty.client.hset(f"{empty.namespace}:epoch", "format", FORMAT + 1)
+    with pytest.raises(NewerFormat, match=f"a ledger of version {FORMAT + 1}"):
+        empty.ledger.open_epoch()
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "constant"),
+    [
+        ("ledger", "common.lua", "LEDGER_FORMAT"),
+        ("tombstones", "tombstones.lua", "TOMBSTONE_VERSION"),
+    ],
+)
+def test_the_page_of_formats_says_what_the_scripts_do(name, script, constant):
+    (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| {name} |"))
+    _, _, _, version, *_, where, _ = row.split("|")
+    assert int(version) == number_in(script, constant)
+    assert where.strip() == f"`agentsched/ledger/lua/{script}`"

@@ -1,0 +1,1 @@
+"""Literal bytes of every persisted format, and how those of the ledger are made."""
