@@ -35,6 +35,11 @@ class Snapshot:
     @classmethod
     def read(cls, number: int) -> Self:
         """Read the sample of one format."""
+        if not path_of(number).exists():
+            raise FileNotFoundError(
+                f"a ledger of format {number} has no sample: write it with"
+                f" `python -m tests.golden {number}` (tests/golden/README.md)"
+            )
         return cls(**json.loads(path_of(number).read_text("utf-8")))
 
     def save(self) -> None:
