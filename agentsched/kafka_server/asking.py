@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from agentsched.config.settings import KafkaSettings
+from agentsched.kafka_server.certificates import certificate_fault
 from agentsched.kafka_server.errors import KafkaFailed, said_by
 from agentsched.kafka_server.librdkafka import admin_properties, log
 
@@ -32,8 +33,9 @@ class Asking:
     def __init__(self, settings: KafkaSettings) -> None:
         self._servers = ", ".join(settings.bootstrap_servers)
         self._said: list[KafkaError] = []
+        self._properties = admin_properties(settings)
         properties: dict[str, Any] = {
-            **admin_properties(settings),
+            **self._properties,
             # What is wrong is said once, by the error.
             "error_cb": self._said.append,
             "log_level": 0,
@@ -45,8 +47,9 @@ class Asking:
         self.client.poll(SAID_S)  # hands over what the client learned meanwhile
         refusals = [each.str() for each in self._said if each.code() in _REFUSALS]
         if refusals:
+            why = certificate_fault(self._properties) or refusals[-1]
             return KafkaFailed(
-                f"Kafka at {self._servers} refused us ({refusals[-1]}): check"
+                f"Kafka at {self._servers} refused us ({why}): check"
                 " kafka.properties (security.protocol, sasl.*, ssl.*)"
             )
         return KafkaFailed(

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_records import Partition
+from agentsched.kafka_server.certificates import certificate_fault
 from agentsched.kafka_server.errors import KafkaFailed, said_by
 from agentsched.kafka_server.librdkafka import reader_properties
 
@@ -26,7 +27,8 @@ class EndOffsets:
     ) -> dict[Partition, int]:
         """Return the offset of the next record of each; none given: only reach Kafka.
 
-        Blocks for a round trip each, `timeout_s` for all.
+        Blocks for a round trip each, `timeout_s` for all; up to 6 s longer where Kafka
+        has TLS and does not answer, to find out why.
 
         Raises:
             KafkaFailed: Kafka did not answer.
@@ -41,7 +43,8 @@ class EndOffsets:
                 each: self._end(client, each, deadline) for each in sorted(partitions)
             }
         except KafkaException as error:
-            raise KafkaFailed(f"Kafka does not answer: {said_by(error)}") from error
+            why = certificate_fault(reader_properties(self._settings)) or said_by(error)
+            raise KafkaFailed(f"Kafka does not answer: {why}") from error
 
     def close(self) -> None:
         """Close the client; again is harmless."""

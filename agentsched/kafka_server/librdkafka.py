@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from agentsched.config.settings import KafkaSettings
+from agentsched.kafka_server.repeats import Repeats
 
 Properties = dict[str, object]
 
@@ -20,6 +21,7 @@ METADATA_REFRESH_S = 5.0
 """After so long a topic or partition that was made later is noticed."""
 
 log = logging.getLogger("agentsched.kafka_server.librdkafka")
+log.addFilter(Repeats())
 
 
 def connection_properties(

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from agentsched.kafka_records import Headers as RecordHeaders
 from agentsched.kafka_records import OutboundRecord, RecordAt
+from agentsched.kafka_server.certificates import certificate_fault
 from agentsched.kafka_server.errors import (
     KafkaFailed,
     LocalQueueFull,
@@ -120,6 +121,8 @@ class Producer:
     def reach(self, topic: str, timeout_s: float) -> None:
         """Ask Kafka about a topic, with the client that writes; blocks.
 
+        Up to 6 s longer where Kafka has TLS and does not answer, to find out why.
+
         Raises:
             KafkaFailed: no answer within `timeout_s`.
         """
@@ -129,9 +132,11 @@ class Producer:
             client.list_topics(topic, timeout=timeout_s)
         except KafkaFailed:
             raise
-        except (KafkaException, RuntimeError) as error:
-            text = said_by(error) if isinstance(error, KafkaException) else "closed"
-            raise KafkaFailed(f"Kafka does not answer: {text}") from error
+        except KafkaException as error:
+            why = certificate_fault(self._properties) or said_by(error)
+            raise KafkaFailed(f"Kafka does not answer: {why}") from error
+        except RuntimeError as error:
+            raise KafkaFailed("Kafka does not answer: closed") from error
 
     def flush(self, timeout_s: float = 10.0) -> int:
         """Block until all is acknowledged or failed; return how many are still open."""

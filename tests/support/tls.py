@@ -31,7 +31,8 @@ class Authority:
             folder / name for name in ("ca.pem", "cert.pem", "key.pem")
         )
         kind = "IP" if host[0].isdigit() else "DNS"
-        new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        kind_of_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+        new = ["req", "-x509", *kind_of_key, "-nodes", "-days", "2"]
         openssl(
             *new,
             *("-subj", "/CN=Test authority"),
@@ -46,7 +47,7 @@ class Authority:
         )
 
         self.chain = folder / "chain.pem"
-        """Key and certificate in one file, for Kafka."""
+        """Key and certificate in one file: what servers show."""
         self.show_valid()
 
     def show_valid(self) -> None:
@@ -70,7 +71,7 @@ class Authority:
 
     def server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.cert, self.key)
+        context.load_cert_chain(self.chain)
         return context
 
 
