@@ -14,6 +14,7 @@ from kombu.exceptions import KombuError, OperationalError
 from agentsched.config.settings import ModelSettings
 from agentsched.doorbell import TASK_NAME, Doorbell
 from agentsched.errors import DoorbellFailed
+from agentsched.redis_refusals import refusal
 from agentsched.types import Priority
 
 PRIORITY_STEPS = (0, 3, 6, 9)
@@ -146,6 +147,8 @@ def _shown(doorbell: Doorbell) -> str:
 
 
 def _broker_gone(error: BaseException) -> DoorbellFailed:
+    if refused := refusal(error) or refusal(error.__cause__):
+        return DoorbellFailed(f"Celery's broker did not take it: {refused}")
     # Only the class: the text of a connection error may hold the URL and its password.
     return DoorbellFailed(
         f"Celery's broker did not take it ({type(error).__name__}); check redis.url and"

@@ -20,6 +20,7 @@ from agentsched.errors import (
     LedgerUnavailable,
     NewerFormat,
 )
+from agentsched.redis_refusals import refusal
 
 Argument = str | bytes | int
 
@@ -60,6 +61,9 @@ def _digest(step: str, *, checks_epoch: bool) -> str:
 
 def translate(step: str, error: RedisError) -> LedgerError:
     """Return our error for the client's; the text holds no value of the step."""
+    if refused := refusal(error):
+        # A right may be given while we wait.
+        return LedgerUnavailable(f"Redis did not do {step!r}: {refused}")
     if not isinstance(error, ResponseError):
         return LedgerUnavailable(
             f"Redis did not answer {step!r} ({type(error).__name__}): check that the"

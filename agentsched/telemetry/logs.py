@@ -17,6 +17,7 @@ from logging.handlers import WatchedFileHandler
 from types import TracebackType
 
 from agentsched.config.settings import LoggingSettings
+from agentsched.redis_refusals import refusal
 from agentsched.telemetry.events import LogEvent
 from agentsched.telemetry.fields import PYTHON_NAMES
 
@@ -98,6 +99,8 @@ class JsonLines(logging.Formatter):
             line |= {"event": "log", "logger": record.name, "message": _message(record)}
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
+            if refused := refusal(record.exc_info[1]):
+                line["detail"] = f"Redis refused: {refused}"
             line["where"] = where(record.exc_info[2])
         return _encode(line)
 
@@ -111,7 +114,10 @@ class TextLines(logging.Formatter):
         if not isinstance(record.msg, Said):
             text = f"{record.name}: {text}"
         if record.exc_info and record.exc_info[0]:
-            text += f" ({record.exc_info[0].__name__})\n{where(record.exc_info[2])}"
+            refused = refusal(record.exc_info[1])
+            because = f": Redis refused: {refused}" if refused else ""
+            name = record.exc_info[0].__name__
+            text += f" ({name}{because})\n{where(record.exc_info[2])}"
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         return f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {text}"
 

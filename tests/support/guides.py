@@ -6,6 +6,7 @@ only what is listed here: what another test runs, and what cannot be run, with t
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -101,6 +102,11 @@ def split(block: str) -> list[str]:
 def bare(command: str) -> str:
     """Without a comment at its end."""
     return re.sub(r"\s+#\s.*$", "", command)
+
+
+def words(command: str) -> list[str]:
+    """The words that a shell makes of a command without variables."""
+    return shlex.split(command.replace("\\\n", ""), comments=True)
 
 
 class Reader:

@@ -24,6 +24,7 @@ class Valkey:
         folder: for its configuration and log.
         lines: its configuration, beside port and folder.
         password: of the server.
+        user: who has it, and may do everything; nobody else gets in.
         sentinel: whether it is a Sentinel.
     """
 
@@ -33,15 +34,19 @@ class Valkey:
         lines: str = "",
         *,
         password: str = "",
+        user: str = "default",
         sentinel: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        self._password = password
+        self._user, self._password = user, password
         config = folder / "valkey.conf"
         own = f"port {self.port}\nbind 127.0.0.1\ndir {folder}\nsave ''\n"
         own = own.replace("save ''\n", "" if sentinel else "save ''\n")
-        own += f"requirepass {password}\n" if password else ""
+        if user != "default":
+            own += f"user default off\nuser {user} on >{password} ~* &* +@all\n"
+        elif password:
+            own += f"requirepass {password}\n"
         config.write_text(own + lines)
         mode = ["--sentinel"] if sentinel else []
         self.child = GuardedChild(
@@ -59,11 +64,12 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        login = f"default:{self._password}@" if self._password else ""
+        login = f"{self._user}:{self._password}@" if self._password else ""
         return f"redis://{login}127.0.0.1:{self.port}/0"
 
     def client(self) -> redis.Redis:
-        return redis.Redis("127.0.0.1", self.port, password=self._password or None)
+        login = {"username": self._user, "password": self._password}
+        return redis.Redis("127.0.0.1", self.port, **(login if self._password else {}))
 
     def kill(self) -> None:
         """End it without a chance to say goodbye."""

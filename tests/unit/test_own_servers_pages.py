@@ -1,6 +1,7 @@
 """docs/how-to/your-kafka.md and your-redis.md: every configuration there is accepted."""
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from agentsched.config.loading import parse_settings
 from agentsched.config.redis_url import parse_redis_url
 from agentsched.kafka_server.refusals import refused_properties
+from tests.support import guides
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 NAMES = ("your-kafka.md", "your-redis.md")
@@ -41,3 +43,16 @@ def test_every_form_of_a_redis_url_of_the_page_is_one():
 def test_its_links_lead_somewhere(name):
     for link in re.findall(r"\]\(((?!https?:)[^)#]+)\)", TEXT[name]):
         assert (PAGES / link).exists(), link
+
+
+def test_what_the_ledgers_scripts_call_is_in_the_access_rule():
+    (rule,) = (
+        words
+        for words in map(guides.words, guides.all_commands("docs/how-to/your-redis.md"))
+        if words[1:4] == ["ACL", "SETUSER", "blue"]
+    )
+    scripts = files("agentsched.ledger") / "lua"
+    text = "".join(each.read_text("utf-8") for each in scripts.iterdir())
+    called = set(re.findall(r"redis\.p?call\('(\w+)'", text))
+    assert len(called) > 30
+    assert {f"+{name.lower()}" for name in called} <= set(rule)
