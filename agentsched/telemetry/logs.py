@@ -13,13 +13,13 @@ import time
 import traceback
 from collections.abc import Mapping
 from functools import lru_cache
-from logging.handlers import WatchedFileHandler
 from types import TracebackType
 
 from agentsched.config.settings import LoggingSettings
 from agentsched.redis_refusals import refusal
 from agentsched.telemetry.events import LogEvent
 from agentsched.telemetry.fields import PYTHON_NAMES
+from agentsched.telemetry.handlers import LineFile, LineStream
 
 VALUE_MAX_CHARACTERS = 600
 """Longer than any id that a request may have (512)."""
@@ -139,7 +139,7 @@ def configure(
         file: where to; None: stderr. Moved away, it is made again.
     """
     handler: logging.Handler = (
-        WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler()
+        LineFile(file, encoding="utf-8") if file else LineStream()
     )
     readable = settings.format == "text" or (
         settings.format == "auto" and not file and sys.stderr.isatty()

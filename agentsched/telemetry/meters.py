@@ -17,7 +17,14 @@ from prometheus_client import (
 )
 
 from agentsched import __version__
-from agentsched.telemetry.metrics import BUILD_INFO, METRICS, Metric, Process
+from agentsched.telemetry.handlers import lost_lines
+from agentsched.telemetry.metrics import (
+    BUILD_INFO,
+    LOG_LINES_LOST,
+    METRICS,
+    Metric,
+    Process,
+)
 
 SERIES_MAX = 1_000
 """Sets of label values of one metric; what comes beyond is counted as `other`."""
@@ -43,8 +50,9 @@ class Meters:
         self._counts: dict[str, int] = {}
 
     def describe_process(self) -> None:
-        """Show this process's CPU, memory and files, and our version, too."""
+        """Show this process's CPU, memory, files, log and version, too."""
         ProcessCollector(registry=self.registry)
+        lost_lines.report_to(lambda lines: self.count(LOG_LINES_LOST, by=lines))
         self.set(BUILD_INFO, 1, __version__)
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:

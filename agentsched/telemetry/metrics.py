@@ -366,6 +366,12 @@ KAFKA_DELIVERY_FAILURES = Metric(
     BOTH,
     "Replies and dead letters that Kafka did not acknowledge in time.",
 )
+LOG_LINES_LOST = Metric(
+    "agentsched_log_lines_lost_total",
+    "counter",
+    BOTH,
+    "Lines of the log that could not be written: a full disk, a file that is gone.",
+)
 BUILD_INFO = Metric(
     "agentsched_build_info",
     "gauge",

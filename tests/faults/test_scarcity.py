@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.harmed import FOLDER, NO_ROOM
 from tests.support.model_server import ModelServer
+from tests.support.pages import Scrape
 from tests.support.system import System
 from tests.support.waiting import eventually
 
@@ -40,6 +41,8 @@ def test_processes_whose_logs_have_no_room_start_work_and_stop(tmp_path, kafka):
         assert {reply["status"] for reply in replies.values()} == {"completed"}
         eventually(lambda: system.committed("high") == len(sent), timeout_s=30)
         assert {name: len(system.log(name)) for name in NAMES} == sizes
+        page = Scrape(system.address("worker-m-0"))
+        assert page.sum("agentsched_log_lines_lost_total") > 0
         assert system.stop("worker-m-0") == 0
         system.worker("m", LATE)
         system.wait_for_slots({"m": 2})

@@ -1,10 +1,12 @@
 """Log lines: what is in them, what never is, and how a process sets them up."""
 
+import contextlib
 import io
 import json
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,10 @@ from agentsched.telemetry.events import (
     REQUEST_ADMITTED,
     REQUEST_COMPLETED,
 )
+from agentsched.telemetry.handlers import LostLines
 from agentsched.telemetry.logs import JsonLines, TextLines, configure, say
+from agentsched.telemetry.meters import Meters
+from agentsched.telemetry.metrics import LOG_LINES_LOST
 
 QUIET = ("aiohttp", "asyncio", "httpcore", "httpx", "kombu", "urllib3")
 
@@ -164,6 +169,45 @@ def test_a_file_gets_json_lines(tmp_path) -> None:
     configure(LoggingSettings(), "worker", file=str(file))
     say(REQUEST_COMPLETED, correlation_id="c")
     assert json.loads(file.read_text())["correlation_id"] == "c"
+    logging.getLogger().handlers[0].close()
+
+
+def test_a_line_without_room_is_counted_and_nothing_is_raised(monkeypatch) -> None:
+    full = Path("/dev/full").open("w", buffering=1)  # noqa: SIM115  (its close fails)
+    monkeypatch.setattr(sys, "stderr", full)
+    configure(LoggingSettings(), "worker")
+    meters = Meters("worker")
+    meters.describe_process()
+    say(REQUEST_COMPLETED, correlation_id="c")
+    assert meters.value(LOG_LINES_LOST) == 1
+    with contextlib.suppress(OSError):
+        full.close()
+
+
+def test_lines_that_were_lost_before_anybody_counts_are_counted() -> None:
+    lost, counted = LostLines(), []
+    lost.add()
+    lost.add()
+    lost.report_to(counted.append)
+    lost.add()
+    assert counted == [2, 1]
+
+
+def test_a_file_that_cannot_be_made_again_costs_lines_only_until_it_can(
+    tmp_path,
+) -> None:
+    folder, moved = tmp_path / "logs", tmp_path / "moved"
+    folder.mkdir()
+    configure(LoggingSettings(), "worker", file=str(folder / "worker.log"))
+    meters = Meters("worker")
+    meters.describe_process()
+    folder.rename(moved)
+    for _ in range(2):
+        say(REQUEST_COMPLETED, correlation_id="lost")
+    assert meters.value(LOG_LINES_LOST) == 2
+    folder.mkdir()
+    say(REQUEST_COMPLETED, correlation_id="c")
+    assert '"c"' in (folder / "worker.log").read_text()
     logging.getLogger().handlers[0].close()
 
 
