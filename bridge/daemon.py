@@ -76,6 +76,9 @@ class Daemon:
         self._state = BridgeState(rules, epoch="")
         self._sources: dict[Partition, str] = {}
         self._events: deque[ev.Event] = deque()
+        self._answers: deque[ev.Event] = deque()
+        """What Redis said, in this order. Before all that waits: under load that may be
+        seconds, and a picture that old starts what is done, again and again."""
         self._ticked_ms = 0
 
     def stop(self) -> None:
@@ -132,7 +135,7 @@ class Daemon:
         self._take_inbox()
         # All that is known counts, and no commit may follow the last one.
         until_ms = self._now_ms() + REVOKE_WORK_MS
-        while self._events and self._now_ms() <= until_ms:
+        while (self._answers or self._events) and self._now_ms() <= until_ms:
             self._work()
         marks: dict[Partition, Mark] = {}
         for partition in revoked:
@@ -183,7 +186,7 @@ class Daemon:
     def _turn(self, records: int) -> None:
         """Read a little, work a little: never so long that a heartbeat is late."""
         self._observer.meter.turn_begins()
-        busy = bool(self._events)
+        busy = bool(self._answers or self._events)
         read = self._source.poll(records, 0.0 if busy else POLL_S)
         if read:
             self._feed(ev.Read(tuple(read), self._now_ms()))
@@ -210,8 +213,11 @@ class Daemon:
 
     def _work(self) -> None:
         until_ms = self._now_ms() + TURN_MS
-        while self._events and self._now_ms() <= until_ms:
-            self._handle(self._events.popleft())
+        while self._now_ms() <= until_ms:
+            waiting = self._answers or self._events
+            if not waiting:
+                return
+            self._handle(waiting.popleft())
             self._tick()
 
     def _handle(self, event: ev.Event) -> None:
@@ -220,7 +226,7 @@ class Daemon:
         self._observer.saw(event, self._state)
         self._state, commands = step(self._state, event)
         for command in commands:
-            self._events.extend(self._effects.run(command))
+            self._answers.extend(self._effects.run(command))
 
     def _take_inbox(self) -> None:
         """Take what has come back until now; what comes meanwhile waits."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from agentsched.client.errors import RequestFailed, RequestNotAccepted
 from agentsched.errors import AgentSchedError
 from agentsched.types import Reply
-from tests.chaos.scene import CANARY, MODELS, Scene
+from tests.chaos.scene import CANARY, MODELS, TTL_S, Scene
 from tests.support.system import CLASSES
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 RECENT = 5_000
 """Of the latest requests, some are sent again."""
 CONFLICT_RATIO, REPEAT_RATIO, BAD_RATIO, ASK_RATIO = 0.01, 0.03, 0.01, 0.2
+PATIENCE_S = 600.0
+"""How long the client waits: faults may add to the time to live, and how much they did is
+another question than how many replies it saw."""
+
 BAD = (b"no json", b"[1]", b'{"content": "nobody"}', b"\xff", b"[" * 10_000)
 
 
@@ -139,6 +143,8 @@ class Traffic:
                 correlation_id=sent.id,
                 model_id=sent.model,
                 priority=sent.cls,
+                ttl_s=TTL_S,
+                timeout_s=PATIENCE_S,
             )
             self._asked.append((replace(sent, asked=True), future))
 
