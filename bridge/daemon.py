@@ -173,6 +173,7 @@ class Daemon:
             try:
                 if opened := self._effects.open(self._known_pulse()):
                     self._state, _ = step(self._state, opened)
+                    self._effects.enter(opened.epoch)
                 cursor = self._effects.log_position()
             except (LedgerUnavailable, EpochChanged) as error:
                 self._observer.meter.turn_begins()
@@ -223,6 +224,7 @@ class Daemon:
     def _handle(self, event: ev.Event) -> None:
         if isinstance(event, ev.EpochOpened):
             self._reader.switch(event.epoch)
+            self._effects.enter(event.epoch)
         self._observer.saw(event, self._state)
         self._state, commands = step(self._state, event)
         for command in commands:

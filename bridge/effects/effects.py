@@ -90,6 +90,7 @@ class Effects:
         self._sending = Sending(outside, epochs, inbox, told, self._slow)
         self._reader: PartitionReader | None = None
         self._down_until_ms = 0
+        self._entered = ""
         self._closing = threading.Event()
         self.refused: NewerFormat | None = None
         """Why nothing is done in Redis any more: this process has to end."""
@@ -120,6 +121,14 @@ class Effects:
         self._epochs.note(known, "")
         beat = self._epochs.check()
         return self._opened(beat) if beat else None
+
+    def enter(self, epoch: str) -> None:
+        """Work in an epoch: the core has heard of it.
+
+        Until then nothing is done in it: what was decided before may be void. A request
+        that was admitted so would be doubted, and answered, and its entry never end.
+        """
+        self._entered = epoch
 
     def adopt(self, rules: Rules) -> None:
         """Use another revision of the configuration; raises LedgerError."""
@@ -155,7 +164,8 @@ class Effects:
         if isinstance(command, KafkaCommand):
             self._do_without_redis(command)
             return []
-        if self.refused or self._out.now_ms() < self._down_until_ms:
+        down = self._out.now_ms() < self._down_until_ms
+        if down or self.refused or self.epoch != self._entered:
             return self._undone(command)
         return self._run(command)
 

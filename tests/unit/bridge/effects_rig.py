@@ -110,6 +110,7 @@ class Rig:
 
     def open(self):
         self.epoch = self.effects.open().epoch
+        self.effects.enter(self.epoch)
         self.effects.run(do.MeetPeers(lead=True))
         return self
 

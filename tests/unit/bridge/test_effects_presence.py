@@ -7,11 +7,12 @@ from agentsched.ledger.records import (
     AdmitOutcome,
     Pulse,
     ReserveOutcome,
+    State,
 )
 from agentsched.ledger.reports import BridgeReport, Findings, Question
 from bridge.core import commands as do
 from bridge.core import events as ev
-from tests.unit.bridge.effects_rig import Unreachable
+from tests.unit.bridge.effects_rig import Unreachable, state_of
 
 
 def test_a_lost_ledger_begins_a_new_epoch_with_its_limits(rig):
@@ -21,9 +22,21 @@ def test_a_lost_ledger_begins_a_new_epoch_with_its_limits(rig):
     (opened,) = (event for event in events if isinstance(event, ev.EpochOpened))
     assert opened.epoch == rig.effects.epoch != rig.epoch
     rig.epoch = opened.epoch
+    rig.effects.enter(opened.epoch)
     rig.effects.run(do.MeetPeers(lead=True))
     rig.admit("k")
     assert rig.reserve("k") is ReserveOutcome.RESERVED
+
+
+def test_what_was_decided_before_a_new_epoch_is_not_done_in_it(rig):
+    rig.ledger.lose()
+    rig.effects.run(do.ReadOrders())
+    rig.epoch = rig.effects.epoch
+    rig.admit("k")
+    assert state_of(rig) is None
+    rig.effects.enter(rig.epoch)
+    rig.admit("k")
+    assert state_of(rig) is State.READY
 
 
 def test_a_bridge_that_leaves_gives_the_lease_to_the_next(rig):
@@ -60,7 +73,7 @@ def test_what_operators_ordered_is_put_back_after_a_loss(rig):
     (before,) = rig.effects.run(do.ReadOrders())
     rig.ledger.lose()
     (opened,) = rig.effects.run(do.ReadOrders())
-    assert opened.epoch == rig.effects.epoch
+    rig.effects.enter(opened.epoch)
     (after,) = rig.effects.run(do.ReadOrders())
     assert after.controls == before.controls
 
@@ -72,6 +85,7 @@ def test_what_was_lifted_before_a_loss_is_not_put_back(rig):
     rig.effects.run(do.ReadOrders())
     rig.ledger.lose()
     rig.effects.run(do.ReadOrders())
+    rig.effects.enter(rig.effects.epoch)
     (after,) = rig.effects.run(do.ReadOrders())
     assert list(after.controls) == []
 
