@@ -20,6 +20,7 @@ from agentsched.telemetry import events as log
 from agentsched.telemetry.logs import say
 from bridge.change_reader import ChangeReader, Deliver
 from bridge.core import events as ev
+from bridge.core.commands import Command
 from bridge.core.committing import last_mark
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
@@ -76,9 +77,6 @@ class Daemon:
         self._state = BridgeState(rules, epoch="")
         self._sources: dict[Partition, str] = {}
         self._events: deque[ev.Event] = deque()
-        self._answers: deque[ev.Event] = deque()
-        """What Redis said, in this order. Before all that waits: under load that may be
-        seconds, and a picture that old starts what is done, again and again."""
         self._ticked_ms = 0
 
     def stop(self) -> None:
@@ -135,7 +133,7 @@ class Daemon:
         self._take_inbox()
         # All that is known counts, and no commit may follow the last one.
         until_ms = self._now_ms() + REVOKE_WORK_MS
-        while (self._answers or self._events) and self._now_ms() <= until_ms:
+        while self._events and self._now_ms() <= until_ms:
             self._work()
         marks: dict[Partition, Mark] = {}
         for partition in revoked:
@@ -173,7 +171,6 @@ class Daemon:
             try:
                 if opened := self._effects.open(self._known_pulse()):
                     self._state, _ = step(self._state, opened)
-                    self._effects.enter(opened.epoch)
                 cursor = self._effects.log_position()
             except (LedgerUnavailable, EpochChanged) as error:
                 self._observer.meter.turn_begins()
@@ -187,7 +184,7 @@ class Daemon:
     def _turn(self, records: int) -> None:
         """Read a little, work a little: never so long that a heartbeat is late."""
         self._observer.meter.turn_begins()
-        busy = bool(self._answers or self._events)
+        busy = bool(self._events)
         read = self._source.poll(records, 0.0 if busy else POLL_S)
         if read:
             self._feed(ev.Read(tuple(read), self._now_ms()))
@@ -201,8 +198,8 @@ class Daemon:
     def _tick(self) -> None:
         now_ms = self._now_ms()
         if now_ms - self._ticked_ms >= TICK_MS:
-            self._ticked_ms = now_ms
             self._handle(ev.Tick(now_ms))  # before all that waits
+            self._ticked_ms = self._now_ms()  # between two, something else is done
 
     def _feed(self, event: ev.Event) -> None:
         """Give the core an event, do what it says, give it the answers.
@@ -214,21 +211,28 @@ class Daemon:
 
     def _work(self) -> None:
         until_ms = self._now_ms() + TURN_MS
-        while self._now_ms() <= until_ms:
-            waiting = self._answers or self._events
-            if not waiting:
-                return
-            self._handle(waiting.popleft())
+        while self._events and self._now_ms() <= until_ms:
+            self._handle(self._events.popleft())
             self._tick()
 
     def _handle(self, event: ev.Event) -> None:
+        """Take an event, do what the core says, and give it each answer at once.
+
+        No answer waits: under load that may be seconds, and in a picture that old what
+        is done is started again, and again. What was decided in another epoch is undone.
+        """
+        decided = deque(self._step(event))
+        while decided:
+            epoch, command = decided.popleft()
+            for answer in self._effects.run(command, epoch):
+                decided.extend(self._step(answer))
+
+    def _step(self, event: ev.Event) -> list[tuple[str, Command]]:
         if isinstance(event, ev.EpochOpened):
             self._reader.switch(event.epoch)
-            self._effects.enter(event.epoch)
         self._observer.saw(event, self._state)
         self._state, commands = step(self._state, event)
-        for command in commands:
-            self._answers.extend(self._effects.run(command))
+        return [(self._state.epoch, command) for command in commands]
 
     def _take_inbox(self) -> None:
         """Take what has come back until now; what comes meanwhile waits."""

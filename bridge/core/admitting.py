@@ -94,9 +94,11 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
             index.move(state, entry, Stage.REPEATING)
             dead_letter = intake.conflict(entry.record, facts.source)
             return [Deliver(dead_letter, facts.source, facts.offset)]
-        case AdmitOutcome.REPEATED if answer.reply_at is not None:
+        case AdmitOutcome.REPEATED:
             index.move(state, entry, Stage.REPEATING)
             expired = intake.expired_reply(entry.admission)
+            if answer.reply_at is None:  # nobody knows any more where it is
+                return [Deliver(expired, facts.source, facts.offset)]
             return [SendRepeat(answer.reply_at, facts, expired)]
         case _ if answer.state is State.ANSWERED:
             index.settle(state, facts.source, facts.offset)

@@ -80,7 +80,8 @@ def on_committed(state: BridgeState, event: Committed) -> list[Command]:
     if partition is None:
         return []
     partition.is_noted = True
-    partition.acknowledged = max(partition.acknowledged, event.offset)
+    # Not the highest: where an older commit arrived last, the next one mends it.
+    partition.acknowledged = event.offset
     block = event.offset // BLOCK_OFFSETS
     old = state.now_ms - partition.told_ms >= NOTE_WATERMARK_MS
     if block == partition.told // BLOCK_OFFSETS and not (

@@ -90,7 +90,6 @@ class Effects:
         self._sending = Sending(outside, epochs, inbox, told, self._slow)
         self._reader: PartitionReader | None = None
         self._down_until_ms = 0
-        self._entered = ""
         self._closing = threading.Event()
         self.refused: NewerFormat | None = None
         """Why nothing is done in Redis any more: this process has to end."""
@@ -122,14 +121,6 @@ class Effects:
         beat = self._epochs.check()
         return self._opened(beat) if beat else None
 
-    def enter(self, epoch: str) -> None:
-        """Work in an epoch: the core has heard of it.
-
-        Until then nothing is done in it: what was decided before may be void. A request
-        that was admitted so would be doubted, and answered, and its entry never end.
-        """
-        self._entered = epoch
-
     def adopt(self, rules: Rules) -> None:
         """Use another revision of the configuration; raises LedgerError."""
         self._presence.adopt(rules)
@@ -155,8 +146,14 @@ class Effects:
             # Lease and heartbeat run out by themselves.
             self._observer.meter.redis_failed("leave_bridge", error)
 
-    def run(self, command: do.Command) -> list[ev.Event]:
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
         """Carry out one command.
+
+        Args:
+            command: what the core has decided.
+            epoch: in which it was decided. In another one no step is done: a request
+                that was admitted so would be doubted, and its entry might never end.
+                None: the open one.
 
         Returns:
             The events that answer it now; others come through the inbox.
@@ -165,7 +162,8 @@ class Effects:
             self._do_without_redis(command)
             return []
         down = self._out.now_ms() < self._down_until_ms
-        if down or self.refused or self.epoch != self._entered:
+        void = epoch is not None and epoch != self.epoch
+        if down or void or self.refused:
             return self._undone(command)
         return self._run(command)
 

@@ -113,7 +113,7 @@ class Sending:
 
         def found(record: InboundRecord | None) -> list[ev.Event]:
             again = command.expired
-            if record is not None:
+            if record is not None and _answers(record, command.facts):
                 again = reply_record(command.facts, record.value or b"")
             self.deliver(command, again)
             return []
@@ -171,3 +171,12 @@ def quietly(observer: BridgeObserver, ledger_step: Callable[[], object]) -> None
         ledger_step()
     except LedgerError as error:
         observer.not_noted(error)
+
+
+def _answers(record: InboundRecord, facts: RequestFacts) -> bool:
+    """Whether a record is this request's reply: its topic may have been made again."""
+    said = record.headers
+    return (said.get("correlation_id"), said.get("agent_id")) == (
+        facts.correlation_id,
+        facts.agent_id,
+    )

@@ -34,8 +34,8 @@ from tests.simulation.system import Parts
 class _CommitsAfterEnqueue(Effects):
     """A reserved request counts as done."""
 
-    def run(self, command: do.Command) -> list[ev.Event]:
-        events = super().run(command)
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        events = super().run(command, epoch)
         for event in list(events):
             reserved = isinstance(event, ev.ReserveAnswered) and (
                 event.outcome is ReserveOutcome.RESERVED
@@ -49,17 +49,17 @@ class _CommitsAfterEnqueue(Effects):
 class _CommitsOneTooFar(Effects):
     """The offset after the watermark, as if it named the last one that is done."""
 
-    def run(self, command: do.Command) -> list[ev.Event]:
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
         if isinstance(command, do.Commit):
             command = replace(command, offset=command.offset + 1)
-        return super().run(command)
+        return super().run(command, epoch)
 
 
 class _SettlesBeforeDelivery(Effects):
     """A dead letter that was handed to Kafka's client counts as delivered."""
 
-    def run(self, command: do.Command) -> list[ev.Event]:
-        events = super().run(command)
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        events = super().run(command, epoch)
         if isinstance(command, do.Deliver):
             events.append(ev.OffsetSettled(command.source, command.offset))
         return events
@@ -70,8 +70,8 @@ class _Forgetful(Effects):
 
     left_out: type[Any] = type(None)
 
-    def run(self, command: do.Command) -> list[ev.Event]:
-        return [] if isinstance(command, self.left_out) else super().run(command)
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        return [] if isinstance(command, self.left_out) else super().run(command, epoch)
 
 
 class _RingsOnce(_Forgetful):

@@ -110,7 +110,6 @@ class Rig:
 
     def open(self):
         self.epoch = self.effects.open().epoch
-        self.effects.enter(self.epoch)
         self.effects.run(do.MeetPeers(lead=True))
         return self
 

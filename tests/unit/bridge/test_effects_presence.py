@@ -4,6 +4,7 @@ from agentsched.errors import LedgerUnavailable
 from agentsched.ledger.controls import Control, ControlKind
 from agentsched.ledger.records import (
     NO_PULSE,
+    Admission,
     AdmitOutcome,
     Pulse,
     ReserveOutcome,
@@ -12,6 +13,7 @@ from agentsched.ledger.records import (
 from agentsched.ledger.reports import BridgeReport, Findings, Question
 from bridge.core import commands as do
 from bridge.core import events as ev
+from tests.support.requests import facts
 from tests.unit.bridge.effects_rig import Unreachable, state_of
 
 
@@ -22,20 +24,21 @@ def test_a_lost_ledger_begins_a_new_epoch_with_its_limits(rig):
     (opened,) = (event for event in events if isinstance(event, ev.EpochOpened))
     assert opened.epoch == rig.effects.epoch != rig.epoch
     rig.epoch = opened.epoch
-    rig.effects.enter(opened.epoch)
     rig.effects.run(do.MeetPeers(lead=True))
     rig.admit("k")
     assert rig.reserve("k") is ReserveOutcome.RESERVED
 
 
 def test_what_was_decided_before_a_new_epoch_is_not_done_in_it(rig):
+    before = rig.epoch
     rig.ledger.lose()
     rig.effects.run(do.ReadOrders())
     rig.epoch = rig.effects.epoch
-    rig.admit("k")
+    admit = do.Admit((Admission(facts("k"), b"{}", "k"),))
+    (answer,) = rig.effects.run(admit, before)
+    assert answer.answers[0].outcome is AdmitOutcome.FULL
     assert state_of(rig) is None
-    rig.effects.enter(rig.epoch)
-    rig.admit("k")
+    rig.effects.run(admit, rig.epoch)
     assert state_of(rig) is State.READY
 
 
@@ -72,8 +75,7 @@ def test_what_operators_ordered_is_put_back_after_a_loss(rig):
     rig.ledger.impose(Control(ControlKind.PAUSE, "m", "ana", "why"))
     (before,) = rig.effects.run(do.ReadOrders())
     rig.ledger.lose()
-    (opened,) = rig.effects.run(do.ReadOrders())
-    rig.effects.enter(opened.epoch)
+    rig.effects.run(do.ReadOrders())
     (after,) = rig.effects.run(do.ReadOrders())
     assert after.controls == before.controls
 
@@ -85,7 +87,6 @@ def test_what_was_lifted_before_a_loss_is_not_put_back(rig):
     rig.effects.run(do.ReadOrders())
     rig.ledger.lose()
     rig.effects.run(do.ReadOrders())
-    rig.effects.enter(rig.effects.epoch)
     (after,) = rig.effects.run(do.ReadOrders())
     assert list(after.controls) == []
 

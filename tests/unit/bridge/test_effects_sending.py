@@ -64,8 +64,13 @@ def repeat():
     return do.SendRepeat(AT, facts("k", offset=9), expired)
 
 
+def kept(correlation_id):
+    headers = {"correlation_id": correlation_id, "agent_id": "agent"}
+    return record(3, b"the very bytes", topic="results", headers=headers)
+
+
 def test_a_repeated_request_gets_the_bytes_of_its_reply_again(rig):
-    rig.kept[AT] = record(3, b"the very bytes", topic="results")
+    rig.kept[AT] = kept("c-k")
     rig.effects.run(repeat())
     rig.inboxed()
     ((sent, delivery),) = rig.sink.sent
@@ -75,6 +80,13 @@ def test_a_repeated_request_gets_the_bytes_of_its_reply_again(rig):
 
 
 def test_a_repeated_request_whose_reply_has_gone_is_told_so(rig):
+    rig.effects.run(repeat())
+    rig.inboxed()
+    assert rig.sink.sent[0][0].value == b"expired"
+
+
+def test_a_repeated_request_never_gets_anothers_reply(rig):
+    rig.kept[AT] = kept("of somebody else")
     rig.effects.run(repeat())
     rig.inboxed()
     assert rig.sink.sent[0][0].value == b"expired"
