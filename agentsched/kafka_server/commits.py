@@ -15,14 +15,14 @@ from agentsched.kafka_server.errors import said_by
 from agentsched.kafka_server.positions import partition_of
 
 ANSWER_S = 120.0
-"""librdkafka answers each commit within two time-outs of a request (60 s); when it does
-not, commits go on all the same."""
+"""librdkafka sends what timed out unsent again without end: after so long the next commit
+goes all the same. Should the older one arrive last, the bridge commits once more."""
 
 log = logging.getLogger(__name__)
 
 
 class OneCommitAtATime:
-    """The marks that wait until Kafka has answered the last commit.
+    """The marks that wait until Kafka has answered their partition's last commit.
 
     librdkafka sends a commit again when its coordinator is gone, and a later one may be
     there first: with two on their way the group's offset goes back (seen with a killed
@@ -32,42 +32,47 @@ class OneCommitAtATime:
     def __init__(self) -> None:
         """Nothing waits, and nothing is on its way."""
         self._waiting: dict[Partition, Mark] = {}
-        self._sent: dict[Partition, int] = {}
-        self._sent_at = 0.0
+        self._sent_at: dict[Partition, float] = {}
 
     def add(self, marks: Mapping[Partition, Mark]) -> None:
         """These are to be committed."""
         self._waiting.update(marks)
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """These belong to somebody else: nothing is committed for them."""
+        """These go: nothing more is committed for them, and no answer waited for."""
         for partition in partitions:
             self._waiting.pop(partition, None)
+            self._sent_at.pop(partition, None)
 
     def take(self) -> dict[Partition, Mark]:
-        """Return what is to be sent now, maybe nothing; it is on its way from then on."""
-        if not self._waiting or self._is_on_its_way():
-            return {}
-        marks, self._waiting = self._waiting, {}
-        self._sent = {partition: mark.offset for partition, mark in marks.items()}
-        self._sent_at = time.monotonic()
+        """Return what is to be sent now, maybe nothing; it is on its way from then on.
+
+        Each has to be a request of its own: librdkafka writes the error of one
+        partition over the answers for the others.
+        """
+        now = time.monotonic()
+        late = [each for each, at in self._sent_at.items() if now - at >= ANSWER_S]
+        for partition in late:
+            del self._sent_at[partition]
+            log.warning("a commit of %s[%d] was not answered", *partition)
+        marks = {
+            each: mark
+            for each, mark in self._waiting.items()
+            if each not in self._sent_at
+        }
+        for partition in marks:
+            del self._waiting[partition]
+            self._sent_at[partition] = now
         return marks
 
-    def answered(self, offsets: Mapping[Partition, int]) -> None:
-        """A commit of these was answered, in whatever way; another one's says nothing.
+    def answered(self, partitions: Iterable[Partition]) -> None:
+        """Kafka, or its client, has answered these, in whatever way."""
+        for partition in partitions:
+            self._sent_at.pop(partition, None)
 
-        The commit at a revocation is answered here, too, and none of ours.
-        """
-        if offsets.items() == self._sent.items():
-            self._sent = {}
-
-    def _is_on_its_way(self) -> bool:
-        if not self._sent:
-            return False
-        if time.monotonic() - self._sent_at < ANSWER_S:
-            return True
-        log.warning("a commit was not answered within %.0f s: the next goes", ANSWER_S)
-        return False
+    def on_their_way(self, partitions: Iterable[Partition]) -> bool:
+        """Whether a commit of one of these is not answered yet."""
+        return any(each in self._sent_at for each in partitions)
 
 
 def acknowledged(

@@ -1,13 +1,48 @@
 """Leave a consumer group so that librdkafka does not hang."""
 
 import contextlib
+import logging
+import threading
 import time
 
 import confluent_kafka
 from confluent_kafka import KafkaException
 
+from agentsched.kafka_server.errors import said_by
+
 SETTLE_S = 1.0
 STEP_S = 0.02
+CLOSE_S = 15.0
+"""A coordinator that is connected and silent is waited for without end by librdkafka; one
+that is down, for 10 s (measured)."""
+
+log = logging.getLogger(__name__)
+
+
+def leave(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:
+    """Leave the group, and end the client; blocks for up to 15 s.
+
+    Its callbacks run in another thread meanwhile. What hangs then ends with the process.
+    """
+    leaving = threading.Thread(
+        target=_close, args=(client, properties), name="leave-group", daemon=True
+    )
+    leaving.start()
+    leaving.join(CLOSE_S)
+    if leaving.is_alive():
+        log.warning(
+            "the group was not left within %.0f s, because its coordinator is silent:"
+            " others get the partitions after the session time-out",
+            CLOSE_S,
+        )
+
+
+def _close(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:
+    settle(client, properties)
+    try:
+        client.close()
+    except KafkaException as error:
+        log.warning("the group was not left in order: %s", said_by(error))
 
 
 def settle(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ partition and keeps commits to those.
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 
 import confluent_kafka
@@ -20,12 +21,14 @@ from agentsched.kafka_server.commits import (
     with_too_long_metadata,
 )
 from agentsched.kafka_server.errors import KafkaFailed, said_by
-from agentsched.kafka_server.leaving import settle
+from agentsched.kafka_server.leaving import leave
 from agentsched.kafka_server.librdkafka import request_source_properties
 from agentsched.kafka_server.positions import bounds, insist, partition_of
 from agentsched.kafka_server.received import inbound
 
 LOOK_UP_S = 30.0
+RESENT_S = 1.2
+"""retry.backoff.max.ms and its jitter: then librdkafka has sent a commit again."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class RequestSource:
         self._owned: set[Partition] = set()
         self._read: list[InboundRecord] = []
         self._commits = OneCommitAtATime()
+        self._going: set[Partition] = set()
         self._warned: set[str] = set()
         self._joined = False
 
@@ -108,7 +112,7 @@ class RequestSource:
                     self._read.append(inbound(message))
         except KafkaException as error:
             raise KafkaFailed(f"cannot read requests: {said_by(error)}") from error
-        self._send_commit()
+        self._send_commits()
         return self._read
 
     def commit(self, marks: Mapping[Partition, Mark]) -> None:
@@ -118,10 +122,9 @@ class RequestSource:
         the next marks replace them. `on_committed` hears of it in a later `poll`. A
         commit that fails is logged: commit a later offset, or the same again.
         """
-        self._commits.add(
-            {each: mark for each, mark in marks.items() if each in self._owned}
-        )
-        self._send_commit()
+        kept = self._owned - self._going
+        self._commits.add({each: mark for each, mark in marks.items() if each in kept})
+        self._send_commits()
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Read no more of these (drops what was read ahead); only those owned now."""
@@ -134,15 +137,14 @@ class RequestSource:
             self._open_client().resume(owned)
 
     def close(self) -> None:
-        """Revoke all (commits what `on_revoked` returns), leave the group; idempotent."""
+        """Revoke all (commits what `on_revoked` returns), leave the group; idempotent.
+
+        Blocks for up to 15 s. The callbacks run in another thread meanwhile.
+        """
         client, self._client = self._client, None
         if client is None:
             return
-        settle(client, request_source_properties(self._settings))
-        try:
-            client.close()
-        except KafkaException as error:
-            log.warning("the group was not left in order: %s", said_by(error))
+        leave(client, request_source_properties(self._settings))
         if self._owned:
             # Not told to go before the client ended: nobody may commit them any more.
             self._on_loss(client, [TopicPartition(*each) for each in self._owned])
@@ -179,11 +181,17 @@ class RequestSource:
         ]
         if not partitions:
             return
+        self._going = set(partitions)
         marks = self._addressed(self._owner.on_revoked(partitions))
-        self._forget(partitions)
         if marks:
             commit_and_wait(client, marks)
+            if self._commits.on_their_way(partitions):
+                # Sent again after a pause, that one would be the last.
+                time.sleep(RESENT_S)
+                commit_and_wait(client, marks)
+        self._forget(partitions)
         self._owned.difference_update(partitions)
+        self._going = set()
 
     def _on_loss(
         self, _client: confluent_kafka.Consumer, lost: list[TopicPartition]
@@ -199,7 +207,7 @@ class RequestSource:
     def _on_commit_answer(
         self, error: KafkaError | None, offsets: list[TopicPartition]
     ) -> None:
-        self._commits.answered({partition_of(each): each.offset for each in offsets})
+        self._commits.answered(map(partition_of, offsets))
         for partition in with_too_long_metadata(offsets):
             if partition in self._owned:
                 self._owner.on_commit_refused(partition)
@@ -213,17 +221,16 @@ class RequestSource:
 
     # -- within -------------------------------------------------------------------
 
-    def _send_commit(self) -> None:
+    def _send_commits(self) -> None:
         marks = self._commits.take() if self._client else {}
-        if not marks:
-            return
-        try:
-            self._open_client().commit(
-                offsets=self._addressed(marks), asynchronous=True
-            )
-        except KafkaException as error:
-            self._commits.answered({each: mark.offset for each, mark in marks.items()})
-            log.warning("a commit was not sent: %s", said_by(error))
+        for partition, mark in marks.items():
+            try:
+                self._open_client().commit(
+                    offsets=[TopicPartition(*partition, *mark)], asynchronous=True
+                )
+            except KafkaException as error:
+                self._commits.answered([partition])
+                log.warning("a commit was not sent: %s", said_by(error))
 
     def _judge(
         self,

@@ -44,8 +44,9 @@ local function bury(key, hash, winner, source, offset, reply_at)
   redis.call('HSET', bucket, field_of(key), struct.pack(TOMBSTONE, TOMBSTONE_VERSION,
     ends - NOW, half_of(hash), winner_half(winner), number_of(source), offset,
     number_of(place), reply_offset))
-  if redis.call('HLEN', bucket) > 1 then return end
-  redis.call('PEXPIREAT', bucket, int(ends))
+  if redis.call('HLEN', bucket) == 1 then redis.call('PEXPIREAT', bucket, int(ends)) end
+  -- It may be known no more while the bucket is: the clock was ahead, and is right again.
+  if redis.call('ZSCORE', SLICES, int(ends)) then return end
   redis.call('ZREMRANGEBYSCORE', SLICES, '-inf', int(NOW))
   redis.call('ZADD', SLICES, int(ends), int(ends))
   redis.call('PEXPIREAT', SLICES, redis.call('ZRANGE', SLICES, -1, -1)[1])
