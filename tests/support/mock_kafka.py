@@ -7,8 +7,11 @@ from typing import Self
 
 import confluent_kafka
 
+API_OFFSET_COMMIT = 8
 API_INIT_PRODUCER_ID = 22
+COORDINATOR_LOAD_IN_PROGRESS = 14
 CLUSTER_AUTHORIZATION_FAILED = 31
+SILENCE_MS = 10**8
 
 
 def _library() -> ctypes.CDLL:
@@ -52,12 +55,27 @@ class MockKafka:
 
     def refuse_producer_ids(self, count: int) -> None:
         """Idempotent clients get an error that librdkafka treats as fatal."""
-        errors = (ctypes.c_int * count)(*[CLUSTER_AUTHORIZATION_FAILED] * count)
+        self._refuse(API_INIT_PRODUCER_ID, CLUSTER_AUTHORIZATION_FAILED, count)
+
+    def serve_groups(self) -> None:
+        """Answer group members at once, and administrators."""
+        self._library.rd_kafka_mock_set_controller_id(self._cluster, 1)
+        self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
+
+    def load_at_the_next_commit(self) -> None:
+        """Be the new coordinator that has not read its offsets: ask again in a moment."""
+        self._refuse(API_OFFSET_COMMIT, COORDINATOR_LOAD_IN_PROGRESS, 1)
+
+    def fall_silent(self) -> None:
+        """Stay connected, and answer nothing any more."""
+        self._library.rd_kafka_mock_broker_set_rtt(self._cluster, 1, SILENCE_MS)
+
+    def _refuse(self, api: int, code: int, count: int) -> None:
         self._library.rd_kafka_mock_push_request_errors_array(
             self._cluster,
-            ctypes.c_int16(API_INIT_PRODUCER_ID),
+            ctypes.c_int16(api),
             ctypes.c_size_t(count),
-            errors,
+            (ctypes.c_int * count)(*[code] * count),
         )
 
     def __enter__(self) -> Self:
