@@ -99,6 +99,18 @@ def test_tombstones_of_every_slice_are_found(on_redis: World):
     assert again == [Admitted(AdmitOutcome.REPEATED, State.ANSWERED, REPLY_AT)] * 9
 
 
+def test_a_slice_that_was_struck_off_is_known_again_with_its_next_tombstone(
+    on_redis: World,
+):
+    """A clock that is ahead strikes off slices that last, and is put right again."""
+    first, second = (on_redis.admission(key=f"{n:032x}").facts.key for n in (1, 2))
+    on_redis.answered(key=first)
+    on_redis.backend.client.delete(root(on_redis) + "answered")
+    on_redis.answered(key=second)
+    assert len(left(on_redis, "answered:")) == 1
+    assert on_redis.state(second) is on_redis.state(first) is State.ANSWERED
+
+
 def test_slices_that_are_over_are_not_looked_in_any_more(on_redis: World):
     on_redis.limit(horizon_s=1)
     on_redis.answered()
