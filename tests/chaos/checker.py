@@ -1,7 +1,8 @@
 """Reads the histories of a run and says which promise was broken; changes nothing."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
 
@@ -218,23 +219,39 @@ def _calls(history: History, figures) -> list[str]:
     for call in history.calls:
         by_prompt[call.prompt].append(call)
     again, broken = 0, []
+    faults = _until_poison_is_answered(history)
     for prompt, calls in by_prompt.items():
         again += len(calls) - 1
         for first, second in pairwise(calls):
-            if not _excused(history, first, second):
+            if not _excused(faults, history.lease_s, first, second):
                 broken.append(f"I7 {prompt} was called again without a cause")
     figures["calls per request"] = round(len(history.calls) / max(1, len(by_prompt)), 4)
     figures["called again"] = again
     return broken
 
 
-def _excused(history: History, first: Call, second: Call) -> bool:
+def _until_poison_is_answered(history: History) -> list[Happened]:
+    """Poison waits like others, and kills whoever reads it until it is answered."""
+    poison = iter([one.id for one in history.sent if one.kind == "poison"])
+    first = {one.id: one.at_ms for one in reversed(history.replies)}
+    faults = list(history.faults)
+    for number, fault in enumerate(faults):
+        if fault.number == "F16":
+            at_ms = first.get(next(poison, ""), inf)
+            answered_s = (at_ms - history.epoch_ms) / 1000
+            faults[number] = replace(fault, ended_s=max(fault.ended_s, answered_s))
+    return faults
+
+
+def _excused(
+    faults: Sequence[Happened], lease_s: float, first: Call, second: Call
+) -> bool:
     """A fault touched the time from the first call until the second."""
     return any(
         fault.recalls
         and fault.started_s <= second.started_s
-        and fault.ended_s + 2 * history.lease_s + 30 >= first.started_s
-        for fault in history.faults
+        and fault.ended_s + 2 * lease_s + 30 >= first.started_s
+        for fault in faults
     )
 
 

@@ -108,6 +108,17 @@ def test_what_a_loss_of_redis_may_cost_is_allowed_after_one():
     )
 
 
+@pytest.mark.parametrize(("again_s", "is_broken"), [(130.0, False), (150.0, True)])
+def test_poison_is_a_cause_until_it_is_answered(again_s, is_broken):
+    fault = Happened("F16", "poison", 1.0, 2.0, recalls=True, loses_redis=False)
+    sent = [*GOOD.sent, replace(SENT, id="p1", kind="poison", offset=-1)]
+    replies = [*REPLIES, replace(POISONED, id="p1", at_ms=95_000)]
+    calls = [replace(CALL, started_s=again_s), replace(CALL, started_s=again_s + 1)]
+    history = replace(GOOD, sent=sent, replies=replies, calls=calls, faults=[fault])
+    broken = check(history).broken
+    assert any(line.startswith("I7") for line in broken) == is_broken
+
+
 @pytest.mark.parametrize(
     ("answered_s", "others", "is_broken"),
     [
