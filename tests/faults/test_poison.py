@@ -92,6 +92,8 @@ def test_while_suspects_run_alone_all_slots_but_four_serve_others(tmp_path, kafk
         for _ in range(2):
             eventually(lambda: running("suspect") == SLOTS, timeout_s=60)
             system.kill("worker-m-0")
+            # Else the next look may still see the calls of the dead one.
+            eventually(lambda: running("suspect") == 0, timeout_s=60)
             system.worker("m", "worker-m-0")
         eventually(lambda: running("suspect") == ALONE_MOST, timeout_s=60)
         # The suspects that wait are of a higher class, and take nothing from the others.
