@@ -77,9 +77,9 @@ class Newer:
 
 
 class CommandWatch:
-    """Sees the commands that a server runs, those of scripts too; a context manager.
+    """Sees what a server runs, in scripts too, by MONITOR; a context manager.
 
-    MONITOR does not show administrators' commands (CONFIG, CLIENT NO-EVICT).
+    MONITOR leaves out what administrators do, such as CONFIG.
     """
 
     def __init__(self, url: str) -> None:
