@@ -20,6 +20,7 @@ from agentsched.telemetry import events as log
 from agentsched.telemetry.logs import say
 from bridge.change_reader import ChangeReader, Deliver
 from bridge.core import events as ev
+from bridge.core.commands import Command
 from bridge.core.committing import last_mark
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
@@ -197,8 +198,8 @@ class Daemon:
     def _tick(self) -> None:
         now_ms = self._now_ms()
         if now_ms - self._ticked_ms >= TICK_MS:
-            self._ticked_ms = now_ms
             self._handle(ev.Tick(now_ms))  # before all that waits
+            self._ticked_ms = self._now_ms()  # between two, something else is done
 
     def _feed(self, event: ev.Event) -> None:
         """Give the core an event, do what it says, give it the answers.
@@ -215,12 +216,23 @@ class Daemon:
             self._tick()
 
     def _handle(self, event: ev.Event) -> None:
+        """Take an event, do what the core says, and give it each answer at once.
+
+        No answer waits: under load that may be seconds, and in a picture that old what
+        is done is started again, and again. What was decided in another epoch is undone.
+        """
+        decided = deque(self._step(event))
+        while decided:
+            epoch, command = decided.popleft()
+            for answer in self._effects.run(command, epoch):
+                decided.extend(self._step(answer))
+
+    def _step(self, event: ev.Event) -> list[tuple[str, Command]]:
         if isinstance(event, ev.EpochOpened):
             self._reader.switch(event.epoch)
         self._observer.saw(event, self._state)
         self._state, commands = step(self._state, event)
-        for command in commands:
-            self._events.extend(self._effects.run(command))
+        return [(self._state.epoch, command) for command in commands]
 
     def _take_inbox(self) -> None:
         """Take what has come back until now; what comes meanwhile waits."""

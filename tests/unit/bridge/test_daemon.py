@@ -1,0 +1,103 @@
+"""The bridge's loop on a machine that is too slow for what it hears of."""
+
+from collections import Counter
+
+from agentsched.kafka_records import Partition
+from agentsched.kafka_server.assignment import AssignedPartition
+from agentsched.ledger.records import NO_PULSE, Change, ChangeKind
+from agentsched.telemetry.meters import Meters
+from bridge.core import events as ev
+from bridge.core.rules import Rules
+from bridge.daemon import Daemon
+from bridge.observing import BridgeObserver
+from tests.support.requests import record, settings
+from tests.unit.bridge.effects_rig import Rig
+
+PARTITION = Partition("medium_priority", 0)
+REQUESTS = 20
+TURNS = 1_500
+
+
+class Slow(BridgeObserver):
+    """Each event takes 10 ms, and is counted."""
+
+    def __init__(self, clock):
+        super().__init__(Meters("bridge"))
+        self._clock = clock
+
+    def saw(self, event, state):
+        super().saw(event, state)
+        self._clock.now_ms += 10
+
+
+class Source:
+    """Kafka: some requests at once, then nothing; it ends the loop after some turns."""
+
+    joined = True
+
+    def __init__(self, daemon, rig):
+        self._daemon, self._rig, self._turns = daemon, rig, 0
+
+    def subscribe(self, topics):
+        assert PARTITION.topic in topics
+        one = AssignedPartition(PARTITION, "t1", None, 0, REQUESTS)
+        self._daemon.on_assigned([one])
+
+    def poll(self, most, timeout_s):
+        del most, timeout_s
+        self._rig.now_ms += 1
+        self._turns += 1
+        if self._turns == TURNS:
+            self._daemon.stop()
+        if self._turns != 1:
+            return []
+        return [record(offset, {"content": "x"}) for offset in range(REQUESTS)]
+
+    def commit(self, marks):
+        committed = {where: mark.offset for where, mark in marks.items()}
+        self._daemon.on_committed(committed)
+
+    def pause(self, partitions):
+        pass
+
+    def close(self):
+        pass
+
+
+class Reader:
+    """Hears of nothing: the test puts what is heard into the inbox."""
+
+    def start(self, epoch, cursor):
+        pass
+
+    def switch(self, epoch):
+        pass
+
+    def stop(self):
+        pass
+
+
+def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
+    rig = Rig()
+    rig.ledger.beat_worker("w1", {"m": REQUESTS}, 10**9)
+    rules = Rules(
+        settings(capacity=REQUESTS, timing={"drain_s": 0}, limits={"ttl_s": 3600})
+    )
+    rig.effects.adopt(rules)
+
+    daemon = Daemon(
+        rules=rules,
+        effects=rig.effects,
+        make_source=lambda daemon: Source(daemon, rig),
+        make_reader=lambda deliver: Reader(),
+        now_ms=lambda: rig.now_ms,
+        known_pulse=lambda: NO_PULSE,
+        inbox=rig.inbox,
+        observer=Slow(rig),
+    )
+    heard = Change(ChangeKind.LEFT, "0-1", "another")
+    rig.inbox.put(lambda: [ev.Changed((heard,), rig.now_ms, "")] * 2_000)
+    daemon.run()
+    rung = Counter(each.key for each in rig.doorbells.rung)
+    assert len(rung) == REQUESTS
+    assert set(rung.values()) == {1}
