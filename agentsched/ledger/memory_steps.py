@@ -65,9 +65,11 @@ def may_be_withdrawn(entry: Entry) -> bool:
     """Return whether an entry can be forgotten and lose nothing by it.
 
     One that was rung would start again with the ring number of a doorbell that may
-    still be out, and with no crash on its record.
+    still be out, and with no crash on its record. Of one that was sent again, maybe to
+    another bridge, somebody was told that one reply settles both.
     """
-    return entry.state is State.READY and not entry.ending and entry.ring == 0
+    untouched = entry.state is State.READY and not entry.ending and entry.ring == 0
+    return untouched and len(entry.offsets) == 1
 
 
 def reserve(

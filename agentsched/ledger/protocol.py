@@ -54,8 +54,9 @@ class Ledger(Protocol):
         """Forget READY entries (identity too), so that better ones find room.
 
         Returns, for each key, whether it is gone from the ready set: False when it is in
-        another state, has to end, or was rung before (its ring number and its crashes
-        must not be forgotten). An unknown key counts as gone.
+        another state, has to end, was rung before (its ring number and its crashes
+        must not be forgotten) or has attached records (whose bridges were told that its
+        reply settles them). An unknown key counts as gone.
         """
 
     def reserve(  # noqa: PLR0913  (a step of the protocol; the values have no other home)

@@ -28,8 +28,8 @@ class EpochWatch:
 
     def note(self, known: Pulse, heard: str) -> None:
         """Remember what somebody else saw; see `Membership.beat`."""
-        self._known = max(self._known, known)
-        if known.epoch == self.epoch:
+        self._learn(known)
+        if known.epoch == self._known.epoch:
             self._heard = heard
 
     def doubt(self) -> None:
@@ -46,17 +46,31 @@ class EpochWatch:
         Raises:
             LedgerUnavailable: then the old epoch stays open.
         """
-        beat = self._membership.beat(self._known, self._heard)
-        self._known = max(self._known, beat.pulse)
+        beat = self._beat()
         opened = beat.pulse.epoch != self.epoch
         if opened:
             try:
                 self._begin(beat.pulse.epoch)
             except EpochChanged as error:
                 raise LedgerUnavailable("Redis was lost again: try later") from error
-            self.epoch, self._heard = beat.pulse.epoch, ""
+            # A Redis that is put back to before its limits were written shows it: its
+            # counter is lower.
+            if self._beat().pulse.epoch != beat.pulse.epoch:
+                raise LedgerUnavailable("Redis was lost again: try later")
+            self.epoch = beat.pulse.epoch
         self._sure = True
         return beat if opened else None
+
+    def _beat(self) -> Beat:
+        beat = self._membership.beat(self._known, self._heard)
+        self._learn(beat.pulse)
+        return beat
+
+    def _learn(self, pulse: Pulse) -> None:
+        """What was heard is an entry of the log of the epoch that is known."""
+        if pulse.epoch > self._known.epoch:
+            self._heard = ""
+        self._known = max(self._known, pulse)
 
     @property
     def pulse(self) -> Pulse:

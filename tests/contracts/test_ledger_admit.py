@@ -166,7 +166,6 @@ def test_a_payload_and_facts_come_back_as_they_were(world: World):
 def test_a_withdrawn_request_is_forgotten_with_its_identity(world: World):
     admission = world.admission()
     world.admit(admission)
-    world.admit(world.admission(key=admission.facts.key))
     assert world.ledger.withdraw(world.epoch, [admission.facts.key]) == [True]
     assert world.ledger.partition(world.epoch, SOURCE, 0, 100).live == {}
     assert world.admit(admission)[0].outcome is AdmitOutcome.NEW
@@ -188,6 +187,14 @@ def test_a_request_that_was_rung_stays_with_its_ring_number_and_its_crashes(
     key = world.returned()
     assert world.ledger.withdraw(world.epoch, [key]) == [False]
     assert world.view(key).ring == 1
+
+
+def test_a_request_that_was_sent_again_is_not_withdrawn(world: World):
+    """Another payload would get the identity, and its reply settle these records."""
+    key = world.ready()
+    assert world.admit(world.admission(key=key))[0].outcome is AdmitOutcome.ATTACHED
+    assert world.ledger.withdraw(world.epoch, [key]) == [False]
+    assert world.state(key) is State.READY
 
 
 def test_a_repeated_withdraw_has_the_same_answer(world: World):

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from greenlet import getcurrent, greenlet
 
 START_MS = 1_763_940_000_000
+LOOK_MS = 100
+"""How often a process that sleeps is looked at."""
 
 
 class Killed(BaseException):
@@ -126,7 +128,8 @@ class World:
                 if not process.alive:
                     continue
                 if process.paused_until_ms > self.now_ms:
-                    wait_ms = process.paused_until_ms - self.now_ms
+                    # Not the whole pause: it may be healed before its end.
+                    wait_ms = min(LOOK_MS, process.paused_until_ms - self.now_ms)
                     self.after(wait_ms, action, argument, process)
                     continue
             action(argument)

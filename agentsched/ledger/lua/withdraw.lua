@@ -6,8 +6,10 @@ if not state then return tombstone(key) and 0 or 1 end
 -- One that has to end would forget that it has, and one that was rung would start again with
 -- the ring number of a doorbell that may still be out, and with no crash on its record.
 if state ~= 'ready' or entry[2] or entry[3] ~= '0' then return 0 end
+-- Who sent it again, maybe to another bridge, was told that one reply settles both.
+if redis.call('EXISTS', attached_key(key)) == 1 then return 0 end
 each_offset(key, function(source, offset) drop_live(key, source, offset) end)
 redis.call('HDEL', READY, key)
-redis.call('DEL', entry_key(key), attached_key(key))
+redis.call('DEL', entry_key(key))
 emit('left', key)
 return 1
