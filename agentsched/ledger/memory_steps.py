@@ -189,4 +189,5 @@ def view(entry: Entry, now_ms: int) -> EntryView:
         model=entry.model if running or entry.state is State.RUNG else "",
         overdue_ms=0 if answered else now_ms - entry.facts.deadline_ms,
         ending=entry.ending,
+        payload_hash=entry.payload_hash[:16],
     )

@@ -238,6 +238,16 @@ class EntryView:
     """How long the deadline has passed; 0 or less: not yet."""
     ending: "Ending | None" = None
     """Why it has to end without a call."""
+    payload_hash: str = ""
+    """As much of it as a tombstone keeps, 16 hex digits; empty: not known."""
+
+    def has_payload(self, payload_hash: str) -> bool:
+        """Whether it is an entry of this payload, not of another one with its identity.
+
+        Args:
+            payload_hash: of the record, in hex.
+        """
+        return not self.payload_hash or payload_hash.startswith(self.payload_hash)
 
 
 @dataclass(frozen=True, slots=True)

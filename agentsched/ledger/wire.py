@@ -117,7 +117,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
     """Read what `inspect.lua` says of one entry."""
     if not row:
         return None
-    state, ring, since_ms, lease_left_ms, pool, overdue_ms, ending = (
+    state, ring, since_ms, lease_left_ms, pool, overdue_ms, ending, payload_hash = (
         field.decode() for field in row
     )
     return EntryView(
@@ -128,6 +128,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         model=decode_pool(pool)[0],
         overdue_ms=int(overdue_ms),
         ending=Ending(ending) if ending else None,
+        payload_hash=payload_hash,
     )
 
 

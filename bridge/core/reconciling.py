@@ -67,7 +67,9 @@ def _mend(
     doorbells: Mapping[str, int],
 ) -> list[Command]:
     facts = entry.admission.facts
-    if view is None:
+    if view is None or not view.has_payload(entry.admission.payload_hash):
+        # Of another payload: a Redis that was put back forgot this one, and its identity
+        # was taken. That one's reply would settle this record unanswered.
         doubt.on_forgotten(state, entry)
         return []
     if (error := _ending(state, entry, view)) is not None:

@@ -12,9 +12,10 @@ from statistics import median
 
 import redis
 
-FDS, THREADS = 8, 4
+FDS, THREADS = 8, 8
 """So many more than at the beginning are no leak: a connection to each Kafka node and
-its coordinator, of each client, may or may not be open."""
+its coordinator, of each client, may or may not be open (librdkafka has a thread for
+each), and a worker's slots start their threads when they are first needed (4 here)."""
 RSS_MIB = 48.0
 """Interpreter and librdkafka keep what a backlog once needed."""
 SLOPE_MIB_A_MINUTE = 0.5
@@ -28,6 +29,7 @@ KEPT = {
     r"{ns}:done:.+:blocks": "which blocks of bitmap there are",
     r"{ns}:watermarks": "committed offset of each partition",
     r"{ns}:{epoch}:totals:.+": "counters of a model since the epoch began",
+    r"{ns}:{epoch}:places": "numbers of partitions, in tombstones",
 }
 """Keys that a fresh system has not and a used one keeps: one a partition or a model."""
 REPORT = re.compile(r"^{ns}:report:.+")

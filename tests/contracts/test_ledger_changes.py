@@ -2,6 +2,7 @@
 
 from threading import Thread
 
+from agentsched.codec import hash_value
 from agentsched.ledger.records import Change, ChangeKind, ReadyEntry, Slot
 from tests.support.ledgers import GPT, GPT_AT, LLAMA, LLAMA_AT, SOURCE, World
 from tests.support.waiting import eventually
@@ -216,3 +217,12 @@ def test_inspect_says_how_overdue_a_request_is(world: World):
     assert world.view(late).overdue_ms >= 500
     assert world.view(early).overdue_ms < 0
     assert world.view(world.unknown()) is None
+
+
+def test_inspect_tells_entries_of_one_payload_from_those_of_another(world: World):
+    payloads = [str(number).encode() for number in range(20)]
+    for state in (world.ready, world.answered):
+        for payload in payloads:
+            view = world.view(state(payload=payload))
+            fits = [each for each in payloads if view.has_payload(hash_value(each))]
+            assert fits == [payload]

@@ -37,6 +37,15 @@ def test_a_fresh_entry_is_left_alone():
     assert driver.of(do.Inspect) == []
 
 
+def test_the_entry_of_another_payload_does_not_settle_a_record():
+    """Redis was put back unseen, and another payload took the identity."""
+    driver = holding_one()
+    theirs = EntryView(State.ANSWERED, 0, 5_000, payload_hash="f" * 16)
+    assert looked(driver, theirs) == []
+    driver.look_up()
+    assert len(driver.of(do.Admit)) == 1
+
+
 def test_an_entry_that_the_ledger_forgot_is_looked_up_and_admitted_again():
     driver = holding_one()
     assert looked(driver, None) == []
