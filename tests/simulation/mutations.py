@@ -250,7 +250,9 @@ MUTATIONS: dict[str, Mutation] = {
         "marked as published, and it is not in Kafka",
     ),
     "no lease check": Mutation(
-        Parts(ledger=_AsksNoLease), "I6 two completes have won", ("pause",)
+        Parts(ledger=_AsksNoLease),
+        "I6 two completes have won",
+        ("pause", "delivery"),
     ),
     "no ring number": Mutation(Parts(ledger=_AsksNoRing), TWICE, ("kill", "doorbells")),
     "rings start again": Mutation(

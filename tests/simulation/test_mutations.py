@@ -7,7 +7,7 @@ from tests.simulation.plan import draw
 from tests.simulation.shrink import Shrunk
 from tests.simulation.system import Parts, run
 
-SEEDS = 2_000
+SEEDS = 600
 SEEDS_OF_ONE = 60
 
 
