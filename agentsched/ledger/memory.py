@@ -121,7 +121,6 @@ class MemoryLedger(MemoryOperations):
             with self._step(epoch) as book:
                 entry = book.find(key)
                 if entry and steps.may_be_withdrawn(entry):
-                    steps.stop_work(book, entry)
                     book.forget(entry)
                     entry = None
                 gone.append(entry is None)
@@ -341,13 +340,8 @@ class MemoryLedger(MemoryOperations):
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """See `Ledger.forget_done`."""
-        with self._step(epoch) as book:
+        with self._step(epoch):
             self._watermarks[source] = watermark
-            for key in book.live_below(source, watermark):
-                if entry := book.find(key):
-                    if entry.state in steps.OPEN:
-                        self._stop_work(book, entry)
-                    book.forget(entry)
             first = watermark // BLOCK_OFFSETS * BLOCK_OFFSETS
             done = self._done.get(source, set())
             self._done[source] = {offset for offset in done if offset >= first}

@@ -188,12 +188,7 @@ class Ledger(Protocol):
         """What is known of offsets `watermark` (inclusive) to `end` (exclusive)."""
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
-        """Drop what is known below an acknowledged watermark, and note the watermark.
-
-        Bitmap blocks go that lie wholly below, and entries that are live below: what
-        Kafka has as committed is answered, so a Redis that was put back unseen has
-        brought them back. Their work is stopped.
-        """
+        """Drop bitmap blocks that lie wholly below an acknowledged watermark; note it."""
 
     def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
         """The entries as they are now; None where the ledger knows nothing."""

@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from agentsched.ledger.records import State
 
-_UNANSWERED = (State.READY, State.RUNG, State.RUNNING, State.DONE)
 _MOVES: dict[str, dict[State | None, set[State | None]]] = {
     "admit": {None: {None, State.READY, State.DONE}},
     "withdraw": {State.READY: {None, State.READY}},
@@ -25,8 +24,10 @@ _MOVES: dict[str, dict[State | None, set[State | None]]] = {
         State.RUNNING: {State.RUNNING, State.DONE},
     },
     "cancel": {},
-    "published": {state: {State.ANSWERED} for state in _UNANSWERED},
-    "forget_done": {state: {None} for state in _UNANSWERED},
+    "published": {
+        state: {State.ANSWERED}
+        for state in (State.READY, State.RUNG, State.RUNNING, State.DONE)
+    },
 }
 
 STATES: tuple[State | None, ...] = (None, *State)

@@ -75,17 +75,18 @@ def mark(state: BridgeState, partition: PartitionIndex, *, clean: bool) -> Mark:
 
 
 def on_committed(state: BridgeState, event: Committed) -> list[Command]:
-    """Begin to admit; the ledger drops what the acknowledged watermark has passed."""
+    """Begin to admit; drop bitmap blocks that the acknowledged watermark has passed."""
     partition = _find(state, event)
     if partition is None:
         return []
-    is_first, partition.is_noted = not partition.is_noted, True
+    partition.is_noted = True
     # Not the highest: where an older commit arrived last, the next one mends it.
     partition.acknowledged = event.offset
     block = event.offset // BLOCK_OFFSETS
     old = state.now_ms - partition.told_ms >= NOTE_WATERMARK_MS
-    is_due = is_first or (old and event.offset > partition.told)
-    if not is_due and block == partition.told // BLOCK_OFFSETS:
+    if block == partition.told // BLOCK_OFFSETS and not (
+        old and event.offset > partition.told
+    ):
         return []
     partition.told, partition.told_ms = event.offset, state.now_ms
     return [ForgetDone(partition.source, event.offset)]

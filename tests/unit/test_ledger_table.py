@@ -33,5 +33,6 @@ def test_what_is_no_step_in_the_table_names_no_key_or_only_reads():
     assert methods - set(STEPS) == reads | {
         "settle",
         "restore_done",
+        "forget_done",
         "set_limits",
     }

@@ -164,12 +164,6 @@ def test_bitmap_blocks_are_dropped_when_the_watermark_has_passed_them():
     assert driver.feed(ev.Committed(PARTITION, 65_537)) == []
 
 
-def test_the_first_commit_clears_what_a_redis_that_was_put_back_has_below_it():
-    driver = Driver()
-    assert do.ForgetDone(SOURCE, 3) in driver.own(start=3)
-    assert driver.feed(ev.Committed(PARTITION, 4)) == []
-
-
 def test_the_ledger_is_told_of_the_watermark_now_and_then():
     driver = owning()
     driver.tick(9_999)
