@@ -40,7 +40,8 @@ def plan(state: BridgeState) -> list[Command]:
         if not waiting and admitted <= limit:
             continue  # nothing comes in and nothing has to go
         moves = _moves(state, models, limit)
-        _take_best(state, models, moves, batch)
+        if not state.ready_is_full:
+            _take_best(state, models, moves, batch)
         withdraw += _take_worst(state, models, moves, BATCH - len(withdraw))
     if batch.blocked is not None:
         withdraw += _make_room(state, batch.blocked)
@@ -85,6 +86,7 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
     facts = entry.admission.facts
     match answer.outcome:
         case AdmitOutcome.FULL:
+            state.ready_is_full = True
             entry.retry_ms = state.now_ms + FULL_RETRY_MS
             index.move(state, entry, Stage.WAITING)
         case AdmitOutcome.CANCELLED:

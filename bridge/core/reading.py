@@ -51,7 +51,9 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
         tracker.answered(note.done)
         if note.pulse > state.pulse:
             # Another bridge has seen more: this shows whether Redis has it still.
-            commands.append(BeatEpoch(note.pulse, state.heard))
+            # What was heard is of the log of the epoch that is open here.
+            heard = state.heard if note.pulse.epoch == state.epoch else ""
+            commands.append(BeatEpoch(note.pulse, heard))
     return [*commands, LoadPartition(event.source, event.start, partition.end)]
 
 

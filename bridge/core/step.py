@@ -76,6 +76,7 @@ def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
 def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, PLR0911, PLR0912
     match event:
         case Tick():
+            state.ready_is_full = False
             return _duties(state)
         case Read():
             return reading.on_read(state, event)

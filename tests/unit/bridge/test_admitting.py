@@ -11,6 +11,7 @@ from agentsched.ledger.records import (
 )
 from bridge.core import commands as do
 from bridge.core import events as ev
+from bridge.core.admitting import FULL_RETRY_MS
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
 SMALL = {"limits": {"ready_max_entries": 10}}
@@ -108,6 +109,19 @@ def test_a_full_ready_set_is_tried_again_later():
     driver.admitted(AdmitOutcome.FULL, state=None)
     assert driver.tick(100) == [] or not driver.of(do.Admit)
     driver.tick(200)
+    assert len(driver.of(do.Admit)) == 1
+
+
+def test_a_full_ready_set_is_asked_for_no_other_batch_before_the_next_tick():
+    """Where a batch takes as long as the pause, the answers would follow without end."""
+    driver = Driver()
+    driver.own()
+    driver.read(0)
+    driver.admitted(AdmitOutcome.FULL, state=None)
+    driver.now_ms += 10 * FULL_RETRY_MS
+    driver.read(1, priority="high")
+    assert driver.of(do.Admit) == []
+    driver.tick(1)
     assert len(driver.of(do.Admit)) == 1
 
 
