@@ -121,6 +121,7 @@ class MemoryLedger(MemoryOperations):
             with self._step(epoch) as book:
                 entry = book.find(key)
                 if entry and steps.may_be_withdrawn(entry):
+                    steps.stop_work(book, entry)
                     book.forget(entry)
                     entry = None
                 gone.append(entry is None)
@@ -337,6 +338,15 @@ class MemoryLedger(MemoryOperations):
                 },
                 self._watermarks.get(source, 0),
             )
+
+    def forget_answered(self, epoch: str, source: str, below: int) -> None:
+        """See `Ledger.forget_answered`."""
+        with self._step(epoch) as book:
+            for key in book.live_below(source, below):
+                if entry := book.find(key):
+                    if entry.state in steps.OPEN:
+                        self._stop_work(book, entry)
+                    book.forget(entry)
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """See `Ledger.forget_done`."""

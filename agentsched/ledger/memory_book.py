@@ -109,11 +109,18 @@ class Book:
         self.live[source, offset] = entry.facts.key
 
     def forget(self, entry: Entry) -> None:
-        """Drop a READY entry and its identity."""
+        """Drop an entry and its identity."""
         for at in entry.offsets:
             self.live.pop(at, None)
         del self._entries[entry.facts.key]
-        self.emit(Change(ChangeKind.LEFT, key=entry.facts.key))
+
+    def live_below(self, source: str, watermark: int) -> list[str]:
+        """Return the keys of a partition's unanswered entries, by offset."""
+        return [
+            key
+            for (at, offset), key in sorted(self.live.items())
+            if at == source and offset < watermark
+        ]
 
     def ready(self) -> list[ReadyEntry]:
         """Return what is READY, in the order of admission."""

@@ -187,6 +187,13 @@ class Ledger(Protocol):
     ) -> PartitionView:
         """What is known of offsets `watermark` (inclusive) to `end` (exclusive)."""
 
+    def forget_answered(self, epoch: str, source: str, below: int) -> None:
+        """Forget entries that are live below an offset, and stop their work.
+
+        All below it is answered: the group has committed it. So a Redis that was put
+        back unseen has brought them back, and no bridge reads their records again.
+        """
+
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """Drop bitmap blocks that lie wholly below an acknowledged watermark; note it."""
 

@@ -192,6 +192,10 @@ class RedisLedger(RedisViews):
         rows = [(source, *block) for block in encode_blocks(runs).items()]
         self._scripts.run_each("restore_done", epoch, rows)
 
+    def forget_answered(self, epoch: str, source: str, below: int) -> None:
+        """See `Ledger.forget_answered`."""
+        self._scripts.run("forget_answered", epoch, source, below)
+
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """See `Ledger.forget_done`."""
         self._scripts.run("forget_done", epoch, source, watermark)

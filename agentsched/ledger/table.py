@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from agentsched.ledger.records import State
 
+_UNANSWERED = (State.READY, State.RUNG, State.RUNNING, State.DONE)
 _MOVES: dict[str, dict[State | None, set[State | None]]] = {
     "admit": {None: {None, State.READY, State.DONE}},
     "withdraw": {State.READY: {None, State.READY}},
@@ -24,10 +25,8 @@ _MOVES: dict[str, dict[State | None, set[State | None]]] = {
         State.RUNNING: {State.RUNNING, State.DONE},
     },
     "cancel": {},
-    "published": {
-        state: {State.ANSWERED}
-        for state in (State.READY, State.RUNG, State.RUNNING, State.DONE)
-    },
+    "published": {state: {State.ANSWERED} for state in _UNANSWERED},
+    "forget_answered": {state: {None} for state in _UNANSWERED},
 }
 
 STATES: tuple[State | None, ...] = (None, *State)

@@ -17,6 +17,8 @@ class LoadPartition:
     source: str
     start: int
     end: int
+    answered_below: int = 0
+    """What the group had committed: entries below it are not open, whatever Redis says."""
 
 
 @dataclass(frozen=True, slots=True)

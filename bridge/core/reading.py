@@ -38,6 +38,7 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
         end=max(event.start, event.end),
         tracker=tracker,
         was_committed=event.committed is not None,
+        answered_below=min(event.committed or 0, event.start),
         note=note,
         pulse=note.pulse if note else state.pulse,
         told=event.start,
@@ -54,7 +55,12 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
             # What was heard is of the log of the epoch that is open here.
             heard = state.heard if note.pulse.epoch == state.epoch else ""
             commands.append(BeatEpoch(note.pulse, heard))
-    return [*commands, LoadPartition(event.source, event.start, partition.end)]
+    return [*commands, _load(partition)]
+
+
+def _load(partition: PartitionIndex) -> LoadPartition:
+    start, below = partition.tracker.watermark, partition.answered_below
+    return LoadPartition(partition.source, start, partition.end, below)
 
 
 def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
@@ -167,11 +173,7 @@ def duties(state: BridgeState) -> list[Command]:
     """Ask again for partitions that are not loaded, and try again what failed."""
     commands: list[Command] = []
     if due(state, "load", LOAD_RETRY_MS):
-        commands += [
-            LoadPartition(p.source, p.tracker.watermark, p.end)
-            for p in state.partitions.values()
-            if p.view is None
-        ]
+        commands += [_load(p) for p in state.partitions.values() if p.view is None]
     if due(state, "deliver", DELIVER_RETRY_MS) and not state.draining:
         again, state.undelivered = state.undelivered, []
         commands += [one for one in again if one.source in state.partitions]

@@ -104,7 +104,9 @@ class Steps:
         """As `of_request`."""
         ledger, epoch, now_ms = self._ledger, self._epochs.epoch, self._now_ms()
         match command:
-            case do.LoadPartition(source, start, end):
+            case do.LoadPartition(source, start, end, answered_below):
+                if answered_below > 0:
+                    ledger.forget_answered(epoch, source, answered_below)
                 view = ledger.partition(epoch, source, start, end)
                 return [ev.PartitionLoaded(source, view)]
             case do.TakeSnapshot():

@@ -117,3 +117,35 @@ def test_the_watermark_that_was_told_last_is_known(world: World):
     assert world.ledger.partition(world.epoch, SOURCE, 0, END).watermark == 9
     other = world.ledger.partition(world.epoch, "high_priority:T2:0", 0, END)
     assert other.watermark == 0
+
+
+@pytest.mark.parametrize("way", ["ready", "rung", "running", "done", "crashed"])
+def test_what_is_answered_and_came_back_is_forgotten_below_the_watermark(
+    world: World, way: str
+):
+    """A Redis that was put back unseen believes it to be open."""
+    key = getattr(world, way)(offset=41)
+    other = "high_priority:T2:0"
+    world.admit(world.admission(key=key, source=other, offset=7))
+    kept = world.ready(offset=42)
+    world.ledger.forget_answered(world.epoch, SOURCE, 42)
+    assert world.view(key) is None
+    assert _live(world) == {42: kept}
+    assert world.ledger.partition(world.epoch, other, 0, END).live == {}
+    assert [each.facts.key for each in world.ledger.snapshot(world.epoch).ready] == [
+        kept
+    ]
+
+
+def test_the_slot_of_a_call_that_came_back_is_free_when_the_call_ends(world: World):
+    key = world.running(offset=41)
+    world.ledger.forget_answered(world.epoch, SOURCE, 42)
+    assert world.in_flight() == 1
+    assert not world.complete(key, "L1")
+    assert world.in_flight() == 0
+
+
+def test_the_slot_of_a_reservation_that_came_back_is_free_at_once(world: World):
+    world.rung(offset=41)
+    world.ledger.forget_answered(world.epoch, SOURCE, 42)
+    assert world.in_flight() == 0

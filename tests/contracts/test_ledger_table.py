@@ -6,7 +6,9 @@ import pytest
 
 from agentsched.ledger.records import State
 from agentsched.ledger.table import STATES, STEP_TABLE, STEPS
-from tests.support.ledgers import GPT, GPT_AT, REPLY_AT, World
+from tests.support.ledgers import GPT, GPT_AT, REPLY_AT, SOURCE, World
+
+FAR = 10**6
 
 
 def _entries(world: World, state: State | None) -> list[str]:
@@ -52,6 +54,12 @@ def _claim_without_capacity(world: World, key: str) -> None:
     world.claim(key, lease="other")
 
 
+def _forget_below(world: World, key: str) -> None:
+    live = world.ledger.partition(world.epoch, SOURCE, 0, FAR).live
+    offset = next((at for at, each in live.items() if each == key), FAR)
+    world.ledger.forget_answered(world.epoch, SOURCE, offset + 1)
+
+
 CALLS = {
     "admit": [_admit, _admit_when_full, _admit_other_payload, _admit_with_its_reply],
     "withdraw": [lambda w, key: w.ledger.withdraw(w.epoch, [key])],
@@ -89,6 +97,7 @@ CALLS = {
     ],
     "cancel": [lambda w, key: w.ledger.cancel(w.epoch, key, 60)],
     "published": [lambda w, key: w.publish(key, REPLY_AT)],
+    "forget_answered": [_forget_below],
 }
 
 

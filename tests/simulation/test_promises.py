@@ -30,6 +30,19 @@ def test_nothing_is_lost_and_each_request_has_one_answer(first: int):
     keep_their_promises(first, AT_ONCE)
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        760762111453,  # a withdrawn request took along what was attached to it
+        577792405645,  # Redis was put back to before its limits were written
+        857146356004,  # an answered request came back, and nobody knew it
+        186970971681,
+    ],
+)
+def test_what_rare_seeds_have_shown_stays_mended(seed: int):
+    keep_their_promises(seed, 1)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", range(MORE_SEEDS // MORE_AT_ONCE))

@@ -129,6 +129,15 @@ def test_a_partition_that_keeps_to_its_share_reads_on_beside_one_that_does_not()
     assert driver.of(do.Pause) == [do.Pause((PARTITION,))]
 
 
+def test_what_was_committed_before_is_open_no_more():
+    """Not what Kafka has deleted above it: that may be answered yet."""
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 10, 12, committed=3))
+    assert driver.of(do.LoadPartition) == [do.LoadPartition(SOURCE, 10, 12, 3)]
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 2, 2, committed=3))
+    assert driver.of(do.LoadPartition)[-1] == do.LoadPartition(SOURCE, 2, 2, 2)
+
+
 def test_a_partition_that_is_not_loaded_is_asked_for_again():
     driver = Driver()
     driver.feed(ev.Assigned(PARTITION, SOURCE, 3, 9))
