@@ -114,12 +114,12 @@ class Book:
             self.live.pop(at, None)
         del self._entries[entry.facts.key]
 
-    def live_below(self, source: str, watermark: int) -> list[str]:
+    def live_below(self, source: str, below: int) -> list[str]:
         """Return the keys of a partition's unanswered entries, by offset."""
         return [
             key
             for (at, offset), key in sorted(self.live.items())
-            if at == source and offset < watermark
+            if at == source and offset < below
         ]
 
     def ready(self) -> list[ReadyEntry]:

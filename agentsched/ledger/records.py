@@ -247,7 +247,7 @@ class EntryView:
         Args:
             payload_hash: of the record, in hex.
         """
-        return not self.payload_hash or payload_hash.startswith(self.payload_hash)
+        return payload_hash.startswith(self.payload_hash)
 
 
 @dataclass(frozen=True, slots=True)

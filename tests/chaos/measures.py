@@ -12,10 +12,11 @@ from statistics import median
 
 import redis
 
-FDS, THREADS = 8, 8
+FDS, THREADS = 8, 6
 """So many more than at the beginning are no leak: a connection to each Kafka node and
 its coordinator, of each client, may or may not be open (librdkafka has a thread for
-each), and a worker's slots start their threads when they are first needed (4 here)."""
+each), and a worker starts the threads of its slots (4 here) and the one for revokes when
+they are first needed."""
 RSS_MIB = 48.0
 """Interpreter and librdkafka keep what a backlog once needed."""
 SLOPE_MIB_A_MINUTE = 0.5

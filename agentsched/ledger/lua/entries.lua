@@ -152,6 +152,12 @@ local function drop_live(key, source, offset)
   redis.call('ZREM', live_key(source), offset .. ' ' .. key)
 end
 
+-- An entry and its identity: whoever sends the request again is a stranger.
+local function forget(key)
+  each_offset(key, function(source, offset) drop_live(key, source, offset) end)
+  redis.call('DEL', entry_key(key), attached_key(key))
+end
+
 local function mark_done(key, source, offset)
   local block = int(math.floor(offset / BLOCK))
   redis.call('SETBIT', block_key(source, block), int(offset % BLOCK), 1)

@@ -5,8 +5,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', live_key(source), '-inf', '(
   local entry = fields(key, 'st', 'lease')
   if entry[1] then
     if is_open(entry[1]) then stop_work(key, entry[1], entry[2]) end
-    each_offset(key, function(at, offset) drop_live(key, at, offset) end)
-    redis.call('DEL', entry_key(key), attached_key(key))
+    forget(key)
   end
   redis.call('ZREM', live_key(source), member)
 end

@@ -8,8 +8,7 @@ if not state then return tombstone(key) and 0 or 1 end
 if state ~= 'ready' or entry[2] or entry[3] ~= '0' then return 0 end
 -- Who sent it again, maybe to another bridge, was told that one reply settles both.
 if redis.call('EXISTS', attached_key(key)) == 1 then return 0 end
-each_offset(key, function(source, offset) drop_live(key, source, offset) end)
 redis.call('HDEL', READY, key)
-redis.call('DEL', entry_key(key))
+forget(key)
 emit('left', key)
 return 1
