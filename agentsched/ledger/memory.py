@@ -4,7 +4,6 @@ Given the same clock and the same calls it does the same; nothing in it is rando
 It passes the contract tests of the ledger on Redis.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -14,18 +13,16 @@ from agentsched.errors import EpochChanged
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger import memory_steps as steps
 from agentsched.ledger import memory_views as views
-from agentsched.ledger.done_offsets import BLOCK_OFFSETS, runs_of, within
 from agentsched.ledger.memory_book import Book, Entry, Sums
+from agentsched.ledger.memory_offsets import Offsets
 from agentsched.ledger.memory_operations import MemoryOperations
 from agentsched.ledger.records import (
-    CHANGES_KEPT,
     START_OF_LOG,
     Admission,
     Admitted,
     Change,
     ChangeKind,
     Claimed,
-    ClaimOutcome,
     EntryView,
     Limits,
     ModelTotals,
@@ -53,8 +50,7 @@ class MemoryLedger(MemoryOperations):
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         super().__init__(clock_ms)
         self._book = Book(clock_ms)
-        self._done: dict[str, set[int]] = {}
-        self._watermarks: dict[str, int] = {}
+        self._offsets = Offsets()
         self._voided = MemoryVoidedLeases()
 
     def lose(self) -> None:
@@ -63,7 +59,7 @@ class MemoryLedger(MemoryOperations):
             self._forget_members()
             self._forget_operations()
             self._book = Book(self._clock_ms)
-            self._done, self._watermarks = {}, {}
+            self._offsets = Offsets()
 
     def save(self) -> Saved:
         """Return all that is known, for `rollback`."""
@@ -87,13 +83,7 @@ class MemoryLedger(MemoryOperations):
         self._book = Book(self._clock_ms)
 
     def _forgot(self, heard: str) -> bool:
-        if not heard:
-            return False
-        changes = self._book.changes
-        at = bisect_left(changes, _place(heard), key=lambda each: _place(each.at))
-        if at == 0 and len(changes) >= CHANGES_KEPT:
-            return changes[0].at != heard  # trimmed, or the oldest that is kept
-        return at == len(changes) or changes[at].at != heard
+        return bool(heard) and self._book.changes.forgot(heard)
 
     @contextmanager
     def _step(self, epoch: str) -> Iterator[Book]:
@@ -110,7 +100,7 @@ class MemoryLedger(MemoryOperations):
         for admission in admissions:
             facts = admission.facts
             with self._step(epoch) as book:
-                done = facts.offset in self._done.get(facts.source, ())
+                done = self._offsets.is_done(facts.source, facts.offset)
                 answers.append(steps.admit(book, admission, done=done))
         return answers
 
@@ -184,22 +174,7 @@ class MemoryLedger(MemoryOperations):
     ) -> Claimed:
         """See `Ledger.claim`."""
         with self._step(epoch) as book:
-            entry = book.find(key)
-            now_ms = self._clock_ms()
-            if entry is None:
-                return Claimed(ClaimOutcome.STALE)
-            if entry.state is State.RUNNING and entry.lease_id == lease_id:
-                return steps.claimed(entry, ClaimOutcome.CLAIMED, now_ms)
-            fits = entry.state is State.RUNG and entry.ring == ring
-            if not fits or entry.ending:
-                return Claimed(ClaimOutcome.STALE)
-            if entry.facts.deadline_ms <= now_ms:
-                return steps.claimed(entry, ClaimOutcome.OVERDUE, now_ms)
-            if book.slots_over(entry.model, entry.endpoint) > 0:
-                book.to_ready(entry)
-                return Claimed(ClaimOutcome.PUT_BACK)
-            steps.start(book, entry, lease_id, now_ms + lease_ms)
-            return steps.claimed(entry, ClaimOutcome.CLAIMED, now_ms)
+            return steps.claim(book, key, ring, lease_id, lease_ms)
 
     def renew(
         self, epoch: str, leases: Mapping[str, str], lease_ms: int
@@ -308,9 +283,9 @@ class MemoryLedger(MemoryOperations):
             self._voided.put(entry.lease_id or "")
 
     def _mark_done(self, book: Book, key: str, source: str, offset: int) -> None:
-        self._done.setdefault(source, set()).add(offset)
+        self._offsets.mark_done(source, [offset])
         change = Change(ChangeKind.SETTLED, key=key, source=source, offset=offset)
-        book.emit(change)
+        book.changes.emit(change)
 
     def settle(self, epoch: str, source: str, offset: int) -> None:
         """See `Ledger.settle`."""
@@ -321,22 +296,21 @@ class MemoryLedger(MemoryOperations):
         """See `Ledger.restore_done`."""
         with self._step(epoch):
             for run in runs:
-                self._done.setdefault(source, set()).update(run)
+                self._offsets.mark_done(source, run)
 
     def partition(
         self, epoch: str, source: str, watermark: int, end: int
     ) -> PartitionView:
         """See `Ledger.partition`."""
         with self._step(epoch) as book:
-            done = runs_of(sorted(self._done.get(source, ())))
             return PartitionView(
-                tuple(within(done, watermark, end)),
+                self._offsets.done(source, watermark, end),
                 {
                     offset: key
                     for (where, offset), key in book.live.items()
                     if where == source and watermark <= offset < end
                 },
-                self._watermarks.get(source, 0),
+                self._offsets.watermark(source),
             )
 
     def forget_answered(self, epoch: str, source: str, below: int) -> None:
@@ -351,10 +325,7 @@ class MemoryLedger(MemoryOperations):
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """See `Ledger.forget_done`."""
         with self._step(epoch):
-            self._watermarks[source] = watermark
-            first = watermark // BLOCK_OFFSETS * BLOCK_OFFSETS
-            done = self._done.get(source, set())
-            self._done[source] = {offset for offset in done if offset >= first}
+            self._offsets.forget(source, watermark)
 
     def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
         """See `Ledger.inspect`."""
@@ -367,9 +338,8 @@ class MemoryLedger(MemoryOperations):
         """See `Ledger.snapshot`."""
         with self._step(epoch) as book:
             book.sweep()
-            cursor = "{}-{}".format(*book.last_change)
             ready, slots = tuple(book.ready()), tuple(book.slots())
-            return Snapshot(cursor, self._clock_ms(), ready, slots)
+            return Snapshot(book.changes.cursor, self._clock_ms(), ready, slots)
 
     def changes(
         self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
@@ -388,19 +358,13 @@ class MemoryLedger(MemoryOperations):
         return (page[-1].at if page else cursor), page
 
     def _wake(self) -> None:
-        self._book.emit(Change(ChangeKind.ORDERS))
+        self._book.changes.emit(Change(ChangeKind.ORDERS))
         self._lock.notify_all()
 
     def _changes_after(self, epoch: str, cursor: str) -> list[Change]:
         if epoch != self._pulse.epoch:
             return []
-        after = _place(cursor)
-        newer = []
-        for change in reversed(self._book.changes):
-            if _place(change.at) <= after:
-                break
-            newer.append(change)
-        return newer[::-1]
+        return self._book.changes.after(cursor)
 
     def set_limits(self, epoch: str, limits: Limits) -> None:
         """See `Ledger.set_limits`."""
@@ -437,11 +401,6 @@ class MemoryLedger(MemoryOperations):
         """See `Views.describe`."""
         with self._step(epoch) as book:
             return views.describe(book, key)
-
-
-def _place(at: str) -> tuple[int, int]:
-    milliseconds, _, number = at.partition("-")
-    return int(milliseconds), int(number)
 
 
 if TYPE_CHECKING:

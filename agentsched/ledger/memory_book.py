@@ -1,14 +1,14 @@
-"""What the ledger in memory knows: entries, slots, offsets, change log; no step.
+"""What the ledger in memory knows of one epoch: entries, slots; no step.
 
 Nothing here locks; `memory.py` does.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agentsched.kafka_records import RecordAt
+from agentsched.ledger.memory_log import ChangeLog
 from agentsched.ledger.records import (
-    CHANGES_KEPT,
     Change,
     ChangeKind,
     Ending,
@@ -76,8 +76,7 @@ class Book:
         self.held: dict[str, Held] = {}
         self.live: dict[tuple[str, int], str] = {}
         self.sums: dict[str, Sums] = {}
-        self.changes: list[Change] = []
-        self.last_change = (0, 0)
+        self.changes = ChangeLog(clock_ms)
         self._entries: dict[str, Entry] = {}
         self._cancelled_until_ms: dict[str, int] = {}
 
@@ -150,10 +149,10 @@ class Book:
         entry.lease_id, entry.model, entry.endpoint = None, "", ""
         entry.not_before_ms = not_before_ms
         if entry.ending:  # its bridge answers it; the dispatcher does not see it
-            self.emit(Change(ChangeKind.ENDING, key=entry.facts.key))
+            self.changes.emit(Change(ChangeKind.ENDING, key=entry.facts.key))
             return
         ready = ReadyEntry(entry.facts, entry.ring, not_before_ms)
-        self.emit(Change(ChangeKind.READY, key=entry.facts.key, ready=ready))
+        self.changes.emit(Change(ChangeKind.READY, key=entry.facts.key, ready=ready))
 
     def keep_cancel(self, key: str, keep_s: int) -> None:
         """Remember that an unknown request is cancelled."""
@@ -173,9 +172,9 @@ class Book:
         """Have an unanswered request end without a call."""
         key = entry.facts.key
         if entry.state is State.READY and entry.ending is None:
-            self.emit(Change(ChangeKind.LEFT, key=key))
+            self.changes.emit(Change(ChangeKind.LEFT, key=key))
         entry.ending = entry.ending or why
-        self.emit(Change(ChangeKind.ENDING, key=key))
+        self.changes.emit(Change(ChangeKind.ENDING, key=key))
 
     # -- slots --------------------------------------------------------------------
 
@@ -202,13 +201,13 @@ class Book:
         facts = entry.facts
         slot = Slot(facts.key, entry.model, entry.endpoint, facts.cls)
         self.held[facts.key] = Held(slot)
-        self.emit(Change(ChangeKind.TAKEN, key=facts.key, slot=slot))
+        self.changes.emit(Change(ChangeKind.TAKEN, key=facts.key, slot=slot))
 
     def free_slot(self, key: str) -> None:
         """Free a slot, if there is one."""
         held = self.held.pop(key, None)
         if held:
-            self.emit(Change(ChangeKind.FREED, key=key, slot=held.slot))
+            self.changes.emit(Change(ChangeKind.FREED, key=key, slot=held.slot))
 
     def sweep(self) -> None:
         """Drop what is left of slots whose lease is over."""
@@ -222,14 +221,3 @@ class Book:
         held = self.held.get(key)
         ours = held and lease_id is not None and held.lease_id == lease_id
         return held.slot if held and ours else None
-
-    # -- change log ---------------------------------------------------------------
-
-    def emit(self, change: Change) -> None:
-        """Write to the change log."""
-        last_ms, number = self.last_change
-        now_ms = max(self.clock_ms(), last_ms)
-        self.last_change = (now_ms, number + 1 if now_ms == last_ms else 0)
-        at = "{}-{}".format(*self.last_change)
-        self.changes.append(replace(change, at=at))
-        del self.changes[:-CHANGES_KEPT]

@@ -95,13 +95,46 @@ def reserve(
     return ReserveOutcome.RESERVED
 
 
-def start(book: Book, entry: Entry, lease_id: str, ends_ms: int) -> None:
-    """Begin a lease on a RUNG entry."""
+def claim(book: Book, key: str, ring: int, lease_id: str, lease_ms: int) -> Claimed:
+    """Begin a lease on a RUNG entry, if the ring number fits and there is room."""
+    entry = book.find(key)
+    now_ms = book.clock_ms()
+    if entry is None:
+        return Claimed(ClaimOutcome.STALE)
+    if entry.state is State.RUNNING and entry.lease_id == lease_id:
+        return _claimed(entry, ClaimOutcome.CLAIMED, now_ms)
+    fits = entry.state is State.RUNG and entry.ring == ring
+    if not fits or entry.ending:
+        return Claimed(ClaimOutcome.STALE)
+    if entry.facts.deadline_ms <= now_ms:
+        return _claimed(entry, ClaimOutcome.OVERDUE, now_ms)
+    if book.slots_over(entry.model, entry.endpoint) > 0:
+        book.to_ready(entry)
+        return Claimed(ClaimOutcome.PUT_BACK)
+    _start(book, entry, lease_id, now_ms + lease_ms)
+    return _claimed(entry, ClaimOutcome.CLAIMED, now_ms)
+
+
+def _start(book: Book, entry: Entry, lease_id: str, ends_ms: int) -> None:
     entry.lease_id, entry.lease_end_ms = lease_id, ends_ms
     entry.starts += 1
     book.move(entry, State.RUNNING)
     held = book.held[entry.facts.key]
     held.lease_id, held.ends_ms = lease_id, ends_ms
+
+
+def _claimed(entry: Entry, outcome: ClaimOutcome, now_ms: int) -> Claimed:
+    return Claimed(
+        outcome,
+        entry.facts,
+        entry.payload,
+        entry.model,
+        entry.endpoint,
+        attempt=entry.starts,
+        time_left_ms=entry.facts.deadline_ms - now_ms,
+        queued_ms=now_ms - entry.facts.arrival_ms,
+        crashes=entry.crashes,
+    )
 
 
 def store_reply(book: Book, entry: Entry, lease_id: str | None, reply: bytes) -> None:
@@ -115,7 +148,7 @@ def store_reply(book: Book, entry: Entry, lease_id: str | None, reply: bytes) ->
 def stop_work(book: Book, entry: Entry) -> None:
     """Let an open entry that has its answer neither start nor hold a reservation."""
     if entry.state is State.READY:
-        book.emit(Change(ChangeKind.LEFT, key=entry.facts.key))
+        book.changes.emit(Change(ChangeKind.LEFT, key=entry.facts.key))
     elif entry.state is State.RUNG:
         book.free_slot(entry.facts.key)
 
@@ -138,7 +171,7 @@ def cancel(book: Book, key: str, keep_s: int) -> State | None:
         book.mark_ending(entry, Ending.CANCELLED)
         return entry.state
     book.keep_cancel(key, keep_s)
-    book.emit(Change(ChangeKind.ENDING, key=key))
+    book.changes.emit(Change(ChangeKind.ENDING, key=key))
     return None
 
 
@@ -160,21 +193,6 @@ def running_under(book: Book, key: str, lease_id: str) -> Entry | None:
     entry = book.find(key)
     ours = entry and entry.state is State.RUNNING and entry.lease_id == lease_id
     return entry if ours else None
-
-
-def claimed(entry: Entry, outcome: ClaimOutcome, now_ms: int) -> Claimed:
-    """Say what a worker needs to know."""
-    return Claimed(
-        outcome,
-        entry.facts,
-        entry.payload,
-        entry.model,
-        entry.endpoint,
-        attempt=entry.starts,
-        time_left_ms=entry.facts.deadline_ms - now_ms,
-        queued_ms=now_ms - entry.facts.arrival_ms,
-        crashes=entry.crashes,
-    )
 
 
 def view(entry: Entry, now_ms: int) -> EntryView:

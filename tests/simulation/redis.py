@@ -75,7 +75,7 @@ class SimRedis:
             lease_id = voided.pop()
             for subscriber in self.subscribers:
                 subscriber.put(lease_id)
-        if self._seen is not (last := self.ledger._book.last_change):
+        if self._seen is not (last := self.ledger._book.changes.last):
             self._seen = last
             self.wake_readers()
         return answer
