@@ -155,21 +155,27 @@ class Scene(System):
                 for role, port in zip(ROLES, ports, strict=True)
             }
             super().__enter__()
+            stack.callback(self._stop_valkey)
+            stack.push(super().__exit__)
             for proxy in self.redis_proxies.values():
                 proxy._target_port = self.valkey.port
             self.client = AgentClient.of(self.settings, agent_id="asking")
             stack.callback(self.client.close)
+            self.start(bridges=2, workers=2)
+            self._supervisor.start()
+            stack.callback(self._stop_supervising)
             self._outer = stack.pop_all()
-        self.start(bridges=2, workers=2)
-        self._supervisor.start()
         return self
 
-    def __exit__(self, *details: object) -> None:
+    def __exit__(self, *_: object) -> None:
+        self._outer.close()
+
+    def _stop_supervising(self) -> None:
         self._over.set()
         self._supervisor.join()
-        super().__exit__(*details)
+
+    def _stop_valkey(self) -> None:
         self.valkey.stop()  # the one that was started last
-        self._outer.close()
 
     # -- processes ----------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from tests.support.command import run_agentsched
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.model_server import ModelServer
 from tests.support.pages import log_events
+from tests.support.redis_servers import Valkey
 from tests.support.replies import RawReplies
 from tests.support.waiting import eventually
 
@@ -41,7 +42,7 @@ class System:
         partitions: of every input topic.
         config: more of agentsched.yaml: sections, or keys of the three that are there.
         secrets: variable -> value, in the environment of workers.
-        valkey: a server that others use, too; None: one of its own.
+        valkey: a server that is there; None: one of its own.
         python_path: a folder that comes first where the processes look for modules.
     """
 
@@ -56,7 +57,7 @@ class System:
         partitions: int = 1,
         config: Mapping[str, Any] | None = None,
         secrets: Mapping[str, str] | None = None,
-        valkey: EmbeddedValkey | None = None,
+        valkey: EmbeddedValkey | Valkey | None = None,
         python_path: Path | None = None,
     ) -> None:
         self.root = root
@@ -109,7 +110,7 @@ class System:
         self.wait_for_slots(wanted)
         return self
 
-    def wait_for_slots(self, wanted: Mapping[str, int], timeout_s: float = 40) -> None:
+    def wait_for_slots(self, wanted: Mapping[str, int], timeout_s: float = 90) -> None:
         """Wait until the live workers have so many slots per model."""
         eventually(
             lambda: self.ledger.live_slots() == dict(wanted),
