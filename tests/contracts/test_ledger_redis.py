@@ -1,7 +1,6 @@
 """What only the ledger on Redis can show: loss of server and scripts, its keys."""
 
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from tests.support.ledgers import LONG_MS, OnRedis, World
 
 SECRET = b"the-prompt-of-a-person"
 KEY = "0123456789abcdef" * 2
-
-
-@pytest.fixture
-def on_redis(redis_url: str) -> Iterator[World]:
-    backend = OnRedis(redis_url)
-    yield World(backend)
-    backend.lose()
-    backend.ledger.close()
 
 
 def test_building_a_ledger_opens_nothing():

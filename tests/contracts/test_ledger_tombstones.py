@@ -1,7 +1,6 @@
 """What an answered request leaves in Redis: little, for long enough, and no content."""
 
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha1
 from pathlib import Path
@@ -21,14 +20,6 @@ MOST_BYTES = 100
 VOLUME = 200_000
 PROMPT = b'{"content":"a prompt of a person"}'
 REPLY = b'{"content":"an answer for a person"}'
-
-
-@pytest.fixture
-def on_redis(redis_url: str) -> Iterator[World]:
-    backend = OnRedis(redis_url)
-    yield World(backend)
-    backend.lose()
-    backend.ledger.close()
 
 
 def root(world: World) -> str:

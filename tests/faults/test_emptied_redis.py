@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from tests.support.model_server import ModelServer
+from tests.support.redis_servers import Valkey
 from tests.support.redis_state import rollback, save
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -22,9 +23,21 @@ def server():
         yield server
 
 
+@pytest.fixture(params=["valkey", "oldest redis"])
+def redis_server(request, tmp_path):
+    """One that a system may use; None: the system's own."""
+    if request.param == "valkey":
+        yield None
+        return
+    program = request.getfixturevalue("oldest_redis")
+    with Valkey(tmp_path / "redis", program=program) as server:
+        yield server
+
+
 @pytest.fixture
-def system(tmp_path, kafka, server):
-    with System(tmp_path, kafka, server, {"m": CAPACITY}) as system:
+def system(tmp_path, kafka, server, redis_server):
+    models = {"m": CAPACITY}
+    with System(tmp_path, kafka, server, models, valkey=redis_server) as system:
         yield system.start()
 
 

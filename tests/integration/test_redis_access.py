@@ -92,7 +92,7 @@ def system(
         system.bridge("bridge")
         # Gossip and mingle use channels, too: `system.worker` turns them off.
         system._start("worker", [*CELERY, "worker", "-Q", "gpt4"])
-        system.wait_for_slots(models, timeout_s=90)
+        system.wait_for_slots(models)
         yield system
 
 

@@ -1,4 +1,4 @@
-"""Valkey servers of any kind for tests: with a password, replicas, Sentinels."""
+"""Servers of any kind for tests: old, with a password, with replicas, Sentinels."""
 
 import socket
 from pathlib import Path
@@ -26,6 +26,7 @@ class Valkey:
         password: of the server.
         user: who has it, and may do everything; nobody else gets in.
         sentinel: whether it is a Sentinel.
+        program: another one, of a Redis; None: Valkey's.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Valkey:
         password: str = "",
         user: str = "default",
         sentinel: bool = False,
+        program: Path | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -50,7 +52,7 @@ class Valkey:
         config.write_text(own + lines)
         mode = ["--sentinel"] if sentinel else []
         self.child = GuardedChild(
-            [str(get_binary_path()), str(config), *mode],
+            [str(program or get_binary_path()), str(config), *mode],
             log_path=folder / "valkey.log",
         )
 
