@@ -134,10 +134,12 @@ class DeliveryFailed(AgentSchedError):  # noqa: N818
     Attributes:
         forbidden: Kafka refused it: our user has no right to write there.
         too_large: Kafka refused it for its size, and will again.
+        no_topic: Kafka has no topic of that name, and makes none.
     """
 
     forbidden = False
     too_large = False
+    no_topic = False
 
 
 class DoorbellFailed(AgentSchedError):  # noqa: N818

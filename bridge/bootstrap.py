@@ -128,7 +128,11 @@ def _build_daemon(
         membership=ledger,
         operations=ledger,
         doorbells=CeleryDoorbells(app),
-        sink=FittingSink(MeteredSink(_make_producer(settings), meters)),
+        sink=FittingSink(
+            MeteredSink(_make_producer(settings), meters),
+            settings.kafka.output_topic,
+            settings.kafka.reply_topics,
+        ),
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
         look_up=partial(find_answers, settings.kafka, answer_topics(settings)),
         now_ms=now_ms,

@@ -1,9 +1,12 @@
-"""Sends a short failed reply for one that Kafka finds too large; see `RecordSink`.
+"""Sends a reply another way where Kafka refuses it for good; see `RecordSink`.
 
-A stored reply never changes, so without this it would be refused again for ever: the
-limit of a topic may be lower than `limits.reply_max_bytes`, and headers count, too.
+A stored reply never changes, so without this it would be refused again for ever. Too
+large for its topic (whose limit may be lower than `limits.reply_max_bytes`, and headers
+count, too): a short failed reply goes instead. In a topic that is missing: it goes to
+the output topic, which all replies go to that name no other.
 """
 
+from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -14,10 +17,20 @@ from agentsched.replies import too_large_reply
 
 
 class FittingSink:
-    """Sends through another sink; what is no reply fails as it does there."""
+    """Sends through another sink; what is no reply fails as it does there.
 
-    def __init__(self, sink: RecordSink) -> None:
+    Args:
+        sink: what sends.
+        output_topic: where a reply goes whose own topic is missing.
+        reply_topics: topics that requests may name, and that may be missing.
+    """
+
+    def __init__(
+        self, sink: RecordSink, output_topic: str, reply_topics: Collection[str]
+    ) -> None:
         self._sink = sink
+        self._output_topic = output_topic
+        self._reply_topics = frozenset(reply_topics) - {output_topic}
 
     def send(self, record: OutboundRecord) -> Future[RecordAt]:
         """See `RecordSink`."""
@@ -32,11 +45,11 @@ class FittingSink:
                 sent.set_exception(error)
 
         def delivered(sending: Future[RecordAt]) -> None:
-            short = _shorter(record, sending.exception())
-            if short is None:
+            other = self._otherwise(record, sending.exception())
+            if other is None:
                 settle(sending)
             else:
-                self._sink.send(short).add_done_callback(settle)
+                self.send(other).add_done_callback(settle)
 
         self._sink.send(record).add_done_callback(delivered)
         return sent
@@ -49,11 +62,15 @@ class FittingSink:
         """See `RecordSink`."""
         return self._sink.close(timeout_s)
 
-
-def _shorter(
-    record: OutboundRecord, error: BaseException | None
-) -> OutboundRecord | None:
-    if not isinstance(error, DeliveryFailed) or not error.too_large:
-        return None
-    value = too_large_reply(record.value or b"", record.topic)
-    return None if value is None else replace(record, value=value)
+    def _otherwise(
+        self, record: OutboundRecord, error: BaseException | None
+    ) -> OutboundRecord | None:
+        """What to send instead; never twice the same way: it ends."""
+        if not isinstance(error, DeliveryFailed):
+            return None
+        if error.no_topic and record.topic in self._reply_topics:
+            return replace(record, topic=self._output_topic)
+        if not error.too_large:
+            return None
+        value = too_large_reply(record.value or b"", record.topic)
+        return None if value is None else replace(record, value=value)

@@ -135,7 +135,12 @@ def producer_properties(
         delivery_timeout_s: when a record that is not acknowledged counts as failed.
         value_max_bytes: the largest value; the broker's own limit stands beside it.
     """
-    ours: Properties = {"delivery.timeout.ms": _ms(delivery_timeout_s)}
+    ours: Properties = {
+        "delivery.timeout.ms": _ms(delivery_timeout_s),
+        # By default a missing topic is known for one after 30 s: until then a record
+        # only runs out of time.
+        "topic.metadata.propagation.max.ms": _ms(delivery_timeout_s / 2),
+    }
     return ours | record_size_properties(value_max_bytes) | dict(settings.properties)
 
 

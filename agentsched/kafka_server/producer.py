@@ -39,6 +39,10 @@ FORBIDDEN = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
+NO_TOPIC = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  (its public name)
+)
 ANY_PARTITION = -1
 """The client chooses, by the key."""
 
@@ -333,4 +337,5 @@ def _not_delivered(topic: str, error: KafkaException) -> RecordNotDelivered:
     )
     failed.forbidden = code_of(error) in FORBIDDEN
     failed.too_large = code_of(error) == KafkaError.MSG_SIZE_TOO_LARGE
+    failed.no_topic = code_of(error) in NO_TOPIC
     return failed

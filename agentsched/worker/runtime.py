@@ -73,7 +73,11 @@ class Runtime:
         self.execution = Execution(
             settings,
             self._ledger,
-            FittingSink(MeteredSink(self._producer, meters)),
+            FittingSink(
+                MeteredSink(self._producer, meters),
+                settings.kafka.output_topic,
+                settings.kafka.reply_topics,
+            ),
             self._completer,
             self._calls,
             self._leases,

@@ -1,6 +1,7 @@
-"""A reply that Kafka finds too large goes as a short failed one; nothing else changes."""
+"""A reply that Kafka refuses for good goes another way; nothing else changes."""
 
 from concurrent.futures import Future
+from dataclasses import replace
 
 import pytest
 
@@ -11,10 +12,11 @@ from agentsched.kafka_server.fitting import FittingSink
 from agentsched.types import Reply, TaskStatus
 
 LIMIT_BYTES = 1_000
+MISSING = "gone.results"
 
 
 class SmallTopic:
-    """Takes records up to a limit, or says what it was told to say."""
+    """Takes records up to a limit, or says what it was told to say; one is missing."""
 
     def __init__(self):
         self.taken = []
@@ -23,7 +25,10 @@ class SmallTopic:
     def send(self, record):
         sending = Future()
         error = self.error
-        if error is None and len(record.value or b"") > LIMIT_BYTES:
+        if record.topic == MISSING:
+            error = DeliveryFailed("no such topic")
+            error.no_topic = True
+        elif error is None and len(record.value or b"") > LIMIT_BYTES:
             error = DeliveryFailed("too large")
             error.too_large = True
         if error is not None:
@@ -47,7 +52,7 @@ def topic():
 
 @pytest.fixture
 def sink(topic):
-    return FittingSink(topic)
+    return FittingSink(topic, "results", ["mine.results", MISSING])
 
 
 def reply(content, status=TaskStatus.COMPLETED):
@@ -56,8 +61,8 @@ def reply(content, status=TaskStatus.COMPLETED):
     )
 
 
-def record(value):
-    return OutboundRecord("results", value, "c", {"source_offset": "7"})
+def record(value, topic="results"):
+    return OutboundRecord(topic, value, "c", {"source_offset": "7"})
 
 
 def test_what_fits_is_sent_as_it_is(sink, topic):
@@ -96,6 +101,26 @@ def test_what_is_no_answer_fails(sink, topic, value):
     with pytest.raises(DeliveryFailed, match="too large"):
         sink.send(record(value)).result()
     assert topic.taken == []
+
+
+@pytest.mark.parametrize("content", ["short", "x" * LIMIT_BYTES])
+def test_a_reply_whose_topic_is_missing_goes_to_the_output_topic(sink, topic, content):
+    sent = record(encode_message(reply(content)), MISSING)
+    assert sink.send(sent).result() == RecordAt("results", 0, 1)
+    (taken,) = topic.taken
+    assert (taken.key, taken.headers) == (sent.key, sent.headers)
+    assert len(taken.value) <= LIMIT_BYTES
+
+
+@pytest.mark.parametrize("name", ["results", "dead.letters"])
+def test_another_topic_that_is_missing_is_waited_for(name):
+    class NoTopic(SmallTopic):
+        def send(self, record):
+            return super().send(replace(record, topic=MISSING))
+
+    sink = FittingSink(NoTopic(), "results", ["mine.results"])
+    with pytest.raises(DeliveryFailed, match="no such topic"):
+        sink.send(record(encode_message(reply("short")), name)).result()
 
 
 def test_another_failure_is_the_futures(sink, topic):

@@ -70,6 +70,8 @@ def test_times_in_seconds_become_milliseconds():
     assert request_source_properties(settings)["session.timeout.ms"] == 6500
     properties = producer_properties(settings, delivery_timeout_s=2.5)
     assert properties["delivery.timeout.ms"] == 2500
+    # A missing topic is known for one before the record runs out of time.
+    assert properties["topic.metadata.propagation.max.ms"] < 2500
 
 
 def test_the_producer_takes_the_largest_value_with_its_headers():
