@@ -1,17 +1,19 @@
 """Reads the histories of a run and says which promise was broken; changes nothing."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from math import inf
 
 from agentsched.codec import decode_message
-from agentsched.types import Reply
-from tests.chaos.commits import Commit
+from tests.chaos.deadlines import in_time
+from tests.chaos.duplicates import raw_duplicates
+from tests.chaos.history import History, RawReply, Verdict
+from tests.chaos.letters import dead_letters
+from tests.chaos.overlaps import capacity_kept
+from tests.chaos.recalls import called_again
 from tests.chaos.recovery import alone, answered, recovery_s
+from tests.chaos.scene import BRIDGE
 from tests.chaos.traffic import Sent
-from tests.support.model_server import Call, digest
+from tests.support.model_server import digest
 
 RECOVERY_S = 20.0
 """Work goes on so soon after a process of ours, or Redis, was started again."""
@@ -19,98 +21,38 @@ NOTICED_S = 11.0
 """A dead bridge's partitions go to its peer after the session time-out (10 s); what was
 killed is started again after 1 s."""
 KILLS = frozenset({"F1", "F2", "F3", "F8"})
-
-
-@dataclass(frozen=True)
-class Happened:
-    """One fault of the run, on the monotonic clock."""
-
-    number: str
-    name: str
-    started_s: float
-    ended_s: float
-    recalls: bool
-    loses_redis: bool
-
-
-@dataclass(frozen=True)
-class RawReply:
-    """One record of the reply topic."""
-
-    id: str
-    value: dict
-    raw: bytes
-    at_ms: int = 0
-    """When Kafka got it."""
-
-
-@dataclass(frozen=True)
-class Letter:
-    """One dead letter: its headers, and when Kafka got it."""
-
-    headers: dict[str, str]
-    at_ms: int = 0
-
-    @property
-    def place(self) -> tuple[str, int, int]:
-        """The record that it is about."""
-        headers = self.headers
-        topic = headers["source_topic"]
-        return topic, int(headers["source_partition"]), int(headers["source_offset"])
-
-
-@dataclass
-class History:
-    """All that a run has seen."""
-
-    sent: list[Sent]
-    tried: set[str]
-    """Ids of all that was sent, also where Kafka did not acknowledge it."""
-    replies: list[RawReply]
-    seen: dict[str, list[Reply]]
-    """What the client handed to its callers, by id."""
-    dead_letters: list[Letter]
-    commits: list[Commit]
-    """All of the bridges' group, in their order."""
-    topics: dict[str, str]
-    """The input topic of each class."""
-    calls: list[Call]
-    faults: list[Happened]
-    lease_s: float
-    capacity: dict[str, int]
-    peaks: dict[str, int]
-    left_over: dict[str, int]
-    """What should be nothing at the end: READY entries, slots, unanswered offsets."""
-    logs: dict[str, str]
-    canary: str
-    epoch_ms: float = 0.0
-    """The wall clock when the monotonic one was 0."""
-
-
-@dataclass
-class Verdict:
-    """What the checker found."""
-
-    broken: list[str] = field(default_factory=list)
-    figures: dict[str, float | str] = field(default_factory=dict)
+MAXPOLL = "MAXPOLL"
+"""What librdkafka calls it when a consumer's time between two polls was too long."""
 
 
 def check(history: History) -> Verdict:
-    """Compare a history with what is promised (invariants I1-I12, L2 of the design)."""
-    verdict = Verdict()
+    """Compare a history with what is promised; names are those of the invariants.
+
+    Asked here: I1 (and F19), I2, I3, I4, I5, I7, I8, I9, I12 in the logs, I13, L1, L2,
+    the reason of every dead letter, the capacities, and the recovery after a kill. I10
+    is asked by `run.settle`, whose figure is in `left_over`.
+
+    Asked elsewhere: I6 (one complete wins) by `tests/simulation/witness.py`, because no
+    history of a real run shows it; I11 (priority) by `tests/faults/test_overload.py` and
+    `tests/unit/scheduling/`, because faults leave no order to compare; I12
+    outside of logs (metrics, events, Flower, Redis) by `tests/e2e/test_canary.py`.
+    """
+    verdict = Verdict(struck=[fault.number for fault in history.faults])
     for rule in (
         _answered,
+        in_time,
         _visible,
         _strangers,
         _matching,
-        _raw_duplicates,
-        _dead_letters,
-        _calls,
-        _in_flight,
+        raw_duplicates,
+        dead_letters,
+        called_again,
+        capacity_kept,
         _commits,
         _recovery,
         _nothing_left,
         _no_canary,
+        _in_the_group,
     ):
         verdict.broken += rule(history, verdict.figures)
     return verdict
@@ -178,96 +120,6 @@ def _matching(history: History, figures) -> list[str]:
     return broken
 
 
-def _raw_duplicates(history: History, figures) -> list[str]:
-    """I4: raw duplicates are byte-identical, unless Redis lost its data; I5: a cause."""
-    by_id = defaultdict(list)
-    for reply in history.replies:
-        by_id[reply.id].append(reply.raw)
-    repeats = defaultdict(int)
-    for one in history.sent:
-        repeats[one.id] += one.kind == "repeat"
-    loss = any(fault.loses_redis for fault in history.faults)
-    broken, doubled, differing = [], 0, 0
-    for id_, raws in by_id.items():
-        extra = len(raws) - 1 - repeats[id_]
-        doubled += max(0, extra)
-        different = len(set(raws)) > 1
-        differing += different
-        if different and not loss:
-            broken.append(f"I4 {id_} has replies that differ")
-        if extra > 0 and not history.faults:
-            broken.append(f"I5 {id_} was answered {len(raws)} times without a cause")
-    figures |= {"raw duplicates": doubled, "differing": differing}
-    return broken
-
-
-def _dead_letters(history: History, figures) -> list[str]:
-    """What names no request becomes a dead letter; so does poison."""
-    there = {letter.place for letter in history.dead_letters}
-    figures["dead letters"] = len(history.dead_letters)
-    return [
-        f"I1 no dead letter for {one.cls} {one.partition}/{one.offset}"
-        for one in history.sent
-        if one.kind in ("bad", "poison")
-        and (history.topics[one.cls], one.partition, one.offset) not in there
-    ]
-
-
-def _calls(history: History, figures) -> list[str]:
-    """I7: a model is called once, and again only where a fault was in the way."""
-    by_prompt = defaultdict(list)
-    for call in history.calls:
-        by_prompt[call.prompt].append(call)
-    again, broken = 0, []
-    faults = _until_poison_is_answered(history)
-    for prompt, calls in by_prompt.items():
-        again += len(calls) - 1
-        for first, second in pairwise(calls):
-            if not _excused(faults, history.lease_s, first, second):
-                broken.append(f"I7 {prompt} was called again without a cause")
-    figures["calls per request"] = round(len(history.calls) / max(1, len(by_prompt)), 4)
-    figures["called again"] = again
-    return broken
-
-
-def _until_poison_is_answered(history: History) -> list[Happened]:
-    """Poison waits like others, and kills whoever reads it until it is answered."""
-    poison = iter([one.id for one in history.sent if one.kind == "poison"])
-    first = {one.id: one.at_ms for one in reversed(history.replies)}
-    faults = list(history.faults)
-    for number, fault in enumerate(faults):
-        if fault.number == "F16":
-            at_ms = first.get(next(poison, ""), inf)
-            answered_s = (at_ms - history.epoch_ms) / 1000
-            faults[number] = replace(fault, ended_s=max(fault.ended_s, answered_s))
-    return faults
-
-
-def _excused(
-    faults: Sequence[Happened], lease_s: float, first: Call, second: Call
-) -> bool:
-    """A fault touched the time from the first call until the second."""
-    return any(
-        fault.recalls
-        and fault.started_s <= second.started_s
-        and fault.ended_s + 2 * lease_s + 30 >= first.started_s
-        for fault in faults
-    )
-
-
-def _in_flight(history: History, figures) -> list[str]:
-    """Calls at the model server never exceed the capacity, but for lost leases."""
-    for model, peak in history.peaks.items():
-        figures[f"peak {model} of {history.capacity[model]}"] = peak
-    if any(fault.recalls for fault in history.faults):
-        return []  # the call of a worker that was given up may still run
-    return [
-        f"capacity of {model}: {peak} calls at once"
-        for model, peak in history.peaks.items()
-        if peak > history.capacity[model]
-    ]
-
-
 def _commits(history: History, figures) -> list[str]:
     """I8: no commit passes a record that is unanswered then, and none goes back."""
     done_ms: dict[str | tuple[str, int, int], int] = {}
@@ -331,4 +183,14 @@ def _no_canary(history: History, figures) -> list[str]:
         f"I12 a prompt stands in {name}"
         for name, text in history.logs.items()
         if history.canary in text
+    ]
+
+
+def _in_the_group(history: History, figures) -> list[str]:
+    """I13: no bridge is put out of its group because it did not poll."""
+    del figures
+    return [
+        f"I13 {name} did not poll in time"
+        for name, text in history.logs.items()
+        if name.startswith(BRIDGE) and MAXPOLL in text
     ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.chaos.checker import Happened, RawReply
+    from tests.chaos.history import Happened, RawReply
     from tests.chaos.traffic import Sent
 
 Answered = Mapping[tuple[str, int], Sequence[tuple[float, float]]]

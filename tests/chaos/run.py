@@ -9,10 +9,11 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.chaos.checker import Happened, History, Letter, RawReply, Verdict, check
+from tests.chaos.checker import check
 from tests.chaos.commits import commits_of
 from tests.chaos.faults import FAULTS, Fault, back_to_work
-from tests.chaos.scene import CANARY, MODELS, ProxiedKafka, Scene
+from tests.chaos.history import Happened, History, Letter, RawReply, Verdict, place_in
+from tests.chaos.scene import CANARY, MODELS, TTL_S, ProxiedKafka, Scene
 from tests.chaos.traffic import Traffic
 from tests.support.replies import RawReplies
 from tests.support.waiting import eventually
@@ -79,18 +80,8 @@ def torment(
         fault = bag.pop()
         begun_s = time.monotonic()
         say(f"{begun_s - started_s:6.1f} s  {fault.number:5} {fault.name}")
-        fault.act(scene, chance)
-        ended_s = time.monotonic()
-        happened.append(
-            Happened(
-                fault.number,
-                fault.name,
-                begun_s,
-                ended_s,
-                fault.recalls,
-                fault.loses_redis,
-            )
-        )
+        struck = fault.act(scene, chance)
+        happened.append(fault.happened(begun_s, time.monotonic(), struck))
         over_s = time.monotonic() - begun_s
         time.sleep(max(chance.uniform(1.0, 4.0), every_s - over_s))
     return happened
@@ -156,9 +147,12 @@ def history_of(
         sent=traffic.sent,
         tried=traffic.tried(),
         replies=[
-            RawReply(key, json.loads(raw), raw, at_ms)
-            for (key, raw), at_ms in zip(
-                scene.replies.raw(), scene.replies.times_ms(), strict=False
+            RawReply(key, json.loads(raw), raw, at_ms, place_in(headers))
+            for (key, raw), at_ms, headers in zip(
+                scene.replies.raw(),
+                scene.replies.times_ms(),
+                scene.replies.headers(),
+                strict=False,
             )
         ],
         seen=traffic.seen(),
@@ -173,6 +167,7 @@ def history_of(
         left_over=left_over,
         logs=scene.logs(),
         canary=CANARY,
+        ttl_s=TTL_S,
         epoch_ms=(time.time() - time.monotonic()) * 1000,
     )
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.checker import Verdict, check
+from tests.chaos.checker import check
 from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.history import Verdict
 from tests.chaos.measures import (
     Keys,
     Sample,

@@ -8,9 +8,9 @@ from tests.chaos.scene import ProxiedKafka
 
 pytestmark = [pytest.mark.kafka]
 
-SLICE_S = 150
+SLICE_S = 180
 ALL_S = 480
-"""Every kind of fault twice."""
+"""Enough for every kind of fault, and for most of them twice."""
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,8 @@ def nodes(kafka):
 @pytest.mark.timeout(SLICE_S + 400)
 def test_a_slice_of_chaos_breaks_no_promise(tmp_path, nodes):
     verdict = run(tmp_path, nodes, seed=11, seconds=SLICE_S)
+    # How many there is time for depends on the machine; which come first, on the seed.
+    print("struck:", *verdict.struck)  # noqa: T201
     assert verdict.broken == []
     assert verdict.figures["accepted"] > SLICE_S
 
@@ -32,6 +34,7 @@ def test_a_slice_of_chaos_breaks_no_promise(tmp_path, nodes):
 def test_all_faults_break_no_promise(tmp_path, nodes):
     verdict = run(tmp_path, nodes, seed=12, seconds=ALL_S)
     assert verdict.broken == []
+    assert set(verdict.struck) == {fault.number for fault in FAULTS}
 
 
 @pytest.mark.long

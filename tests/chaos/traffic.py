@@ -27,7 +27,14 @@ PATIENCE_S = 600.0
 """How long the client waits: faults may add to the time to live, and how much they did is
 another question than how many replies it saw."""
 
-BAD = (b"no json", b"[1]", b'{"content": "nobody"}', b"\xff", b"[" * 10_000)
+BAD = {
+    b"no json": "MALFORMED",
+    b"[1]": "MALFORMED",
+    b'{"content": "nobody"}': "MISSING_IDENTITY",
+    b"\xff": "MALFORMED",
+    b"[" * 10_000: "MALFORMED",
+}
+"""Values that name no request, and what their dead letters have to say."""
 
 
 @dataclass
@@ -46,6 +53,8 @@ class Sent:
     """On the monotonic clock."""
     asked: bool = False
     """By a client of ours, which alone knows partition and offset."""
+    reason: str = ""
+    """Of the dead letter that it has to become; "": of none."""
 
 
 @dataclass
@@ -82,7 +91,8 @@ class Traffic:
         self._thread.join()
         self.sent += [sent for sent, future in self._asked if not _refused(future)]
         for id_, cls, future in self.scene.poison:
-            self._under_way.append((Sent(id_, "", "", cls, "poison"), future))
+            sent = Sent(id_, "", "", cls, "poison", reason="POISON")
+            self._under_way.append((sent, future))
         for sent, future in self._under_way:
             try:
                 at = future.result(60)
@@ -123,8 +133,9 @@ class Traffic:
         since_s = time.monotonic() - self.repeat_within_s
         earlier = [sent for at_s, sent in self._recent if at_s >= since_s]
         if draw < BAD_RATIO:
-            bad = Sent(None, "", "", self._chance.choice(CLASSES), "bad")
-            self._put(bad, self._chance.choice(BAD))
+            cls = self._chance.choice(CLASSES)
+            value, reason = self._chance.choice(list(BAD.items()))
+            self._put(Sent(None, "", "", cls, "bad", reason=reason), value)
         elif draw < BAD_RATIO + REPEAT_RATIO and earlier:
             self._again(self._chance.choice(earlier), "repeat")
         elif draw < BAD_RATIO + REPEAT_RATIO + CONFLICT_RATIO and earlier:
@@ -156,7 +167,8 @@ class Traffic:
 
     def _again(self, first: Sent, kind: str) -> None:
         other = " another" if kind == "conflict" else ""
-        self._put(Sent(first.id, first.model, first.prompt + other, first.cls, kind))
+        prompt, now_s = first.prompt + other, time.monotonic()
+        self._put(Sent(first.id, first.model, prompt, first.cls, kind, sent_s=now_s))
 
     def _put(self, sent: Sent, value: bytes | None = None) -> Sent:
         body = {"id": sent.id, "correlation_id": sent.id, "model_id": sent.model}
