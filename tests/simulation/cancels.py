@@ -24,8 +24,8 @@ class Cancels:
         self._faults = faults
         self._read_ms: dict[str, int] = {}
         """When the first cancel record was read."""
-        self._losses: dict[str, int] = {}
-        """What Redis had lost when it marked the request, before anybody ran it."""
+        self._eras: dict[str, tuple[int, str]] = {}
+        """When it marked the request, before anybody ran it."""
         self._begun_ms: dict[str, int] = {}
         """When it was called or answered first."""
         self._answered: set[str] = set()
@@ -37,7 +37,7 @@ class Cancels:
     def marked(self, key: str, state: State | None) -> None:
         """The ledger has marked a request that was in this state."""
         if state in NOT_BEGUN and key not in self._answered:
-            self._losses[key] = self._redis.losses
+            self._eras[key] = self._era()
 
     def called(self, key: str) -> bool:
         """Note a call; return whether its request was cancelled in time."""
@@ -48,7 +48,7 @@ class Cancels:
         """Note an answer; return whether it has to be CANCELLED."""
         self._begun_ms.setdefault(key, self._world.now_ms)
         self._answered.add(key)
-        return self._heeds(key) or self._losses.get(key) == self._redis.losses
+        return self._heeds(key) or self._eras.get(key) == self._era()
 
     def _heeds(self, key: str) -> bool:
         """Return whether a record that cancels it was read before it began."""
@@ -56,3 +56,7 @@ class Cancels:
         if self._faults or read_ms is None:
             return False
         return read_ms + HEEDED_MS <= self._begun_ms[key]
+
+    def _era(self) -> tuple[int, str]:
+        """Name a time without a loss; the next epoch voids what came after one, too."""
+        return self._redis.losses, self._redis.ledger._pulse.epoch
