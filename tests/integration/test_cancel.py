@@ -1,13 +1,16 @@
 """A request is cancelled wherever it is: one reply CANCELLED, and no call goes on."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from agentsched.codec import Identity, cancel_record
 from agentsched.embedded.services import environment
+from agentsched.ledger.records import State
 from tests.support.model_server import ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -15,11 +18,27 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
 
 LONG_S = 40.0
+HEARD_S = 5.0
+NO_RENEWAL = {"timing": {"lease_s": 600, "renew_s": 300}}
+"""Longer than a test: a worker can hear of a cancel by its message only."""
+PATIENT = {"timing": {"heartbeat_ttl_s": 60, "ring_again_s": 60}}
+"""A worker that stands still keeps its slots in the bridge's eyes."""
 
 
 def cancel(system, correlation_id, cls="high", agent_id="default"):
     record = cancel_record(Identity(agent_id, correlation_id), system.topics[cls])
     system.producer.send(record).result(20)
+
+
+def no_slot_is_taken(system):
+    return not system.ledger.snapshot(system.ledger.open_epoch()).slots
+
+
+def states(system):
+    """The states of all that has a slot."""
+    epoch = system.ledger.open_epoch()
+    keys = [slot.key for slot in system.ledger.snapshot(epoch).slots]
+    return {view.state for view in system.ledger.inspect(epoch, keys) if view}
 
 
 def test_it_is_cancelled_in_flight_ready_indexed_and_unread(tmp_path, kafka):
@@ -57,6 +76,52 @@ def test_it_is_cancelled_in_flight_ready_indexed_and_unread(tmp_path, kafka):
         assert server.in_flight("m") == 1
         cancel(system, waiting[4])
         system.replies.wait_for({waiting[4]}, 20)
+        assert set(system.replies.counts().values()) == {1}
+
+
+def test_a_running_call_is_broken_off_at_once_and_not_at_the_next_renewal(
+    tmp_path, kafka
+):
+    with (
+        ModelServer(delay_s=lambda asked: LONG_S) as server,
+        System(tmp_path, kafka, server, {"m": 1}, config=NO_RENEWAL) as system,
+    ):
+        system.start()
+        (running,) = system.send("high", 1)
+        eventually(lambda: server.in_flight("m") == 1, timeout_s=20)
+
+        cancelled_s = time.monotonic()
+        cancel(system, running)
+        eventually(lambda: server.in_flight("m") == 0, timeout_s=HEARD_S)
+
+        assert time.monotonic() - cancelled_s <= HEARD_S
+        reply = system.replies.wait_for({running}, 20)[running]
+        assert reply["error"]["code"] == "CANCELLED"
+        eventually(lambda: no_slot_is_taken(system), timeout_s=20)
+        assert len(server.calls) == 1
+        assert system.replies.counts() == {running: 1}
+
+
+def test_what_is_rung_and_not_claimed_is_cancelled_and_never_called(tmp_path, kafka):
+    with (
+        ModelServer() as server,
+        System(tmp_path, kafka, server, {"m": 1}, config=PATIENT) as system,
+    ):
+        system.start()
+        worker = system.children["worker-m-0"]
+        worker.signal(signal.SIGSTOP)
+        (rung,) = system.send("high", 1)
+        eventually(lambda: State.RUNG in states(system), timeout_s=20)
+        cancel(system, rung)
+        reply = system.replies.wait_for({rung}, 20)[rung]
+        assert reply["error"]["code"] == "CANCELLED"
+        eventually(lambda: no_slot_is_taken(system), timeout_s=20)
+
+        worker.signal(signal.SIGCONT)
+        after = set(system.send("high", 2))
+        system.replies.wait_for(after, 30)
+        assert {call.prompt for call in server.calls} == after
+        assert len(server.calls) == 2
         assert set(system.replies.counts().values()) == {1}
 
 
