@@ -81,13 +81,7 @@ class _System:
         self.queues = self.redis.queues
         self.models = SimModels(world, plan.shape.slow_ms)
         self.witness = Witness(
-            world,
-            self.settings,
-            self.redis,
-            self.kafka,
-            self.group,
-            self.models,
-            faults=bool(plan.faults),
+            world, self.settings, self.redis, self.kafka, self.group, self.models
         )
         self.live: dict[str, SimBridge | SimWorker] = {}
         self.nemesis = Nemesis(world, self.redis, self.group, self.live)
