@@ -5,6 +5,7 @@ lease of -1 ms). What the two agree on has to be right as well, so the rules tha
 history may break are checked after every step.
 """
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from hypothesis.stateful import (
 from agentsched.codec import hash_value
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger.records import (
+    NO_PULSE,
     Admission,
     Change,
     Claimed,
@@ -80,15 +82,43 @@ class Twins(RuleBasedStateMachine):
         self._voided: set[str] = set()
         self._replies: dict[str, bytes] = {}
         self._last: tuple[str, tuple[Any, ...], Any] | None = None
-        self._open()
+        self._known = [NO_PULSE, NO_PULSE]
+        """The highest pulse that a bridge saw in each."""
+        self._saved: tuple[Any, Any, Any] | None = None
+        self._beat()
+
+    def _beat(self) -> list[bool]:
+        """Beat as a bridge does; return where that began an epoch."""
+        beats = [
+            ledger.beat(known)
+            for ledger, known in zip(self._ledgers, self._known, strict=True)
+        ]
+        self._known = [beat.pulse for beat in beats]
+        epochs = [pulse.epoch for pulse in self._known]
+        before = getattr(self, "_epochs", ["", ""])
+        began = [new != old for new, old in zip(epochs, before, strict=True)]
+        self._there = list(self._known)
+        if any(began):
+            self._epochs = epochs
+            self._open()
+        return began
 
     def _open(self) -> None:
-        self._epochs = [ledger.open_epoch() for ledger in self._ledgers]
-        self._cursors = ["0-0", "0-0"]
+        """Begin with an epoch that knows of nothing."""
+        self._last = None
         self._before: dict[str, EntryView | None] = dict.fromkeys(KEYS)
+        self._voided.clear()
+        self._replies.clear()
         self._set_limits()
         for ledger in self._ledgers:
             assert ledger.lead(LEADER, HOUR_MS)
+        self._listen()
+
+    def _listen(self) -> None:
+        self._cursors = [
+            ledger.snapshot(epoch).cursor
+            for ledger, epoch in zip(self._ledgers, self._epochs, strict=True)
+        ]
 
     def _set_limits(self, ready_max: int = 3, horizon_s: int = 3600) -> None:
         limits = Limits(self._capacity, 0, ready_max, horizon_s)
@@ -347,10 +377,57 @@ class Twins(RuleBasedStateMachine):
             case "lose" if number == 0:
                 for backend in self._backends:
                     backend.lose()
-                self._last = None
-                self._voided.clear()
-                self._replies.clear()
-                self._open()
+                assert self._beat() == [True, True]
+
+    @rule(below=st.integers(0, MOST_OFFSETS))
+    def forget_answered(self, below):
+        """What came back below the committed offset goes; what ran keeps its slot."""
+        live = self._both("partition", SOURCE, 0, MOST_OFFSETS + 10).live
+        gone = {key for offset, key in live.items() if offset < below}
+        for key in gone:
+            self._voids(key)
+        self._last = ("forget_answered", (SOURCE, below), None)
+        self._both("forget_answered", SOURCE, below)
+        for key in KEYS:
+            was, view = self._state(key), self._view(key)
+            now = view.state if view else None
+            assert (
+                now in STEP_TABLE["forget_answered", was]
+                if key in gone
+                else (now is was)
+            )
+            self._before[key] = view
+
+    # -- what Redis was, and is again ---------------------------------------------
+
+    @rule()
+    def beat(self):
+        """An epoch begins where Redis shows an older pulse than was seen, only there."""
+        older = [
+            there < known for there, known in zip(self._there, self._known, strict=True)
+        ]
+        assert self._beat() == older
+        assert self._known[0].beats == self._known[1].beats
+
+    @rule()
+    def save(self):
+        """A replica has come so far."""
+        model = (self._before, self._voided, self._replies, self._capacity)
+        facts = (self._epochs, self._there)
+        saved = [backend.save() for backend in self._backends]
+        self._saved = saved, deepcopy(model), deepcopy(facts)
+
+    @precondition(lambda self: self._saved is not None)
+    @rule()
+    def roll_back(self):
+        """It is promoted; until the next beat nobody sees that."""
+        saved, model, facts = self._saved
+        for backend, one in zip(self._backends, saved, strict=True):
+            backend.rollback(one)
+        self._before, self._voided, self._replies, self._capacity = deepcopy(model)
+        self._epochs, self._there = deepcopy(facts)
+        self._last = None
+        self._listen()
 
     # -- what no history may break ------------------------------------------------
 
@@ -414,6 +491,8 @@ class Twins(RuleBasedStateMachine):
             for lease in LEASES:
                 self._both("put_back", key, lease)
         self._both("forget_done", SOURCE, 10 * 65_536)
+        for ledger, epoch in zip(self._ledgers, self._epochs, strict=True):
+            ledger.drop_older(epoch)
         client, root = self._redis.client, f"{self._redis.namespace}:"
         kept = {"epoch", "dispatcher", "changes", "limits", "totals", "watermarks"}
         kept |= {"places"}
@@ -451,14 +530,24 @@ def _later(ready: Any) -> Any:
     return replace(ready, not_before_ms=int(ready.not_before_ms > 0))
 
 
-@pytest.mark.timeout(400)  # a failure is made small first, which may take 300 s
-def test_redis_and_memory_agree_on_any_history_and_break_no_rule(redis_url: str):
+def agree(url: str, examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        lambda: Twins(redis_url),
+        lambda: Twins(url),
         settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+@pytest.mark.timeout(400)  # a failure is made small first, which may take 300 s
+def test_redis_and_memory_agree_on_any_history_and_break_no_rule(redis_url: str):
+    agree(redis_url, examples=60, steps=40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+def test_that_is_so_for_many_more_histories(redis_url: str):
+    agree(redis_url, examples=1_000, steps=40)

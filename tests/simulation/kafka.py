@@ -40,6 +40,8 @@ class SimKafka:
         self.logs: dict[Partition, Log] = {}
         self.appended: list[Callable[[InboundRecord], None]] = []
         """Told of every record that was appended."""
+        self.fetched: list[Callable[[InboundRecord], None]] = []
+        """Told of every record that a bridge reads."""
 
     def log(self, partition: Partition) -> Log:
         """Return a partition; it is made at its first use."""

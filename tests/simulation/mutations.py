@@ -86,6 +86,39 @@ class _NeverSendsStored(_Forgetful):
     left_out = do.SendStored
 
 
+class LooksLate(Effects):
+    """Takes Redis's clock for a minute slow: what is overdue is answered then."""
+
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        events = super().run(command, epoch)
+        return [self._later(event) for event in events]
+
+    def _later(self, event: ev.Event) -> ev.Event:
+        if isinstance(event, ev.PeersSeen) and event.ledger_ahead_ms is not None:
+            return replace(event, ledger_ahead_ms=event.ledger_ahead_ms - 60_000)
+        return event
+
+
+class _DropsCancels(Effects):
+    """Settles the record that cancels, and marks nothing."""
+
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        if isinstance(command, do.Cancel) and self.epoch:
+            source, offset = command.source, command.offset
+            self._out.ledger.settle(self.epoch, source, offset)
+            return [ev.OffsetSettled(source, offset)]
+        return super().run(command, epoch)
+
+
+class _CancelsSilently(Effects):
+    """What is cancelled gets no answer."""
+
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        if isinstance(command, do.Answer) and b'"CANCELLED"' in command.reply:
+            return []
+        return super().run(command, epoch)
+
+
 class _PublishesBeforeComplete(Execution):
     """The reply goes to Kafka before the ledger has said whether it may."""
 
@@ -136,6 +169,22 @@ class _ForgetsRings(MemoryLedger):
             if entry and entry.state is State.READY:
                 entry.ring = 0
         return super().withdraw(epoch, keys)
+
+
+class _RunsWhatIsCancelled(MemoryLedger):
+    """A mark keeps nobody from starting a request."""
+
+    def reserve(self, epoch: str, by: str, key: str, *rest: Any) -> ReserveOutcome:
+        self._unmark(key)
+        return super().reserve(epoch, by, key, *rest)
+
+    def claim(self, epoch: str, key: str, *rest: Any) -> Claimed:
+        self._unmark(key)
+        return super().claim(epoch, key, *rest)
+
+    def _unmark(self, key: str) -> None:
+        if entry := self._book.find(key):
+            entry.ending = None
 
 
 class _AdmitsTwice(MemoryLedger):
@@ -228,6 +277,7 @@ NONE = Mutation(Parts(), "")
 PAST = "I8 committed past an unanswered record"
 STUCK = "not at rest after the calm"
 TWICE = "one ring started twice"
+IN_SPITE = "a cancelled request is answered otherwise"
 TAKE_OVERS = ("kill", "commits", "rebalance")
 MUTATIONS: dict[str, Mutation] = {
     "commit after enqueue": Mutation(Parts(effects=_CommitsAfterEnqueue), PAST),
@@ -241,6 +291,11 @@ MUTATIONS: dict[str, Mutation] = {
     "leases never expire": Mutation(Parts(effects=_NeverExpires), STUCK, ("kill",)),
     "stored replies are not sent": Mutation(
         Parts(effects=_NeverSendsStored), STUCK, ("kill", "delivery")
+    ),
+    "cancels are dropped": Mutation(Parts(effects=_DropsCancels), IN_SPITE),
+    "cancelled without an answer": Mutation(Parts(effects=_CancelsSilently), STUCK),
+    "a mark stops nothing": Mutation(
+        Parts(ledger=_RunsWhatIsCancelled), IN_SPITE, ("pause",)
     ),
     "publish before complete": Mutation(
         Parts(execution=_PublishesBeforeComplete), "published before it was stored"

@@ -169,6 +169,9 @@ class SimSource:
             new = [one for one in log.records if one.offset >= first][:most]
             self._next[partition] = new[-1].offset + 1 if new else log.end
             found += new
+        for record in found:
+            for tell in self._kafka.fetched:
+                tell(record)
         return found
 
     def _arrive(self, _: object = None) -> None:

@@ -81,7 +81,13 @@ class _System:
         self.queues = self.redis.queues
         self.models = SimModels(world, plan.shape.slow_ms)
         self.witness = Witness(
-            world, self.settings, self.redis, self.kafka, self.group, self.models
+            world,
+            self.settings,
+            self.redis,
+            self.kafka,
+            self.group,
+            self.models,
+            faults=bool(plan.faults),
         )
         self.live: dict[str, SimBridge | SimWorker] = {}
         self.nemesis = Nemesis(world, self.redis, self.group, self.live)

@@ -1,9 +1,17 @@
 """The simulation finds known bugs: else its silence would mean nothing."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.simulation.mutations import MUTATIONS, TAKE_OVERS, ForgetsSoon, Greedy
-from tests.simulation.plan import draw
+from tests.simulation.mutations import (
+    MUTATIONS,
+    TAKE_OVERS,
+    ForgetsSoon,
+    Greedy,
+    LooksLate,
+)
+from tests.simulation.plan import Plan, draw
 from tests.simulation.shrink import Shrunk
 from tests.simulation.system import Parts, run
 
@@ -19,6 +27,27 @@ def test_a_known_bug_is_found(name: str):
         if any(mutation.shows in violation for violation in found):
             return
     pytest.fail(f"{SEEDS} seeds did not show {mutation.shows!r}")
+
+
+def crowded(seed: int) -> Plan:
+    """Much work, few slots and no fault: what is overdue still waits for its slot.
+
+    With slots to spare a worker claims it soon, and hides a bridge that is late.
+    """
+    plan = draw(seed)
+    shape = replace(plan.shape, capacity=(1, 1), slots=1, slow_ms=8_000)
+    return replace(plan, shape=shape, faults=())
+
+
+def test_a_bridge_that_answers_a_minute_late_is_found():
+    for seed in range(SEEDS_OF_ONE):
+        assert run(crowded(seed)).violations == []
+    late = [
+        violation
+        for seed in range(SEEDS_OF_ONE)
+        for violation in run(crowded(seed), Parts(effects=LooksLate)).violations
+    ]
+    assert any("L1 answered later than the grace" in one for one in late)
 
 
 def test_a_dispatcher_that_asks_for_too_much_breaks_nothing():

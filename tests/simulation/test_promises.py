@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -62,6 +63,19 @@ def test_a_seed_has_the_same_history_in_every_process():
         )
         digests.add(done.stdout)
     assert len(digests) == 1
+
+
+def test_no_process_reads_the_clock_of_its_machine(monkeypatch: pytest.MonkeyPatch):
+    """So a clock that jumps is no fault here; `SKEWS_MS` stands for a wrong one."""
+
+    def read() -> None:
+        raise AssertionError("something reads the machine's clock")
+
+    with monkeypatch.context() as patched:
+        for clock in ("time", "time_ns", "monotonic", "monotonic_ns"):
+            patched.setattr(time, clock, read)
+        violations = [run(draw(seed)).violations for seed in range(20)]
+    assert not any(violations)
 
 
 def test_the_seeds_together_see_every_kind_of_fault():

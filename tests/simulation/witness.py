@@ -14,6 +14,8 @@ from agentsched.config.settings import Settings
 from agentsched.kafka_records import InboundRecord, Partition, RecordAt
 from agentsched.ledger.records import AdmitOutcome, ClaimOutcome, State
 from agentsched.origin import Origin, settled_by
+from tests.simulation.cancels import Cancels
+from tests.simulation.deadlines import GRACE_MS, deadline_ms, late_ms
 from tests.simulation.kafka import Group, SimKafka
 from tests.simulation.model import ServerCall, SimModels, answer_to
 from tests.simulation.plan import AGENT, POISON, Submission
@@ -22,6 +24,8 @@ from tests.simulation.world import Process, World
 
 OWN_REPLIES = {"UNKNOWN_MODEL", "NO_MODEL_FOR_TASK", "REPLY_EXPIRED"}
 """Codes of replies that a bridge gives without the ledger."""
+IN_SPITE_OF_A_CANCEL = {"CANCELLED", "POISON", *OWN_REPLIES}
+"""What a request that was cancelled may be answered: it could not run in any case."""
 
 
 @dataclass
@@ -75,7 +79,11 @@ class Story:
 
 
 class Witness:
-    """Watches one run."""
+    """Watches one run.
+
+    Args:
+        faults: whether any strike; without them it allows for none.
+    """
 
     def __init__(
         self,
@@ -85,9 +93,12 @@ class Witness:
         kafka: SimKafka,
         group: Group,
         models: SimModels,
+        *,
+        faults: bool,
     ) -> None:
         self._world = world
         self._settings = settings
+        self._faults = faults
         self._lease_ms = round(settings.timing.lease_s * 1000)
         self._redis, self._kafka = redis, kafka
         self._group, self._models = group, models
@@ -100,6 +111,9 @@ class Witness:
         self.letters: dict[RecordAt, list[Letter]] = defaultdict(list)
         self.unanswered: dict[RecordAt, Submission] = {}
         self._sent_ms: dict[RecordAt, int] = {}
+        self._cancels = Cancels(world, redis, faults=faults)
+        self._cancel_keys: dict[RecordAt, str] = {}
+        """Where a record cancels something, and what."""
         self._lowest: dict[Partition, int] = {}
         self._claims: dict[tuple[str, str, int], str] = {}
         self._epochs_ms: dict[str, int] = {}
@@ -113,6 +127,7 @@ class Witness:
         }
         redis.watchers.append(self._step)
         kafka.appended.append(self._appended)
+        kafka.fetched.append(self._fetched)
         group.commits.append(self._committed)
         models.started.append(self._called)
 
@@ -144,11 +159,12 @@ class Witness:
             "agent", "sent", submission.kind, submission.correlation_id, *_at(at)
         )
         if submission.kind == "cancel":
+            self._cancel_keys[at] = _key(submission.correlation_id)
             return
         story = self.stories.get(submission.correlation_id)
         if story is None:
             story = self.stories[submission.correlation_id] = Story()
-            self._by_key[Identity(AGENT, submission.correlation_id).key] = story
+            self._by_key[_key(submission.correlation_id)] = story
         story.records.append((submission, at, self._world.now_ms))
         # The agent sent it again, and the answer is there already.
         self._strike_out(story)
@@ -162,8 +178,21 @@ class Witness:
             else:
                 conflict = any(one.reason == "CONFLICT" for one in letters)
                 answered = submission.label in labels or conflict
-            if answered:
-                self.unanswered.pop(at, None)
+            if answered and self.unanswered.pop(at, None):
+                self._check_deadline(submission, self._sent_ms[at])
+
+    def _check_deadline(self, submission: Submission, sent_ms: int) -> None:
+        """L1: it is answered by its deadline and a grace."""
+        due_ms = deadline_ms(submission, sent_ms, self._settings.limits.ttl_s)
+        troubles = self._world.troubles if self._faults else ()
+        late = late_ms(due_ms, self._world.now_ms, troubles)
+        if late > GRACE_MS:
+            self.blame("L1 answered later than the grace", submission.label, late)
+
+    def _fetched(self, record: InboundRecord) -> None:
+        at = RecordAt(record.topic, record.partition, record.offset)
+        if key := self._cancel_keys.get(at):
+            self._cancels.read(key)
 
     # -- what goes out ------------------------------------------------------------
 
@@ -206,6 +235,7 @@ class Witness:
             self.blame("I3 the reply answers another prompt", name)
         if reply.code == "POISON" and (body or {}).get("content") != POISON:
             self.blame("an innocent request is called poison", name)
+        self._check_cancel(name, story, reply)
         if reply.code not in OWN_REPLIES and hash_value(reply.value) not in (
             story.stored
         ):
@@ -218,6 +248,16 @@ class Witness:
                 self.differing += 1
             else:
                 self.blame("I4 two different replies", name)
+
+    def _check_cancel(self, name: str, story: Story, reply: Reply) -> None:
+        """What was cancelled in time gets no other answer, unless it came too late."""
+        if not self._cancels.answered(_key(name)):
+            return
+        ttl_s = self._settings.limits.ttl_s
+        due_ms = min(deadline_ms(one, at_ms, ttl_s) for one, _, at_ms in story.records)
+        overdue = reply.code == "DEADLINE_EXCEEDED" and due_ms <= reply.at_ms
+        if not overdue and reply.code not in IN_SPITE_OF_A_CANCEL:
+            self.blame("a cancelled request is answered otherwise", name, reply.code)
 
     def _buried(self, record: InboundRecord) -> None:
         headers = record.headers
@@ -337,6 +377,11 @@ class Witness:
         if not self._by_key[arguments[1]].replies:
             self.blame("marked as published, and it is not in Kafka", name)
 
+    def _saw_cancel(self, process: Process, arguments: Any, answer: Any) -> None:
+        _, key, _ = arguments
+        self._world.note(process, "cancel", self._name(key), answer)
+        self._cancels.marked(key, answer)
+
     def _saw_settle(self, process: Process, arguments: Any, answer: Any) -> None:
         _, source, offset = arguments
         topic, _, partition = source.split(":")
@@ -352,6 +397,8 @@ class Witness:
         lease = story.lease
         ours = lease is not None and lease.process is call.process
         self._call_leases[id(call)] = lease if ours else None
+        if self._cancels.called(_key(str(call.request.correlation_id))):
+            self.blame("a cancelled request is called", call.request.correlation_id)
         self._check_running(call)
 
     def _check_running(self, call: ServerCall) -> None:
@@ -462,6 +509,10 @@ class Witness:
     def _name(self, key: str) -> str:
         story = self._by_key.get(key)
         return story.records[0][0].correlation_id if story else key[:8]
+
+
+def _key(name: str) -> str:
+    return Identity(AGENT, name).key
 
 
 def _is_poison(submission: Submission) -> bool:
