@@ -212,8 +212,8 @@ OFFSETS_EXPIRED = LogEvent(
     "offsets_expired",
     ERROR,
     "Kafka has forgotten the group's committed offset (offsets.retention.minutes): the"
-    " bridge goes on at the last one that the ledger was told. To read all again, reset"
-    " the group's offsets to the earliest instead of deleting them.",
+    " bridge goes on after what the ledger knows to be answered. To read all again,"
+    " reset the group's offsets to the earliest instead of deleting them.",
     (*PARTITION, "records", "start"),
 )
 LOG_TRUNCATED = LogEvent(

@@ -9,13 +9,10 @@ from collections.abc import Iterable
 from bridge.core.commands import Command, Inspect
 from bridge.core.state import BridgeState, Indexed
 
-MOST_MS = 10_000
-"""A look that Redis did not answer is given up."""
-
 
 def may_look(state: BridgeState) -> bool:
     """Whether the last look is dealt with."""
-    return state.now_ms >= state.look_until_ms
+    return not state.looks
 
 
 def look(state: BridgeState, entries: Iterable[Indexed]) -> list[Command]:
@@ -23,10 +20,10 @@ def look(state: BridgeState, entries: Iterable[Indexed]) -> list[Command]:
     keys = tuple(entry.key for entry in entries)
     if not keys:
         return []
-    state.look_until_ms = state.now_ms + MOST_MS
+    state.looks = True
     return [Inspect(keys)]
 
 
 def looked(state: BridgeState) -> None:
-    """Note that the answer is here."""
-    state.look_until_ms = 0
+    """Note that the answer is here, or that there will be none."""
+    state.looks = False

@@ -2,7 +2,7 @@
 
 from agentsched.kafka_records import InboundRecord, Partition
 from agentsched.ledger.done_offsets import within
-from agentsched.ledger.records import Admission
+from agentsched.ledger.records import Admission, PartitionView
 from bridge.core import committing, doubt, index
 from bridge.core.commands import (
     Alarm,
@@ -71,10 +71,7 @@ def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
     partition.view = view = event.view
     commands: list[Command] = []
     if not partition.was_committed:
-        expired = view.watermark - partition.tracker.watermark
-        start = view.watermark
-        commands += _alarm(state, partition, Alarm.OFFSETS_EXPIRED, expired, start)
-        index.answered(state, partition, [range(view.watermark)])
+        commands += _expired(state, partition, view)
     index.answered(state, partition, view.done)
     if doubt.is_left_by_another_epoch(state, partition.note):
         doubt.begin(partition, partition.end)
@@ -105,6 +102,23 @@ def _missing(
     done = within(event.note.done if event.note else (), event.committed, event.start)
     missing = event.start - event.committed - sum(map(len, done))
     return _alarm(state, partition, Alarm.RECORDS_DELETED, missing, event.start)
+
+
+def _expired(
+    state: BridgeState, partition: PartitionIndex, view: PartitionView
+) -> list[Command]:
+    """Go on where the ledger says, and raise an alarm, if Kafka forgot our offset.
+
+    A ledger that knows of no answer belongs to a group that is new.
+    """
+    tracker, start = partition.tracker, partition.tracker.watermark
+    index.answered(state, partition, [range(view.watermark), *view.done])
+    forgotten, reached = tracker.watermark - start, tracker.watermark
+    deleted = start - view.watermark if view.watermark else 0
+    return [
+        *_alarm(state, partition, Alarm.OFFSETS_EXPIRED, forgotten, reached),
+        *_alarm(state, partition, Alarm.RECORDS_DELETED, deleted, start),
+    ]
 
 
 def _alarm(

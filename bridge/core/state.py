@@ -229,9 +229,9 @@ class BridgeState:
         default_factory=list
     )
     """What did not get done; it is tried again in a while."""
-    look_until_ms: int = 0
-    """Until then the answer to an Inspect is awaited, and there is no other look: what
-    it would see is old when its turn comes, and each look would add to the work."""
+    looks: bool = False
+    """The answer to an Inspect is awaited, and there is no other look: what it would
+    see is old when its turn comes, and each look would add to the work."""
     ready_is_full: bool = False
     """The shared ready set had no room: the next tick asks again. Each answer would be
     followed by the question for the next batch else, and the round would not end."""

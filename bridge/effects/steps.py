@@ -138,19 +138,22 @@ class Steps:
 
 def undone(command: do.Command, now_ms: int) -> list[ev.Event]:
     """Answer for a command that Redis did not take, or may not have taken."""
+    answer: ev.Event | None = None
     match command:
         case do.Admit(admissions):
             full = (Admitted(AdmitOutcome.FULL),) * len(admissions)
-            return [ev.AdmitAnswered(_places(command), full, now_ms)]
+            answer = ev.AdmitAnswered(_places(command), full, now_ms)
         case do.Withdraw(keys):
-            return [ev.WithdrawAnswered(keys, (False,) * len(keys))]
+            answer = ev.WithdrawAnswered(keys, (False,) * len(keys))
         case do.Reserve():
-            return [ev.ReserveAnswered(command, ReserveOutcome.NOT_READY, now_ms)]
+            answer = ev.ReserveAnswered(command, ReserveOutcome.NOT_READY, now_ms)
+        case do.Inspect():
+            answer = ev.Inspected((), (), {}, now_ms)
         case do.Cancel() | do.RestoreDone():
-            return [ev.SettleFailed(command)]
+            answer = ev.SettleFailed(command)
         case do.MeetPeers():
-            return [ev.PeersSeen(1, leading=False, live_slots={}, now_ms=now_ms)]
-    return []
+            answer = ev.PeersSeen(1, leading=False, live_slots={}, now_ms=now_ms)
+    return [answer] if answer else []
 
 
 def _places(command: do.Admit) -> tuple[tuple[str, int], ...]:

@@ -16,7 +16,7 @@ from agentsched.ledger.records import (
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.ending import RECHECK_MS, WORKER_FIRST_MS, ending_of
-from bridge.core.looking import MOST_MS as LOOK_MOST_MS
+from bridge.effects.steps import undone
 from tests.support.requests import record
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
@@ -152,10 +152,12 @@ def test_nothing_is_looked_at_before_the_last_look_is_dealt_with(ready):
     assert ready.of(do.Inspect) == [look]
 
 
-def test_a_look_that_is_never_answered_is_given_up(ready):
+def test_a_look_that_redis_did_not_take_is_asked_for_again(ready):
     ready.tick(until_the_deadline(ready))
     (look,) = ready.of(do.Inspect)
-    ready.tick(LOOK_MOST_MS)
+    for answer in undone(look, ready.now_ms):
+        ready.feed(answer)
+    ready.tick(RECHECK_MS + 1)
     assert ready.of(do.Inspect) == [look]
 
 

@@ -283,6 +283,27 @@ def test_an_offset_that_kafka_forgot_is_an_alarm_and_the_ledgers_counts():
     assert [a.facts.offset for a in driver.admitted()] == [7]
 
 
+def test_an_offset_that_kafka_forgot_is_an_alarm_before_the_ledger_was_told_of_it():
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 12))
+    driver.feed(ev.PartitionLoaded(SOURCE, driver.view(done=range(5))))
+    assert alarms(driver) == [(do.Alarm.OFFSETS_EXPIRED, 5, 5)]
+
+
+def test_a_group_that_is_new_is_no_alarm():
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 3, 12))
+    driver.feed(ev.PartitionLoaded(SOURCE, driver.view()))
+    assert alarms(driver) == []
+
+
+def test_an_offset_that_kafka_forgot_with_its_records_is_an_alarm():
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 9, 12))
+    driver.feed(ev.PartitionLoaded(SOURCE, driver.view(watermark=7)))
+    assert alarms(driver) == [(do.Alarm.RECORDS_DELETED, 2, 9)]
+
+
 def test_a_first_start_is_no_alarm():
     driver = Driver()
     driver.feed(ev.Assigned(PARTITION, SOURCE, 4, 12))
