@@ -23,11 +23,18 @@ demo: $(STAMP) ## See it work: 60 requests through the whole system, on this mac
 up: $(STAMP) ## Keep a local system running until Ctrl-C
 	@$(BIN)/agentsched up
 
+# These keep a processor busy and wait for nobody: they share the processors. The others
+# have whole systems to start, and each needs the machine for itself.
+APART   := tests/unit tests/contracts tests/simulation
+AT_ONCE := --numprocesses auto --maxprocesses 4
+
 test: $(STAMP) ## Run the tests
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" $(AT_ONCE) $(APART)
+	$(BIN)/pytest -m "not long" $(APART:%=--ignore=%)
 
 test-long: $(STAMP) ## Run all tests, also those that take minutes
-	$(BIN)/pytest
+	$(BIN)/pytest $(AT_ONCE) $(APART)
+	$(BIN)/pytest $(APART:%=--ignore=%)
 
 SEED    ?= 1
 MINUTES ?= 5
