@@ -313,10 +313,10 @@ class MemoryLedger(MemoryOperations):
                 self._offsets.watermark(source),
             )
 
-    def forget_answered(self, epoch: str, source: str, below: int) -> None:
+    def forget_answered(self, epoch: str, source: str, runs: Sequence[range]) -> None:
         """See `Ledger.forget_answered`."""
         with self._step(epoch) as book:
-            for key in book.live_below(source, below):
+            for key in book.live_at(source, runs):
                 if entry := book.find(key):
                     if entry.state in steps.OPEN:
                         self._stop_work(book, entry)

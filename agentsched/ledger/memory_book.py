@@ -3,7 +3,7 @@
 Nothing here locks; `memory.py` does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from agentsched.kafka_records import RecordAt
@@ -113,12 +113,12 @@ class Book:
             self.live.pop(at, None)
         del self._entries[entry.facts.key]
 
-    def live_below(self, source: str, below: int) -> list[str]:
-        """Return the keys of a partition's unanswered entries, by offset."""
+    def live_at(self, source: str, runs: Iterable[range]) -> list[str]:
+        """Return the keys of a partition's unanswered entries at offsets, in order."""
         return [
             key
             for (at, offset), key in sorted(self.live.items())
-            if at == source and offset < below
+            if at == source and any(offset in run for run in runs)
         ]
 
     def ready(self) -> list[ReadyEntry]:

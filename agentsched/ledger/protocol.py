@@ -187,11 +187,16 @@ class Ledger(Protocol):
     ) -> PartitionView:
         """What is known of offsets `watermark` (inclusive) to `end` (exclusive)."""
 
-    def forget_answered(self, epoch: str, source: str, below: int) -> None:
-        """Forget entries that are live below an offset, and stop their work.
+    def forget_answered(self, epoch: str, source: str, runs: Sequence[range]) -> None:
+        """Forget entries that are live at these offsets, and stop their work.
 
-        All below it is answered: the group has committed it. So a Redis that was put
+        All of them are answered: the group has committed that. So a Redis that was put
         back unseen has brought them back, and no bridge reads their records again.
+
+        Args:
+            epoch: the open one.
+            source: topic, its id and partition.
+            runs: of offsets, in order; they do not overlap.
         """
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:

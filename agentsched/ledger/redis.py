@@ -192,9 +192,10 @@ class RedisLedger(RedisViews):
         rows = [(source, *block) for block in encode_blocks(runs).items()]
         self._scripts.run_each("restore_done", epoch, rows)
 
-    def forget_answered(self, epoch: str, source: str, below: int) -> None:
+    def forget_answered(self, epoch: str, source: str, runs: Sequence[range]) -> None:
         """See `Ledger.forget_answered`."""
-        self._scripts.run("forget_answered", epoch, source, below)
+        ends = [end for run in runs for end in (run.start, run.stop)]
+        self._scripts.run("forget_answered", epoch, source, *ends)
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """See `Ledger.forget_done`."""

@@ -17,8 +17,8 @@ class LoadPartition:
     source: str
     start: int
     end: int
-    answered_below: int = 0
-    """What the group had committed: entries below it are not open, whatever Redis says."""
+    answered: tuple[range, ...] = ()
+    """What Kafka knows of: these entries are not open, whatever Redis says; in order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,10 @@ def on_epoch(
         was_open: whether there was another one before, in this process.
     """
     timing = state.rules.settings.timing
-    began_ms = state.now_ms - event.age_ms
-    state.doubt_until_ms = began_ms + int(timing.loss_grace_s * 1000)
+    state.epoch_began_ms = state.now_ms - event.age_ms
+    state.doubt_until_ms = state.epoch_began_ms + int(timing.loss_grace_s * 1000)
     if was_open:
-        state.hold_until_ms = began_ms + int(timing.renew_s * 1000) + WORKERS_STOP_MS
+        hold(state)
     commands: list[Command] = []
     for partition in state.partitions.values():
         if partition.view is None:
@@ -54,6 +54,12 @@ def on_epoch(
         answered = [range(partition.acknowledged, tracker.watermark), *tracker.runs]
         commands += _restore(partition.source, answered)
     return commands
+
+
+def hold(state: BridgeState) -> None:
+    """Start nothing before the workers have heard of the epoch: they may still call."""
+    renew_ms = int(state.rules.settings.timing.renew_s * 1000)
+    state.hold_until_ms = state.epoch_began_ms + renew_ms + WORKERS_STOP_MS
 
 
 def is_left_by_another_epoch(state: BridgeState, note: CommitNote | None) -> bool:

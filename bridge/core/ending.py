@@ -9,7 +9,7 @@ from dataclasses import replace
 from agentsched.endings import CANCELLED, OVERDUE, POISON
 from agentsched.ledger.records import Admission, Ending, EntryView, State
 from agentsched.types import ReplyError
-from bridge.core import index, intake, looking
+from bridge.core import index, intake
 from bridge.core.commands import Admit, Answer, Bury, Command, Inspect
 from bridge.core.state import BridgeState, Indexed, Stage
 
@@ -39,7 +39,10 @@ def duties(state: BridgeState) -> list[Command]:
             waiting.append(entry)
         elif entry.stage in (Stage.READY, Stage.IN_FLIGHT):
             admitted.append(entry)
-    looks = looking.look(state, admitted) if looking.may_look(state) else []
+    for entry in admitted:
+        entry.checked_ms = state.now_ms
+    keys = tuple(entry.key for entry in admitted)
+    looks = [Inspect(keys)] if keys else []
     return [*looks, *end_waiting(state, waiting, OVERDUE)]
 
 

@@ -102,7 +102,7 @@ class ReserveAnswered:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """The ledger's view of some entries of ours; of none when Redis did not say it."""
+    """The ledger's view of some entries of ours."""
 
     keys: tuple[str, ...]
     views: tuple[EntryView | None, ...]

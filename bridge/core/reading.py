@@ -49,7 +49,8 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
     state.partitions[event.source] = partition
     commands = _missing(state, partition, event)
     if note is not None:
-        tracker.answered(note.done)
+        # A log that lost its end has other records there.
+        tracker.answered(within(note.done, event.start, event.end))
         if note.pulse > state.pulse:
             # Another bridge has seen more: this shows whether Redis has it still.
             # What was heard is of the log of the epoch that is open here.
@@ -59,8 +60,12 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
 
 
 def _load(partition: PartitionIndex) -> LoadPartition:
-    start, below = partition.tracker.watermark, partition.answered_below
-    return LoadPartition(partition.source, start, partition.end, below)
+    start = partition.tracker.watermark if partition.was_committed else 0
+    answered = [range(partition.answered_below)]
+    if partition.note is not None:
+        answered += partition.note.done
+    known = tuple(run for run in answered if run)
+    return LoadPartition(partition.source, start, partition.end, known)
 
 
 def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
@@ -75,6 +80,7 @@ def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
     index.answered(state, partition, view.done)
     if doubt.is_left_by_another_epoch(state, partition.note):
         doubt.begin(partition, partition.end)
+        doubt.hold(state)
     for entry in list(partition.entries.values()):
         _adopt(state, partition, entry)
     commands += committing.commit(state, partition)
@@ -107,16 +113,21 @@ def _missing(
 def _expired(
     state: BridgeState, partition: PartitionIndex, view: PartitionView
 ) -> list[Command]:
-    """Go on where the ledger says, and raise an alarm, if Kafka forgot our offset.
+    """Go on where the ledger says, and raise an alarm, if Kafka has no offset of ours.
 
     A ledger that knows of no answer belongs to a group that is new.
     """
-    tracker, start = partition.tracker, partition.tracker.watermark
+    if not (view.watermark or view.done):
+        return []
+    start = partition.tracker.watermark
     index.answered(state, partition, [range(view.watermark), *view.done])
-    forgotten, reached = tracker.watermark - start, tracker.watermark
-    deleted = start - view.watermark if view.watermark else 0
+    above = within(view.done, view.watermark, partition.end)
+    answered = view.watermark + sum(map(len, above))
+    reached = partition.tracker.watermark
+    before = within(above, view.watermark, start)
+    deleted = start - view.watermark - sum(map(len, before))
     return [
-        *_alarm(state, partition, Alarm.OFFSETS_EXPIRED, forgotten, reached),
+        *_alarm(state, partition, Alarm.OFFSETS_EXPIRED, answered, reached),
         *_alarm(state, partition, Alarm.RECORDS_DELETED, deleted, start),
     ]
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from agentsched.endings import BLOCKED, MODEL_REMOVED
 from agentsched.ledger.records import EntryView, State
 from agentsched.types import ReplyError
-from bridge.core import controlling, doubt, ending, index, looking
+from bridge.core import controlling, doubt, ending, index
 from bridge.core.commands import (
     Command,
     Expire,
+    Inspect,
     RingAgain,
     SendStored,
     Unreserve,
@@ -34,7 +35,7 @@ RINGS_MOST = 16
 
 def duties(state: BridgeState) -> list[Command]:
     """Ask for a look at the entries that were not looked at for longest."""
-    if not looking.may_look(state) or not due(state, "reconcile", EVERY_MS):
+    if not due(state, "reconcile", EVERY_MS):
         return []
     oldest = state.now_ms - SETTLED_FOR_MS
     entries = [
@@ -46,12 +47,11 @@ def duties(state: BridgeState) -> list[Command]:
     looked = entries[:BATCH]
     for entry in looked:
         entry.checked_ms = state.now_ms
-    return looking.look(state, looked)
+    return [Inspect(tuple(entry.key for entry in looked))] if looked else []
 
 
 def on_inspected(state: BridgeState, event: Inspected) -> list[Command]:
     """Mend what the look has shown."""
-    looking.looked(state)
     commands: list[Command] = []
     for key, view in zip(event.keys, event.views, strict=True):
         for entry in list(state.by_key.get(key, ())):

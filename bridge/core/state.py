@@ -185,6 +185,8 @@ class BridgeState:
     """Where the last change of this epoch stood that came in here."""
     doubt_until_ms: int = 0
     """From then on no reply of a lost epoch can get into Kafka."""
+    epoch_began_ms: int = 0
+    """On this bridge's clock; it may have begun before the process did."""
     hold_until_ms: int = 0
     """Nothing starts before: calls of a lost epoch may still run."""
     epoch_is_fresh: bool = False
@@ -229,9 +231,6 @@ class BridgeState:
         default_factory=list
     )
     """What did not get done; it is tried again in a while."""
-    looks: bool = False
-    """The answer to an Inspect is awaited, and there is no other look: what it would
-    see is old when its turn comes, and each look would add to the work."""
     ready_is_full: bool = False
     """The shared ready set had no room: the next tick asks again. Each answer would be
     followed by the question for the next batch else, and the round would not end."""

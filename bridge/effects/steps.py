@@ -104,9 +104,9 @@ class Steps:
         """As `of_request`."""
         ledger, epoch, now_ms = self._ledger, self._epochs.epoch, self._now_ms()
         match command:
-            case do.LoadPartition(source, start, end, answered_below):
-                if answered_below > 0:
-                    ledger.forget_answered(epoch, source, answered_below)
+            case do.LoadPartition(source, start, end, answered):
+                if answered:
+                    ledger.forget_answered(epoch, source, answered)
                 view = ledger.partition(epoch, source, start, end)
                 return [ev.PartitionLoaded(source, view)]
             case do.TakeSnapshot():
@@ -147,8 +147,6 @@ def undone(command: do.Command, now_ms: int) -> list[ev.Event]:
             answer = ev.WithdrawAnswered(keys, (False,) * len(keys))
         case do.Reserve():
             answer = ev.ReserveAnswered(command, ReserveOutcome.NOT_READY, now_ms)
-        case do.Inspect():
-            answer = ev.Inspected((), (), {}, now_ms)
         case do.Cancel() | do.RestoreDone():
             answer = ev.SettleFailed(command)
         case do.MeetPeers():

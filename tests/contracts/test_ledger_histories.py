@@ -379,15 +379,17 @@ class Twins(RuleBasedStateMachine):
                     backend.lose()
                 assert self._beat() == [True, True]
 
-    @rule(below=st.integers(0, MOST_OFFSETS))
-    def forget_answered(self, below):
-        """What came back below the committed offset goes; what ran keeps its slot."""
+    @rule(below=st.integers(0, MOST_OFFSETS), noted=st.integers(0, MOST_OFFSETS))
+    def forget_answered(self, below, noted):
+        """What came back, and Kafka knows as answered, goes; what ran keeps its slot."""
+        runs = [range(below), range(max(below + 1, noted), noted + 2)]
+        runs = [run for run in runs if run]
         live = self._both("partition", SOURCE, 0, MOST_OFFSETS + 10).live
-        gone = {key for offset, key in live.items() if offset < below}
+        gone = {key for at, key in live.items() if any(at in run for run in runs)}
         for key in gone:
             self._voids(key)
-        self._last = ("forget_answered", (SOURCE, below), None)
-        self._both("forget_answered", SOURCE, below)
+        self._last = ("forget_answered", (SOURCE, runs), None)
+        self._both("forget_answered", SOURCE, runs)
         for key in KEYS:
             was, view = self._state(key), self._view(key)
             now = view.state if view else None

@@ -128,7 +128,7 @@ def test_what_is_answered_and_came_back_is_forgotten_below_the_watermark(
     other = "high_priority:T2:0"
     world.admit(world.admission(key=key, source=other, offset=7))
     kept = world.ready(offset=42)
-    world.ledger.forget_answered(world.epoch, SOURCE, 42)
+    world.ledger.forget_answered(world.epoch, SOURCE, [range(42)])
     assert world.view(key) is None
     assert _live(world) == {42: kept}
     assert world.ledger.partition(world.epoch, other, 0, END).live == {}
@@ -139,7 +139,7 @@ def test_what_is_answered_and_came_back_is_forgotten_below_the_watermark(
 
 def test_the_slot_of_a_call_that_came_back_is_free_when_the_call_ends(world: World):
     key = world.running(offset=41)
-    world.ledger.forget_answered(world.epoch, SOURCE, 42)
+    world.ledger.forget_answered(world.epoch, SOURCE, [range(42)])
     assert world.in_flight() == 1
     assert not world.complete(key, "L1")
     assert world.in_flight() == 0
@@ -147,5 +147,5 @@ def test_the_slot_of_a_call_that_came_back_is_free_when_the_call_ends(world: Wor
 
 def test_the_slot_of_a_reservation_that_came_back_is_free_at_once(world: World):
     world.rung(offset=41)
-    world.ledger.forget_answered(world.epoch, SOURCE, 42)
+    world.ledger.forget_answered(world.epoch, SOURCE, [range(42)])
     assert world.in_flight() == 0

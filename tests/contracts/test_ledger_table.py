@@ -57,7 +57,7 @@ def _claim_without_capacity(world: World, key: str) -> None:
 def _forget_below(world: World, key: str) -> None:
     live = world.ledger.partition(world.epoch, SOURCE, 0, FAR).live
     offset = next((at for at, each in live.items() if each == key), FAR)
-    world.ledger.forget_answered(world.epoch, SOURCE, offset + 1)
+    world.ledger.forget_answered(world.epoch, SOURCE, [range(offset, offset + 1)])
 
 
 CALLS = {

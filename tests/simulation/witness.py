@@ -59,6 +59,8 @@ class Lease:
     extended_ms: int
     put_backs: int
     """How often Redis had been put back when it was given."""
+    losses: int
+    """How often it had lost anything at all."""
 
 
 @dataclass
@@ -334,8 +336,10 @@ class Witness:
             self.blame("one ring started twice", self._name(key), ring)
         story = self._by_key[key]
         if story.lease is None or story.lease_id != lease_id:
-            now_ms, put_backs = self._world.now_ms, self._redis.put_backs
-            story.lease = Lease(process, key, epoch, now_ms, put_backs)
+            now_ms, redis = self._world.now_ms, self._redis
+            story.lease = Lease(
+                process, key, epoch, now_ms, redis.put_backs, redis.losses
+            )
             story.lease_id = lease_id
 
     def _saw_renew(self, process: Process, arguments: Any, answer: Any) -> None:
@@ -380,7 +384,9 @@ class Witness:
     def _saw_cancel(self, process: Process, arguments: Any, answer: Any) -> None:
         _, key, _ = arguments
         self._world.note(process, "cancel", self._name(key), answer)
-        self._cancels.marked(key, answer)
+        # What was stored before a loss may be on its way to Kafka.
+        if not self._by_key[key].stored:
+            self._cancels.marked(key, answer)
 
     def _saw_settle(self, process: Process, arguments: Any, answer: Any) -> None:
         _, source, offset = arguments
@@ -407,7 +413,9 @@ class Witness:
         A call whose lease is over is not counted: its worker slept, or could not reach
         Redis, for longer than a lease. What it does meanwhile nobody can stop. Nor is one
         whose lease Redis has lost because it was put back: until somebody sees that,
-        another worker may take its doorbell, which came back as well.
+        another worker may take its doorbell, which came back as well. Nor one that an
+        emptied Redis has forgotten, while its worker sleeps, is dead or cut off: those
+        that hear of it stop in time.
         """
         ours = [one for one in self._models.calls if self._leased(one)]
         model = self._settings.model(call.model)
@@ -425,6 +433,14 @@ class Witness:
             lease is not None
             and lease.extended_ms + self._lease_ms > self._world.now_ms
             and lease.put_backs == self._redis.put_backs
+            and not (lease.losses < self._redis.losses and self._is_struck(lease))
+        )
+
+    def _is_struck(self, lease: Lease) -> bool:
+        """Return whether its holder, and not everybody, had a trouble since."""
+        return not lease.process.alive or any(
+            one.process is lease.process and one.end_ms >= lease.extended_ms
+            for one in self._world.troubles
         )
 
     def _excused(self, lease: Lease) -> bool:

@@ -360,8 +360,17 @@ def test_a_note_that_has_seen_more_is_shown_to_redis_first():
     assert driver.of(do.Admit) == []
 
 
-def test_nothing_is_held_up_where_this_process_has_seen_no_loss():
-    assert taking_over(noted(E5)).state.hold_until_ms == 0
+def test_nothing_is_held_up_where_nothing_was_lost():
+    driver = taking_over(noted(E5))
+    driver.load()
+    assert driver.state.hold_until_ms == 0
+
+
+def test_a_bridge_that_starts_just_after_a_loss_lets_workers_hear_of_it():
+    driver = taking_over(noted(E4))
+    driver.feed(ev.EpochOpened(E5, 1, 900, driver.now_ms))
+    driver.load()
+    assert driver.state.hold_until_ms == driver.now_ms - 900 + 6_000
 
 
 def test_what_the_open_epoch_has_is_left_to_it_though_kafka_has_an_answer():

@@ -16,7 +16,6 @@ from agentsched.ledger.records import (
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.ending import RECHECK_MS, WORKER_FIRST_MS, ending_of
-from bridge.effects.steps import undone
 from tests.support.requests import record
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
@@ -139,26 +138,21 @@ def test_an_overdue_entry_is_answered_and_not_rung_again(ready):
     assert code_of(answer.value) == "DEADLINE_EXCEEDED"
 
 
-def test_nothing_is_looked_at_before_the_last_look_is_dealt_with(ready):
-    ready.tick(until_the_deadline(ready))
-    (look,) = ready.of(do.Inspect)
-    for _ in range(3):
-        ready.tick(RECHECK_MS + 1)
-        assert ready.of(do.Inspect) == []
-    ready.feed(
-        ev.Inspected(look.keys, (EntryView(State.DONE, 1, 0),), {}, ready.now_ms)
-    )
-    ready.tick(RECHECK_MS + 1)
-    assert ready.of(do.Inspect) == [look]
-
-
-def test_a_look_that_redis_did_not_take_is_asked_for_again(ready):
-    ready.tick(until_the_deadline(ready))
-    (look,) = ready.of(do.Inspect)
-    for answer in undone(look, ready.now_ms):
-        ready.feed(answer)
-    ready.tick(RECHECK_MS + 1)
-    assert ready.of(do.Inspect) == [look]
+def test_overdue_work_does_not_keep_the_reconciler_from_looking():
+    """It alone finds what a killed worker held, and a doorbell that got lost."""
+    driver = Driver()
+    driver.own()
+    driver.read(0, ttl_s=3_600)
+    driver.admitted()
+    driver.read(*range(1, 40), ttl_s=1)
+    driver.admitted()
+    (lasting,) = [k for k, (e,) in driver.state.by_key.items() if e.record.offset == 0]
+    looked_at = set()
+    for _ in range(60):
+        driver.tick(RECHECK_MS // 10)
+        for look in driver.of(do.Inspect):
+            looked_at.update(look.keys)
+    assert lasting in looked_at
 
 
 @pytest.mark.parametrize("state", [State.READY, State.RUNG, State.RUNNING])

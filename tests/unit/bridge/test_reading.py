@@ -1,5 +1,7 @@
 """Partitions, records, watermarks."""
 
+import pytest
+
 from agentsched.codec import Identity
 from agentsched.commit_metadata import CommitNote
 from agentsched.kafka_records import Partition
@@ -133,16 +135,37 @@ def test_what_was_committed_before_is_open_no_more():
     """Not what Kafka has deleted above it: that may be answered yet."""
     driver = Driver()
     driver.feed(ev.Assigned(PARTITION, SOURCE, 10, 12, committed=3))
-    assert driver.of(do.LoadPartition) == [do.LoadPartition(SOURCE, 10, 12, 3)]
+    assert driver.of(do.LoadPartition) == [
+        do.LoadPartition(SOURCE, 10, 12, (range(3),))
+    ]
     driver.feed(ev.Assigned(PARTITION, SOURCE, 2, 2, committed=3))
-    assert driver.of(do.LoadPartition)[-1] == do.LoadPartition(SOURCE, 2, 2, 2)
+    assert driver.of(do.LoadPartition)[-1] == do.LoadPartition(
+        SOURCE, 2, 2, (range(2),)
+    )
+
+
+def test_what_was_noted_as_answered_is_open_no_more():
+    note = CommitNote(NO_PULSE, done=(range(4, 6), range(8, 9)))
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 3, 12, committed=3, note=note))
+    known = (range(3), range(4, 6), range(8, 9))
+    assert driver.of(do.LoadPartition) == [do.LoadPartition(SOURCE, 3, 12, known)]
+
+
+def test_an_end_that_kafka_lost_is_not_answered_by_what_stood_there():
+    note = CommitNote(NO_PULSE, done=(range(13, 15),))
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 12, 12, committed=13, note=note))
+    driver.load()
+    driver.read(12, 13)
+    assert [a.facts.offset for a in driver.admitted()] == [12, 13]
 
 
 def test_a_partition_that_is_not_loaded_is_asked_for_again():
     driver = Driver()
-    driver.feed(ev.Assigned(PARTITION, SOURCE, 3, 9))
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 3, 9, committed=3))
     driver.tick(1_000)
-    assert driver.of(do.LoadPartition) == [do.LoadPartition(SOURCE, 3, 9)]
+    assert driver.of(do.LoadPartition) == [do.LoadPartition(SOURCE, 3, 9, (range(3),))]
     driver.feed(ev.PartitionLoaded(SOURCE, PartitionView((), {})))
     driver.tick(1_000)
     assert driver.of(do.LoadPartition) == []
@@ -290,6 +313,26 @@ def test_an_offset_that_kafka_forgot_is_an_alarm_before_the_ledger_was_told_of_i
     assert alarms(driver) == [(do.Alarm.OFFSETS_EXPIRED, 5, 5)]
 
 
+@pytest.mark.parametrize(
+    ("watermark", "done"),
+    [(7, range(9)), (0, range(9))],
+    ids=["told a while ago", "never told"],
+)
+def test_what_was_answered_and_deleted_with_its_offset_is_not_missed(watermark, done):
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 9, 12))
+    assert driver.of(do.LoadPartition) == [do.LoadPartition(SOURCE, 0, 12)]
+    driver.feed(ev.PartitionLoaded(SOURCE, driver.view(done, watermark=watermark)))
+    assert alarms(driver) == [(do.Alarm.OFFSETS_EXPIRED, 9, 9)]
+
+
+def test_a_first_record_that_is_open_hides_no_forgotten_offset():
+    driver = Driver()
+    driver.feed(ev.Assigned(PARTITION, SOURCE, 0, 12))
+    driver.feed(ev.PartitionLoaded(SOURCE, driver.view(done=range(1, 9))))
+    assert alarms(driver) == [(do.Alarm.OFFSETS_EXPIRED, 8, 0)]
+
+
 def test_a_group_that_is_new_is_no_alarm():
     driver = Driver()
     driver.feed(ev.Assigned(PARTITION, SOURCE, 3, 12))
@@ -301,7 +344,10 @@ def test_an_offset_that_kafka_forgot_with_its_records_is_an_alarm():
     driver = Driver()
     driver.feed(ev.Assigned(PARTITION, SOURCE, 9, 12))
     driver.feed(ev.PartitionLoaded(SOURCE, driver.view(watermark=7)))
-    assert alarms(driver) == [(do.Alarm.RECORDS_DELETED, 2, 9)]
+    assert alarms(driver) == [
+        (do.Alarm.OFFSETS_EXPIRED, 7, 9),
+        (do.Alarm.RECORDS_DELETED, 2, 9),
+    ]
 
 
 def test_a_first_start_is_no_alarm():
