@@ -23,8 +23,8 @@ demo: $(STAMP) ## See it work: 60 requests through the whole system, on this mac
 up: $(STAMP) ## Keep a local system running until Ctrl-C
 	@$(BIN)/agentsched up
 
-# These keep a processor busy and wait for nobody: they share the processors. The others
-# have whole systems to start, and each needs the machine for itself.
+# These mostly keep one processor busy, and share the processors. The others start whole
+# systems, and each needs the machine for itself.
 APART   := tests/unit tests/contracts tests/simulation
 AT_ONCE := --numprocesses auto --maxprocesses 4
 

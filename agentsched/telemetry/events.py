@@ -211,9 +211,9 @@ RECORDS_DELETED = LogEvent(
 OFFSETS_EXPIRED = LogEvent(
     "offsets_expired",
     ERROR,
-    "Kafka has forgotten the group's committed offset (offsets.retention.minutes): the"
-    " bridge goes on after what the ledger knows to be answered. To read all again,"
-    " reset the group's offsets to the earliest instead of deleting them.",
+    "Kafka has no committed offset of the group, and the ledger knows answers: Kafka has"
+    " forgotten it (offsets.retention.minutes), or the group has another name. What the"
+    " ledger knows to be answered stays so; the rest is read.",
     (*PARTITION, "records", "start"),
 )
 LOG_TRUNCATED = LogEvent(

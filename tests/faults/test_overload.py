@@ -14,7 +14,7 @@ CAPACITY, CALL_S = 4, 0.05
 LOW, HIGH = 600, 20
 HURRIED, HURRIED_TTL_S = 320, 3
 """Four seconds of the whole capacity: not all can be in time."""
-FEW_CALLS = 4 * CAPACITY
+FEW_CALLS = 8 * CAPACITY
 READY_MOST = 50
 FEW = {"limits": {"ready_max_entries": READY_MOST}}
 
