@@ -385,7 +385,8 @@ class Witness:
         _, key, _ = arguments
         self._world.note(process, "cancel", self._name(key), answer)
         # What was stored before a loss may be on its way to Kafka.
-        if not self._by_key[key].stored:
+        story = self._by_key.get(key)
+        if story is None or not story.stored:
             self._cancels.marked(key, answer)
 
     def _saw_settle(self, process: Process, arguments: Any, answer: Any) -> None:
