@@ -32,13 +32,15 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
     """Begin with a partition: ask the ledger what it knows of it."""
     index.drop_partition(state, event.source)
     note, tracker = event.note, OffsetTracker(event.start)
+    noted = _noted(event)
+    tracker.answered(noted)
     partition = PartitionIndex(
         partition=event.partition,
         source=event.source,
         end=max(event.start, event.end),
         tracker=tracker,
         was_committed=event.committed is not None,
-        answered_below=min(event.committed or 0, event.start),
+        noted=noted,
         note=note,
         pulse=note.pulse if note else state.pulse,
         told=event.start,
@@ -48,24 +50,28 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
     )
     state.partitions[event.source] = partition
     commands = _missing(state, partition, event)
-    if note is not None:
-        # A log that lost its end has other records there.
-        tracker.answered(within(note.done, event.start, event.end))
-        if note.pulse > state.pulse:
-            # Another bridge has seen more: this shows whether Redis has it still.
-            # What was heard is of the log of the epoch that is open here.
-            heard = state.heard if note.pulse.epoch == state.epoch else ""
-            commands.append(BeatEpoch(note.pulse, heard))
+    if note is not None and note.pulse > state.pulse:
+        # Another bridge has seen more: this shows whether Redis has it still.
+        # What was heard is of the log of the epoch that is open here.
+        heard = state.heard if note.pulse.epoch == state.epoch else ""
+        commands.append(BeatEpoch(note.pulse, heard))
     return [*commands, _load(partition)]
+
+
+def _noted(event: Assigned) -> tuple[range, ...]:
+    """Return what Kafka knows to be answered.
+
+    Not what Kafka has deleted above the committed offset: that may be answered yet. And
+    nothing above the end: a log that lost its end will have other records there.
+    """
+    below = range(min(event.committed or 0, event.start))
+    beside = within(event.note.done, 0, event.end) if event.note else []
+    return tuple(run for run in (below, *beside) if run)
 
 
 def _load(partition: PartitionIndex) -> LoadPartition:
     start = partition.tracker.watermark if partition.was_committed else 0
-    answered = [range(partition.answered_below)]
-    if partition.note is not None:
-        answered += partition.note.done
-    known = tuple(run for run in answered if run)
-    return LoadPartition(partition.source, start, partition.end, known)
+    return LoadPartition(partition.source, start, partition.end, partition.noted)
 
 
 def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
@@ -75,9 +81,10 @@ def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
         return []
     partition.view = view = event.view
     commands: list[Command] = []
-    if not partition.was_committed:
+    if partition.was_committed:
+        index.answered(state, partition, view.done)
+    else:
         commands += _expired(state, partition, view)
-    index.answered(state, partition, view.done)
     if doubt.is_left_by_another_epoch(state, partition.note):
         doubt.begin(partition, partition.end)
         doubt.hold(state)

@@ -113,8 +113,8 @@ class PartitionIndex:
     paused: bool = False
     was_committed: bool = True
     """Whether Kafka knew a committed offset when the partition came."""
-    answered_below: int = 0
-    """That offset. Reading may have started above it: Kafka has deleted what was between."""
+    noted: tuple[range, ...] = ()
+    """What Kafka knows to be answered: below that offset, and what is noted beside it."""
     note: CommitNote | None = None
     """What an earlier owner committed beside the watermark."""
     pulse: Pulse = NO_PULSE

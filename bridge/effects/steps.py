@@ -138,20 +138,19 @@ class Steps:
 
 def undone(command: do.Command, now_ms: int) -> list[ev.Event]:
     """Answer for a command that Redis did not take, or may not have taken."""
-    answer: ev.Event | None = None
     match command:
         case do.Admit(admissions):
             full = (Admitted(AdmitOutcome.FULL),) * len(admissions)
-            answer = ev.AdmitAnswered(_places(command), full, now_ms)
+            return [ev.AdmitAnswered(_places(command), full, now_ms)]
         case do.Withdraw(keys):
-            answer = ev.WithdrawAnswered(keys, (False,) * len(keys))
+            return [ev.WithdrawAnswered(keys, (False,) * len(keys))]
         case do.Reserve():
-            answer = ev.ReserveAnswered(command, ReserveOutcome.NOT_READY, now_ms)
+            return [ev.ReserveAnswered(command, ReserveOutcome.NOT_READY, now_ms)]
         case do.Cancel() | do.RestoreDone():
-            answer = ev.SettleFailed(command)
+            return [ev.SettleFailed(command)]
         case do.MeetPeers():
-            answer = ev.PeersSeen(1, leading=False, live_slots={}, now_ms=now_ms)
-    return [answer] if answer else []
+            return [ev.PeersSeen(1, leading=False, live_slots={}, now_ms=now_ms)]
+    return []
 
 
 def _places(command: do.Admit) -> tuple[tuple[str, int], ...]:

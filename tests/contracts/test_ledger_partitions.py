@@ -137,6 +137,15 @@ def test_what_is_answered_and_came_back_is_forgotten_below_the_watermark(
     ]
 
 
+def test_what_is_answered_and_came_back_is_forgotten_in_each_run(world: World):
+    kept = [world.ready(offset=offset) for offset in (30, 50)]
+    gone = [world.ready(offset=offset) for offset in (41, 42, 51)]
+    runs = [range(20), range(41, 43), range(51, 60)]
+    world.ledger.forget_answered(world.epoch, SOURCE, runs)
+    assert _live(world) == dict(zip((30, 50), kept, strict=True))
+    assert [world.view(key) for key in gone] == [None] * 3
+
+
 def test_the_slot_of_a_call_that_came_back_is_free_when_the_call_ends(world: World):
     key = world.running(offset=41)
     world.ledger.forget_answered(world.epoch, SOURCE, [range(42)])

@@ -54,7 +54,7 @@ def _claim_without_capacity(world: World, key: str) -> None:
     world.claim(key, lease="other")
 
 
-def _forget_below(world: World, key: str) -> None:
+def _forget_at(world: World, key: str) -> None:
     live = world.ledger.partition(world.epoch, SOURCE, 0, FAR).live
     offset = next((at for at, each in live.items() if each == key), FAR)
     world.ledger.forget_answered(world.epoch, SOURCE, [range(offset, offset + 1)])
@@ -97,7 +97,7 @@ CALLS = {
     ],
     "cancel": [lambda w, key: w.ledger.cancel(w.epoch, key, 60)],
     "published": [lambda w, key: w.publish(key, REPLY_AT)],
-    "forget_answered": [_forget_below],
+    "forget_answered": [_forget_at],
 }
 
 

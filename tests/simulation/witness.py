@@ -17,6 +17,7 @@ from agentsched.origin import Origin, settled_by
 from tests.simulation.cancels import Cancels
 from tests.simulation.deadlines import GRACE_MS, deadline_ms, late_ms
 from tests.simulation.kafka import Group, SimKafka
+from tests.simulation.leases import Lease, Leases
 from tests.simulation.model import ServerCall, SimModels, answer_to
 from tests.simulation.plan import AGENT, POISON, Submission
 from tests.simulation.redis import SimRedis
@@ -47,20 +48,6 @@ class Letter:
 
     at_ms: int
     reason: str
-
-
-@dataclass
-class Lease:
-    """One lease as the ledger gave it."""
-
-    process: Process
-    key: str
-    epoch: str
-    extended_ms: int
-    put_backs: int
-    """How often Redis had been put back when it was given."""
-    losses: int
-    """How often it had lost anything at all."""
 
 
 @dataclass
@@ -101,7 +88,8 @@ class Witness:
         self._world = world
         self._settings = settings
         self._faults = faults
-        self._lease_ms = round(settings.timing.lease_s * 1000)
+        lease_ms = round(settings.timing.lease_s * 1000)
+        self._leases = Leases(world, redis, lease_ms)
         self._redis, self._kafka = redis, kafka
         self._group, self._models = group, models
         self.violations: list[str] = []
@@ -336,10 +324,7 @@ class Witness:
             self.blame("one ring started twice", self._name(key), ring)
         story = self._by_key[key]
         if story.lease is None or story.lease_id != lease_id:
-            now_ms, redis = self._world.now_ms, self._redis
-            story.lease = Lease(
-                process, key, epoch, now_ms, redis.put_backs, redis.losses
-            )
+            story.lease = self._leases.given(process, key, epoch)
             story.lease_id = lease_id
 
     def _saw_renew(self, process: Process, arguments: Any, answer: Any) -> None:
@@ -356,7 +341,7 @@ class Witness:
         self._world.note(process, "expire", self._name(arguments[1]), answer)
         if answer:
             story.expiries += 1
-            if story.lease and not self._excused(story.lease):
+            if story.lease and not self._leases.excused(story.lease):
                 self.blame("a lease ran out without a fault", self._name(arguments[1]))
 
     def _saw_put_back(self, process: Process, arguments: Any, answer: Any) -> None:
@@ -409,16 +394,12 @@ class Witness:
         self._check_running(call)
 
     def _check_running(self, call: ServerCall) -> None:
-        """No more calls with a lease than the capacity, and one at most of a request.
-
-        A call whose lease is over is not counted: its worker slept, or could not reach
-        Redis, for longer than a lease. What it does meanwhile nobody can stop. Nor is one
-        whose lease Redis has lost because it was put back: until somebody sees that,
-        another worker may take its doorbell, which came back as well. Nor one that an
-        emptied Redis has forgotten, while its worker sleeps, is dead or cut off: those
-        that hear of it stop in time.
-        """
-        ours = [one for one in self._models.calls if self._leased(one)]
+        """No more calls with a lease than the capacity, and one at most of a request."""
+        ours = [
+            one
+            for one in self._models.calls
+            if (lease := self._call_leases.get(id(one))) and self._leases.holds(lease)
+        ]
         model = self._settings.model(call.model)
         same = [one for one in ours if one.model == call.model]
         if model is None or len(same) > model.capacity:
@@ -427,32 +408,6 @@ class Witness:
         twice = [one for one in ours if one.request.correlation_id == name]
         if len(twice) > 1:
             self.blame("two calls of one request at once", name)
-
-    def _leased(self, call: ServerCall) -> bool:
-        lease = self._call_leases.get(id(call))
-        return (
-            lease is not None
-            and lease.extended_ms + self._lease_ms > self._world.now_ms
-            and lease.put_backs == self._redis.put_backs
-            and not (lease.losses < self._redis.losses and self._is_struck(lease))
-        )
-
-    def _is_struck(self, lease: Lease) -> bool:
-        """Return whether its holder, and not everybody, had a trouble since."""
-        return not lease.process.alive or any(
-            one.process is lease.process and one.end_ms >= lease.extended_ms
-            for one in self._world.troubles
-        )
-
-    def _excused(self, lease: Lease) -> bool:
-        """Return whether something kept the holder from renewing its lease."""
-        since_ms, now_ms = lease.extended_ms, self._world.now_ms
-        return not lease.process.alive or any(
-            one.process in (None, lease.process)
-            and one.end_ms >= since_ms
-            and one.start_ms <= now_ms
-            for one in self._world.troubles
-        )
 
     # -- the end ------------------------------------------------------------------
 
