@@ -38,8 +38,6 @@ def test_nothing_is_lost_and_each_request_has_one_answer(first: int):
         577792405645,  # Redis was put back to before its limits were written
         857146356004,  # an answered request came back, and nobody knew it
         186970971681,
-        957034509613,  # a bridge that began just after a loss did not wait for workers
-        761053763720,  # what came back had its answer only in the note of a commit
         240700648529,  # a worker slept while Redis forgot its call (the rule was wrong)
     ],
 )
