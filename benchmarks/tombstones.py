@@ -66,7 +66,7 @@ class Bench:
         self.client = redis_client(RedisSettings(url=url))
         self.ledger = RedisLedger(self.client)
         self.scripts = Scripts(self.client, "agentsched")
-        self.epoch = self.ledger.open_epoch()
+        self.epoch = self.ledger.beat().pulse.epoch
         self.limit(3600)
         self.ledger.lead("d", 3_600_000)
 

@@ -22,6 +22,7 @@ from agentsched.errors import DeliveryFailed
 from agentsched.kafka_server.consumer import Consumer
 from agentsched.kafka_server.producer import Producer
 from agentsched.ledger.redis import RedisLedger
+from agentsched.ledger.totals import totals_now
 from agentsched.types import Message, Reply
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Demo:
         return True
 
     def _look_at_models(self) -> None:
-        self.totals = self._ledger.totals(self._ledger.open_epoch())
+        self.totals = totals_now(self._ledger)
         for name, total in self.totals.items():
             self.peaks[name] = max(self.peaks.get(name, 0), total.in_flight)
 

@@ -20,7 +20,7 @@ from agentsched.kafka_server.errors import (
     KafkaFailed,
     said_by,
 )
-from agentsched.kafka_server.leaving import settle
+from agentsched.kafka_server.leaving import leave
 from agentsched.kafka_server.librdkafka import agent_consumer_properties, is_cooperative
 from agentsched.kafka_server.positions import (
     bounds,
@@ -135,7 +135,8 @@ class Consumer:
     def close(self) -> None:
         """Commit the position, leave the group; a running `consume` ends at once.
 
-        Blocks for a round trip. Calling it again does nothing.
+        Blocks for a round trip, and for up to 15 s where Kafka does not answer. Calling
+        it again does nothing.
         """
         self._closing.set()
         with self._lock:
@@ -143,11 +144,7 @@ class Consumer:
             if client is None:
                 return
             self._move_on(client)
-            settle(client, self._properties)
-            try:
-                client.close()
-            except KafkaException as error:
-                log.warning("the last position may be lost: %s", said_by(error))
+            leave(client, self._properties)
 
     def _next(self, timeout_s: float) -> Message | None:
         if self._client is None:

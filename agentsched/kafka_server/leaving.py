@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def leave(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:
-    """Leave the group, and end the client; blocks for up to 15 s.
+    """Give all partitions back, leave the group, end the client; blocks for up to 15 s.
 
     Its callbacks run in another thread meanwhile. What hangs then ends with the process.
     """
@@ -38,14 +38,27 @@ def leave(client: confluent_kafka.Consumer, properties: dict[str, object]) -> No
 
 
 def _close(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:
-    settle(client, properties)
     try:
+        _settle(client, properties)
+        _give_back(client)
         client.close()
     except KafkaException as error:
         log.warning("the group was not left in order: %s", said_by(error))
 
 
-def settle(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:
+def _give_back(client: confluent_kafka.Consumer) -> None:
+    """Let the callbacks of the last partitions run before the client ends.
+
+    Inside `close()` librdkafka 2.16 can lose the answer to the unassignment that follows
+    a callback (seen on a machine under load, with a silent coordinator), and Python's
+    global lock is held while it is waited for: then no thread of the process goes on.
+    """
+    client.unsubscribe()
+    while client.assignment():
+        client.poll(STEP_S)
+
+
+def _settle(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:
     """Wait up to 1 s for the first partitions; what is read here is dropped.
 
     librdkafka 2.16 hangs for ever in about one of 100 `close()` calls during the

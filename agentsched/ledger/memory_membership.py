@@ -27,10 +27,6 @@ class MemoryMembership:
             self._dispatcher[1] > self._clock_ms()
         )
 
-    def open_epoch(self) -> str:
-        """See `Membership.open_epoch`."""
-        return self.beat().pulse.epoch
-
     def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
         """See `Membership.beat`; random digits are a count, to be deterministic."""
         with self._lock:

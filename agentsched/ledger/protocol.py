@@ -247,11 +247,11 @@ class Membership(Protocol):
     All times run on the ledger's clock. Raises `LedgerUnavailable`.
     """
 
-    def open_epoch(self) -> str:
-        """The epoch; one begins, atomically, when there is none."""
-
     def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
-        """Raise the counter of the epoch by one.
+        """Raise the counter of the epoch by one; for bridges.
+
+        Who only looks takes `Views.epoch`: an epoch that begins without what Kafka knows
+        of the last one looks like a loss, and after that nothing starts for a while.
 
         Another epoch begins, atomically, when there is none and when Redis shows an
         older state than it must: what the old one knew is void from then on.

@@ -26,10 +26,6 @@ class RedisMembership:
         self._namespace = namespace
         self._scripts = Scripts(client, namespace, on_step)
 
-    def open_epoch(self) -> str:
-        """See `Membership.open_epoch`."""
-        return self.beat().pulse.epoch
-
     def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
         """See `Membership.beat`."""
         candidate = known.next_epoch(token_hex(8))

@@ -21,6 +21,7 @@ from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import AgentSchedError, ConfigurationError
 from agentsched.ledger.records import ModelTotals
 from agentsched.ledger.redis import RedisLedger
+from agentsched.ledger.totals import totals_now
 from agentsched.load_balancing.served import ServedModels
 from agentsched.load_balancing.settings import SchedulerConfig, settings_of
 from agentsched.types import ModelStats, TaskType
@@ -146,7 +147,7 @@ class Scheduler:
         ledger = RedisLedger.of(settings)
         services = Services(root, self._config_path, settings.timing.drain_s)
         self._running = _Running(services, ledger)
-        self._running.before = dict(ledger.totals(ledger.open_epoch()))
+        self._running.before = totals_now(ledger)
         services.start_bridge()
         for model in self._served.all:
             self._start_worker(services, model)
@@ -189,7 +190,7 @@ class Scheduler:
 
 def _stats(running: _Running, models: Sequence[str]) -> dict[str, ModelStats]:
     """Count since this scheduler's start: the ledger may be older."""
-    totals = running.ledger.totals(running.ledger.open_epoch())
+    totals = totals_now(running.ledger)
     stats = {}
     for name in models:
         now = totals.get(name, NO_TOTALS)

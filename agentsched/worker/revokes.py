@@ -10,8 +10,9 @@ from typing import Protocol
 
 from agentsched.doorbell import Doorbell, task_ids
 from agentsched.errors import LedgerError
-from agentsched.ledger.protocol import Ledger, Membership
+from agentsched.ledger.protocol import Ledger
 from agentsched.ledger.records import State
+from agentsched.ledger.views import Views
 from agentsched.telemetry.events import BUG, REVOKE_FAILED, TASKS_REVOKED
 from agentsched.telemetry.logs import say, where
 from agentsched.worker.leases import LeaseBook, Stop
@@ -20,7 +21,7 @@ KEEP_S = 60
 """For a request that is forgotten between the look at it and its cancellation."""
 
 
-class RevokeLedger(Ledger, Membership, Protocol):
+class RevokeLedger(Ledger, Views, Protocol):
     """The ledger together with its epoch."""
 
 
@@ -73,9 +74,10 @@ class Revokes:
         self._thread.submit(guarded)
 
     def _cancel_named(self, ids: frozenset[str], *, running: bool) -> None:
-        epoch = self._ledger.open_epoch()
-        named = self._named(epoch, ids)
-        self._cancel(epoch, list(dict.fromkeys(named.values())), running=running)
+        epoch = self._ledger.epoch()
+        named = self._named(epoch, ids) if epoch else {}
+        if epoch:
+            self._cancel(epoch, list(dict.fromkeys(named.values())), running=running)
         unknown = sorted(ids - named.keys())
         say(TASKS_REVOKED, task_ids=sorted(ids), unknown=unknown or None)
 

@@ -89,7 +89,7 @@ def test_a_rung_and_a_running_request_hold_a_slot_each(world: World):
 
 def test_without_limits_there_is_no_capacity(world: World):
     world.backend.lose()
-    world.epoch = world.ledger.open_epoch()
+    world.epoch = world.ledger.beat().pulse.epoch
     world.ledger.lead(LEADER, 60_000)
     assert world.reserve(world.ready()) is NO_CAPACITY
 

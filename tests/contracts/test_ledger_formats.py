@@ -71,7 +71,7 @@ class Kept:
         self.backend, self.ledger = backend, backend.ledger
         self.left = Snapshot.read(number)
         self.now_ms = load(backend.client, backend.namespace, self.left)
-        self.epoch = self.ledger.open_epoch()
+        self.epoch = self.ledger.beat().pulse.epoch
 
     def admission(self, state: str, again: int = 0, payload: bytes = PAYLOAD):
         return history.admission(state, self.now_ms, again, payload)
@@ -261,7 +261,7 @@ def test_what_is_written_is_the_sample(empty: OnRedis):
 # -- what is newer -------------------------------------------------------------------
 
 STEPS = {
-    "open_epoch": lambda k: k.ledger.open_epoch(),
+    "beat": lambda k: k.ledger.beat(),
     "beat_worker": lambda k: k.ledger.beat_worker("w2", {MODEL: 1}, LONG_MS),
     "lead": lambda k: k.ledger.lead(DISPATCHER, LONG_MS),
     "impose": lambda k: k.ledger.impose(CONTROLS[0]),
@@ -287,7 +287,7 @@ def test_a_newer_ledger_is_refused_by_every_step(empty: OnRedis, step: str):
 def test_an_error_names_both_what_is_newer_and_its_version(empty: OnRedis):
     empty.client.hset(f"{empty.namespace}:epoch", "format", FORMAT + 1)
     with pytest.raises(NewerFormat, match=f"a ledger of version {FORMAT + 1}"):
-        empty.ledger.open_epoch()
+        empty.ledger.beat()
 
 
 @pytest.mark.parametrize(

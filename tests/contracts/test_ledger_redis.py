@@ -31,7 +31,8 @@ def test_a_server_that_is_gone_is_ledger_unavailable(tmp_path: Path):
         lambda: world.admit(admission),
         lambda: world.complete(key, "L1"),
         lambda: world.changes_since("0-0"),
-        world.ledger.open_epoch,
+        world.ledger.epoch,
+        world.ledger.beat,
         lambda: world.ledger.leave_worker("w1"),
         lambda: world.ledger.leave_bridge("b1"),
         lambda: world.ledger.lead("d", 10),
@@ -56,7 +57,7 @@ def test_every_step_is_told_with_its_end(tmp_path: Path):
         ledger = RedisLedger.from_url(
             server.url, on_step=lambda step, took_s, error: told.append((step, error))
         )
-        epoch = ledger.open_epoch()
+        epoch = ledger.beat().pulse.epoch
         ledger.withdraw(epoch, [KEY])
         with pytest.raises(EpochChanged):
             ledger.unreserve("another", KEY, 1)

@@ -117,7 +117,7 @@ def test_controls_outlive_an_epoch_only_where_redis_kept_them(world: World):
     world.backend.lose()
     with pytest.raises(EpochChanged):
         world.ledger.orders(world.epoch, "b1")
-    world.epoch = world.ledger.open_epoch()
+    world.epoch = world.ledger.beat().pulse.epoch
     assert world.ledger.orders(world.epoch, "b1").controls == Controls()
 
 

@@ -111,7 +111,7 @@ class Written:
 
 def write(ledger: RedisLedger) -> Written:
     """Write it into an empty namespace."""
-    epoch, now_ms = ledger.open_epoch(), ledger.now_ms()
+    epoch, now_ms = ledger.beat().pulse.epoch, ledger.now_ms()
     ledger.set_limits(epoch, Limits(capacity={(MODEL, ENDPOINT): 7}))
     _meet(ledger)
     for state in OFFSETS:

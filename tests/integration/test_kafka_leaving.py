@@ -2,13 +2,17 @@
 
 import logging
 
+import confluent_kafka
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka_records import Mark, Partition
+from agentsched.kafka_server import leaving
+from agentsched.kafka_server.consumer import Consumer as AgentConsumer
 from tests.support.member import Member, until_assigned
 from tests.support.mock_kafka import MockKafka
+from tests.support.waiting import eventually
 
 WHERE = Partition("t", 0)
 
@@ -42,9 +46,44 @@ def test_the_last_commit_is_the_last_although_the_one_before_is_sent_again(
     assert found.offset == 10
 
 
-def test_a_silent_coordinator_does_not_hold_who_leaves(mock, member, caplog):
+def test_a_silent_coordinator_does_not_hold_who_leaves(
+    mock, member, caplog, monkeypatch
+):
+    monkeypatch.setattr(leaving, "CLOSE_S", 2)
     member.commit_at_revoke = {WHERE: Mark(10)}
     mock.fall_silent()
     with caplog.at_level(logging.WARNING):
         member.source.close()
     assert "the group was not left" in caplog.text
+
+
+def test_a_silent_coordinator_does_not_hold_an_agent(mock, caplog, monkeypatch):
+    monkeypatch.setattr(leaving, "CLOSE_S", 2)
+    consumer = AgentConsumer(mock.bootstrap, "g", "earliest")
+    consumer.subscribe("t")
+    with Producer({"bootstrap.servers": mock.bootstrap}) as producer:
+        producer.produce("t", b'{"correlation_id": "c", "content": ""}')
+        producer.flush(10)
+    eventually(lambda: consumer.consume(0.1), timeout_s=20)
+    mock.fall_silent()
+    with caplog.at_level(logging.WARNING):
+        consumer.close()
+    assert "the group was not left" in caplog.text
+
+
+def test_the_partitions_are_given_back_before_the_client_ends(mock, monkeypatch):
+    """A callback inside its `close()` has hung the whole process (`leaving.py`)."""
+    held = []
+
+    class Watched(Consumer):
+        def close(self):
+            held.append((list(member.revoked), self.assignment()))
+            super().close()
+
+    monkeypatch.setattr(confluent_kafka, "Consumer", Watched)
+    settings = KafkaSettings(bootstrap_servers=(mock.bootstrap,), group_id="g")
+    member = Member(settings)
+    member.source.subscribe(["t"])
+    until_assigned(member)
+    member.source.close()
+    assert held == [([WHERE], [])]

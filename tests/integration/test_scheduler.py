@@ -2,10 +2,13 @@
 
 import os
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
+from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.kafka_server.producer import Producer
 from agentsched.load_balancing.scheduler import Scheduler, SchedulerConfig
 from agentsched.types import TaskType
@@ -25,22 +28,37 @@ def server():
 
 
 @pytest.fixture
-def scheduler(kafka, topic_prefix, server):
+def run(kafka, topic_prefix, server):
+    """A context in which a scheduler with one model runs, each on the same topics."""
     topics = [f"{topic_prefix}{cls}_priority" for cls in ("high", "medium", "low")]
     output = f"{topic_prefix}results"
     kafka.create_topics(dict.fromkeys([*topics, output], 1))
-    scheduler = Scheduler(
-        SchedulerConfig(kafka.bootstrap, topics, output, 2, group_id=topic_prefix)
-    )
-    scheduler.add_llm_model(
-        "first", 5, [TaskType.TEXT_GENERATION], server.base_url, KEY
-    )
-    thread = threading.Thread(target=scheduler.run)
-    thread.start()
-    yield scheduler
-    scheduler.close()
-    thread.join(30)
-    assert not thread.is_alive()
+
+    @contextmanager
+    def running(**more):
+        more["group_id"] = topic_prefix
+        scheduler = Scheduler(
+            SchedulerConfig(kafka.bootstrap, topics, output, 2, **more)
+        )
+        scheduler.add_llm_model(
+            "first", 5, [TaskType.TEXT_GENERATION], server.base_url, KEY
+        )
+        thread = threading.Thread(target=scheduler.run)
+        thread.start()
+        try:
+            yield scheduler
+        finally:
+            scheduler.close()
+            thread.join(30)
+        assert not thread.is_alive()
+
+    return running
+
+
+@pytest.fixture
+def scheduler(run):
+    with run() as scheduler:
+        yield scheduler
 
 
 @pytest.fixture
@@ -58,8 +76,8 @@ def ask(kafka, topic_prefix):
 
 
 @pytest.fixture
-def replies(kafka, topic_prefix, scheduler):
-    del scheduler  # its topics
+def replies(kafka, topic_prefix, run):
+    del run  # its topics
     with RawReplies(kafka.bootstrap, f"{topic_prefix}results") as replies:
         yield replies
 
@@ -100,20 +118,20 @@ def test_a_model_that_is_added_while_it_runs_answers(scheduler, server, ask, rep
     assert scheduler.get_model_stats()["first"].total_processed_tasks == 2
 
 
-def test_no_more_than_max_workers_run_at_once(server, ask, replies):
+def test_no_more_than_max_workers_run_at_once(scheduler, server, ask, replies):
     ask(12)
     eventually(lambda: len(replies.by_id()) == 12, timeout_s=40)
     assert server.peak_in_flight() == 2
 
 
-def test_the_key_reaches_the_model_and_no_command_line(server, ask, replies):
+def test_the_key_reaches_the_model_and_no_command_line(scheduler, server, ask, replies):
     ask(1)
     eventually(replies.by_id, timeout_s=40)
     assert [call.authorization for call in server.calls] == [True]
     assert KEY not in "\n".join(children().values())
 
 
-def test_a_worker_that_dies_is_started_again(server, ask, replies):
+def test_a_worker_that_dies_is_started_again(scheduler, server, ask, replies):
     ask(1)
     eventually(lambda: len(replies.by_id()) == 1, timeout_s=40)
     workers = [pid for pid, line in children().items() if " -Q first" in line]
@@ -122,3 +140,17 @@ def test_a_worker_that_dies_is_started_again(server, ask, replies):
             os.kill(pid, 9)
     ask(3, model_id="first")
     eventually(lambda: len(replies.by_id()) == 4, timeout_s=60)
+
+
+def test_after_an_ordered_end_an_empty_redis_is_no_loss(run, ask, replies, tmp_path):
+    """Otherwise the first requests would wait for what may be in flight: some 12 s."""
+    with run():
+        ask(1)
+        eventually(lambda: len(replies.by_id()) == 1, timeout_s=40)
+    with EmbeddedValkey(tmp_path / "valkey", tmp_path / "valkey.log") as valkey:
+        with run(redis_url=valkey.url):
+            ask(1, model_id="first")
+            eventually(lambda: len(replies.by_id()) == 2, timeout_s=40)
+        with redis.Redis.from_url(valkey.url) as client:
+            epoch, fresh = client.hmget("agentsched:epoch", "id", "fresh")
+    assert (epoch[:8], fresh) == (b"00000002", b"1")

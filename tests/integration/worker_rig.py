@@ -81,7 +81,7 @@ class WorkerRig:
             stack.callback(self.doorbells.close)
             self.replies = stack.enter_context(RawReplies(kafka.bootstrap, "results"))
             stack.callback(self._kill_workers)
-            self.epoch = self.ledger.open_epoch()
+            self.epoch = self.ledger.beat().pulse.epoch
             self.ledger.set_limits(self.epoch, self._limits())
             self._stack = stack.pop_all()
         return self

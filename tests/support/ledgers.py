@@ -102,7 +102,7 @@ class World:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.ledger = backend.ledger
-        self.epoch = self.ledger.open_epoch()
+        self.epoch = self.ledger.beat().pulse.epoch
         self.ledger.set_limits(self.epoch, LIMITS)
         assert self.ledger.lead(LEADER, LONG_MS)
         self._offset = 0

@@ -144,7 +144,7 @@ class Desk:
             observer,
         )
         self.endpoint = self.settings.models[0].endpoints[0]
-        self.epoch = self.ledger.open_epoch()
+        self.epoch = self.ledger.beat().pulse.epoch
         self.ledger.set_limits(
             self.epoch, Limits(capacity={("m", self.endpoint.name): 10})
         )

@@ -100,7 +100,7 @@ def test_a_lease_of_another_is_stopped_as_lost(desk: Desk, kept: Kept) -> None:
 def test_a_new_epoch_loses_all_leases(desk: Desk, kept: Kept) -> None:
     lease = claimed(desk)
     desk.ledger.lose()
-    desk.ledger.open_epoch()
+    desk.ledger.beat()
     eventually(lambda: lease.stopped is Stop.LOST)
 
 
