@@ -141,9 +141,9 @@ class Consumer:
         self._closing.set()
         with self._lock:
             client, self._client = self._client, None
-            if client is None:
-                return
-            self._move_on(client)
+            if client is not None:
+                self._move_on(client)
+        if client is not None:
             leave(client, self._properties)
 
     def _next(self, timeout_s: float) -> Message | None:

@@ -247,7 +247,7 @@ class Scene(System):
 
     def left_over(self) -> dict[str, int]:
         """What should be nothing once all is answered."""
-        found = self.ledger.snapshot(self.ledger.beat().pulse.epoch)
+        found = self.ledger.snapshot(self.ledger.epoch() or "")
         return {"READY entries": len(found.ready), "slots in use": len(found.slots)}
 
     # -- Redis --------------------------------------------------------------------

@@ -30,7 +30,7 @@ class Peaks(threading.Thread):
     def run(self):
         while not self._over.wait(0.05):
             ledger = self._system.ledger
-            found = ledger.snapshot(ledger.beat().pulse.epoch)
+            found = ledger.snapshot(ledger.epoch() or "")
             self.waiting = max(self.waiting, len(found.ready))
             self.slots = max(self.slots, len(found.slots))
             self.looks += 1
@@ -78,5 +78,5 @@ def test_an_overload_waits_in_kafka_and_high_requests_pass_it(tmp_path, kafka):
         assert peaks.waiting <= READY_MOST
         assert peaks.slots <= CAPACITY
         eventually(lambda: system.committed("low") == LOW + HURRIED, timeout_s=30)
-        found = system.ledger.snapshot(system.ledger.beat().pulse.epoch)
+        found = system.ledger.snapshot(system.ledger.epoch() or "")
         assert (len(found.ready), len(found.slots)) == (0, 0)

@@ -31,7 +31,7 @@ def cancel(system, correlation_id, cls="high", agent_id="default"):
 
 
 def no_slot_is_taken(system):
-    return not system.ledger.snapshot(system.ledger.beat().pulse.epoch).slots
+    return not system.ledger.snapshot(system.ledger.epoch() or "").slots
 
 
 def states(system):

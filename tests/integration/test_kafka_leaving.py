@@ -2,7 +2,6 @@
 
 import logging
 
-import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -69,21 +68,3 @@ def test_a_silent_coordinator_does_not_hold_an_agent(mock, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING):
         consumer.close()
     assert "the group was not left" in caplog.text
-
-
-def test_the_partitions_are_given_back_before_the_client_ends(mock, monkeypatch):
-    """A callback inside its `close()` has hung the whole process (`leaving.py`)."""
-    held = []
-
-    class Watched(Consumer):
-        def close(self):
-            held.append((list(member.revoked), self.assignment()))
-            super().close()
-
-    monkeypatch.setattr(confluent_kafka, "Consumer", Watched)
-    settings = KafkaSettings(bootstrap_servers=(mock.bootstrap,), group_id="g")
-    member = Member(settings)
-    member.source.subscribe(["t"])
-    until_assigned(member)
-    member.source.close()
-    assert held == [([WHERE], [])]
