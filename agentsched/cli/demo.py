@@ -26,6 +26,7 @@ from agentsched.ledger.totals import totals_now
 from agentsched.types import Message, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from concurrent.futures import Future
 
     from agentsched.kafka_records import RecordAt
@@ -63,7 +64,7 @@ class Demo:
         self._ledger = RedisLedger.from_url(stack.redis_url)
         self._requests = requests(number, seed)
         self._replies: dict[str, Reply] = {}
-        self.totals: dict[str, ModelTotals] = {}
+        self.totals: Mapping[str, ModelTotals] = {}
         self.peaks: dict[str, int] = {}
 
     def run(self, console: Console) -> Outcome:
@@ -114,7 +115,7 @@ class Demo:
         return True
 
     def _look_at_models(self) -> None:
-        self.totals = totals_now(self._ledger)
+        self.totals = totals_now(self._ledger).models
         for name, total in self.totals.items():
             self.peaks[name] = max(self.peaks.get(name, 0), total.in_flight)
 

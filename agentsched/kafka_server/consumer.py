@@ -89,6 +89,7 @@ class Consumer:
         self._warned: set[str] = set()
         self._lock = threading.RLock()
         self._closing = threading.Event()
+        self._leaving = threading.RLock()
 
     def subscribe(self, topics: str | Sequence[str]) -> None:
         """Join the group for these topics; a topic may be created later.
@@ -136,15 +137,16 @@ class Consumer:
         """Commit the position, leave the group; a running `consume` ends at once.
 
         Blocks for a round trip, and for up to 15 s where Kafka does not answer. Calling
-        it again does nothing.
+        it again waits for a call that is running, and else does nothing.
         """
         self._closing.set()
-        with self._lock:
-            client, self._client = self._client, None
+        with self._leaving:
+            with self._lock:
+                client, self._client = self._client, None
+                if client is not None:
+                    self._move_on(client)
             if client is not None:
-                self._move_on(client)
-        if client is not None:
-            leave(client, self._properties)
+                leave(client, self._properties)
 
     def _next(self, timeout_s: float) -> Message | None:
         if self._client is None:
@@ -154,7 +156,8 @@ class Consumer:
             record = self._client.poll(timeout_s)
         except KafkaException as error:
             raise self._failed("cannot read", error) from error
-        if record is None:
+        if record is None or self._closing.is_set():
+            # Read while closing it comes again: partitions are not placed any more.
             return None
         if (problem := record.error()) is not None:
             self._judge(problem)

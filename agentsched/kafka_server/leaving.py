@@ -5,6 +5,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import confluent_kafka
 from confluent_kafka import KafkaException
@@ -26,14 +27,14 @@ def leave(client: confluent_kafka.Consumer, properties: dict[str, object]) -> No
     """Give all partitions back, leave the group, end the client; blocks for up to 15 s.
 
     Its callbacks run in another thread meanwhile. What hangs then ends with the process.
+    While Python ends, no thread starts: then it blocks for as long as it takes.
     """
-    if sys.is_finalizing():  # no thread starts any more
-        _close(client, properties)
-        return
     leaving = threading.Thread(
         target=_close, args=(client, properties), name="leave-group", daemon=True
     )
-    leaving.start()
+    if not _starts(leaving):
+        _close(client, properties)
+        return
     leaving.join(CLOSE_S)
     if leaving.is_alive():
         log.warning(
@@ -43,15 +44,34 @@ def leave(client: confluent_kafka.Consumer, properties: dict[str, object]) -> No
         )
 
 
+def _starts(thread: threading.Thread) -> bool:
+    if sys.is_finalizing():  # Python 3.11 would wait in start() for ever
+        return False
+    try:
+        thread.start()
+    except RuntimeError:  # Python 3.12, also in what `atexit` calls
+        return False
+    return True
+
+
 def _close(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:
     try:
-        _settle(client, properties)
-        _drain(client)
+        with _failure_logged():
+            _settle(client, properties)
+        with _failure_logged():
+            _drain(client)
     finally:
-        try:
+        with _failure_logged():
             client.close()
-        except KafkaException as error:
-            log.warning("the group was not left in order: %s", said_by(error))
+
+
+@contextlib.contextmanager
+def _failure_logged() -> Iterator[None]:
+    """The client has to end, whatever Kafka says to one of the steps."""
+    try:
+        yield
+    except KafkaException as error:
+        log.warning("the group was not left in order: %s", said_by(error))
 
 
 def _drain(client: confluent_kafka.Consumer) -> None:
@@ -63,9 +83,8 @@ def _drain(client: confluent_kafka.Consumer) -> None:
     in some 30 such `close()` calls, measured). The revocation alone does no harm.
     """
     deadline = time.monotonic() + DRAIN_S
-    with contextlib.suppress(KafkaException):
-        while client.poll(0) is not None and time.monotonic() < deadline:
-            pass
+    while client.poll(0) is not None and time.monotonic() < deadline:
+        pass
 
 
 def _settle(client: confluent_kafka.Consumer, properties: dict[str, object]) -> None:
@@ -78,6 +97,5 @@ def _settle(client: confluent_kafka.Consumer, properties: dict[str, object]) -> 
     if properties.get("group.protocol") != "consumer":
         return
     deadline = time.monotonic() + SETTLE_S
-    with contextlib.suppress(KafkaException):
-        while not client.assignment() and time.monotonic() < deadline:
-            client.poll(STEP_S)
+    while not client.assignment() and time.monotonic() < deadline:
+        client.poll(STEP_S)

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -19,11 +19,11 @@ from agentsched.config.settings import ModelSettings, Settings
 from agentsched.embedded.services import Services
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import AgentSchedError, ConfigurationError
-from agentsched.ledger.records import ModelTotals
 from agentsched.ledger.redis import RedisLedger
-from agentsched.ledger.totals import totals_now
+from agentsched.ledger.totals import NOTHING_YET, Totals, totals_now
 from agentsched.load_balancing.served import ServedModels
 from agentsched.load_balancing.settings import SchedulerConfig, settings_of
+from agentsched.load_balancing.stats import model_stats
 from agentsched.types import ModelStats, TaskType
 
 __all__ = ["Scheduler", "SchedulerConfig"]
@@ -31,7 +31,6 @@ __all__ = ["Scheduler", "SchedulerConfig"]
 WATCH_S = 0.5
 CLOSE_S = 60.0
 """More than the longest orderly stop: bridge and workers drain, then Redis ends."""
-NO_TOTALS = ModelTotals(in_flight=0, calls=0, failed=0, model_ms=0)
 
 
 @dataclass
@@ -40,7 +39,8 @@ class _Running:
 
     services: Services
     ledger: RedisLedger
-    before: dict[str, ModelTotals] = field(default_factory=dict)
+    before: Totals = NOTHING_YET
+    """What stood in the ledger at the start."""
 
 
 class Scheduler:
@@ -116,10 +116,14 @@ class Scheduler:
             self._stop()
 
     def get_model_stats(self) -> dict[str, ModelStats]:
-        """Return what every model has done since `run`; after `close` the last state."""
+        """Return what every model has done since `run`; after `close` the last state.
+
+        Where Redis lost its data since then, what was done after that.
+        """
         with self._lock:
-            if self._running:
-                self._last_stats = _stats(self._running, self._names())
+            if running := self._running:
+                now = totals_now(running.ledger)
+                self._last_stats = model_stats(running.before, now, self._names())
             return {
                 name: self._last_stats.get(name, ModelStats()) for name in self._names()
             }
@@ -186,20 +190,3 @@ class Scheduler:
         text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
         # mkdtemp made the folder for its owner only; the URL may hold a password.
         self._config_path.write_text(text, "utf-8")
-
-
-def _stats(running: _Running, models: Sequence[str]) -> dict[str, ModelStats]:
-    """Count since this scheduler's start: the ledger may be older."""
-    totals = totals_now(running.ledger)
-    stats = {}
-    for name in models:
-        now = totals.get(name, NO_TOTALS)
-        before = running.before.get(name, NO_TOTALS)
-        calls = now.calls - before.calls
-        model_s = (now.model_ms - before.model_ms) / 1000
-        stats[name] = ModelStats(
-            current_load=now.in_flight,
-            total_processed_tasks=calls,
-            average_processing_time=model_s / calls if calls else 0.0,
-        )
-    return stats

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 
+import confluent_kafka
 import pytest
 from confluent_kafka import KafkaException
 
@@ -243,6 +244,51 @@ def test_closing_while_the_group_is_joined_takes_no_time(
         consumer.close()
         took_s.append(time.monotonic() - start_s)
     assert max(took_s) < 4
+
+
+def test_what_is_read_while_another_thread_closes_is_left_for_the_next_consumer(
+    producer, open_consumer, topic, monkeypatch
+):
+    producer.produce(reply("a"), topic).result(10)
+
+    class ClosedWhileItReads(confluent_kafka.Consumer):
+        def poll(self, timeout_s):
+            if (record := super().poll(timeout_s)) and not record.error():
+                threading.Thread(target=consumer.close).start()
+                assert consumer._closing.wait(10)
+            return record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(confluent_kafka, "Consumer", ClosedWhileItReads)
+        consumer = open_consumer("earliest")
+        consumer.subscribe([topic])
+        with pytest.raises(ConsumerClosed):
+            next_of(consumer)
+        consumer.close()
+    after = open_consumer("earliest")
+    after.subscribe([topic])
+    assert next_of(after).correlation_id == "a"
+
+
+def test_who_closes_again_waits_until_the_group_is_left(
+    open_consumer, topic, monkeypatch
+):
+    """Else the program could end meanwhile, and its last position would be lost."""
+    done = []
+    consumer = open_consumer()
+    consumer.subscribe([topic])
+    again = threading.Thread(target=lambda: (consumer.close(), done.append("again")))
+
+    def leave_slowly(client, _properties):
+        again.start()
+        again.join(0.5)
+        client.close()
+        done.append("left")
+
+    monkeypatch.setattr("agentsched.kafka_server.consumer.leave", leave_slowly)
+    consumer.close()
+    again.join(10)
+    assert done == ["left", "again"]
 
 
 def test_closing_twice_is_closing_once(open_consumer, producer, topic):

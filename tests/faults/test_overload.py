@@ -30,7 +30,9 @@ class Peaks(threading.Thread):
     def run(self):
         while not self._over.wait(0.05):
             ledger = self._system.ledger
-            found = ledger.snapshot(ledger.epoch() or "")
+            if (epoch := ledger.epoch()) is None:
+                continue  # the bridge has not begun yet
+            found = ledger.snapshot(epoch)
             self.waiting = max(self.waiting, len(found.ready))
             self.slots = max(self.slots, len(found.slots))
             self.looks += 1
