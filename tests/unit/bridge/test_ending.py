@@ -95,6 +95,13 @@ def test_what_is_ready_is_looked_at_once_its_deadline_has_passed(ready):
     assert keys
 
 
+def test_what_is_overdue_is_not_looked_at_by_the_reconciler_too(ready):
+    ready.tick(until_the_deadline(ready))
+    for _ in range(5):
+        assert len(ready.of(do.Inspect)) == 1
+        ready.tick(RECHECK_MS)
+
+
 def test_deadlines_run_on_the_ledgers_clock(waiting):
     late_ms = 3_600_000
     waiting.feed(
