@@ -190,8 +190,9 @@ class Ledger(Protocol):
     def forget_answered(self, epoch: str, source: str, runs: Sequence[range]) -> None:
         """Forget entries that are live at these offsets, and stop their work.
 
-        All of them are answered: the group has committed that. So a Redis that was put
-        back unseen has brought them back, and no bridge reads their records again.
+        All of them are answered: the group has committed that, or the partition's
+        bridge knows it. So a Redis that was put back unseen has brought them back, or
+        a bridge that was paused has admitted them; none reads their records again.
 
         Args:
             epoch: the open one.

@@ -122,6 +122,8 @@ class Steps:
                 return [ev.OffsetSettled(source, offset)]
             case do.RestoreDone(source, runs):
                 ledger.restore_done(epoch, source, runs)
+                # A paused bridge may have admitted them anew, before it knew.
+                ledger.forget_answered(epoch, source, runs)
             case do.ForgetDone(source, watermark):
                 ledger.forget_done(epoch, source, watermark)
         return []

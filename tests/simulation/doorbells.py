@@ -1,5 +1,6 @@
 """The doorbell queues: they lose, double, delay and reorder; and who rings into them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ class SimQueues:
     def __init__(self, world: World) -> None:
         self._world = world
         self.lying: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+        self.doubled: Counter[str] = Counter()
+        """How often each request's doorbell was put twice."""
         self._idle: dict[str, list[Ticket]] = {}
         self._number = 0
 
@@ -108,7 +111,9 @@ class SimDoorbells:
             late_ms = int(self._world.rng.random() * DELAY_MOST_MS)
             self._world.after(late_ms, lambda _: self._queues.put(queue, wire))
             return
-        for _ in range(2 if failure == "doubled" else 1):
+        self._queues.put(queue, wire)
+        if failure == "doubled":
             self._queues.put(queue, wire)
+            self._queues.doubled[wire["correlation_id"]] += 1
         if failure == "unsure":
             raise DoorbellFailed("simulated")

@@ -220,6 +220,14 @@ def test_answered_offsets_are_told_to_the_ledger(rig):
     assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == (range(2), range(5, 7))
 
 
+def test_what_is_answered_is_open_no_more_though_a_paused_bridge_admitted_it(rig):
+    rig.admit("k")
+    facts = rig.ledger.snapshot(rig.epoch).ready[0].facts
+    at = range(facts.offset, facts.offset + 1)
+    rig.effects.run(do.RestoreDone(facts.source, (at,)))
+    assert rig.ledger.inspect(rig.epoch, ["k"]) == [None]
+
+
 def test_what_the_ledger_did_not_take_is_told_again_later():
     rig = Rig(ledger=Unreachable())
     command = do.RestoreDone("s", (range(2),))
