@@ -5,6 +5,7 @@ The system behind it is played by `Answerer`; the real one is in
 """
 
 import asyncio
+import contextlib
 import gc
 import socket
 import subprocess
@@ -290,18 +291,23 @@ def test_nothing_is_opened_before_the_first_request_and_nothing_left_after_the_l
     gc.collect()
     before = kafka_clients()
     client = topics.client()
-    assert kafka_clients() == before
+    assert kafka_clients() <= before
     with client:
         client.submit("x").cancel()
-        assert kafka_clients() == before + 2
-    assert kafka_clients() == before
+        assert len(kafka_clients() - before) == 2
+    # Linux shows a thread for a moment after its join.
+    eventually(lambda: kafka_clients() <= before, timeout_s=10)
     assert [t for t in threading.enumerate() if t.name.startswith("agentsched")] == []
 
 
 def kafka_clients():
     """Each client of librdkafka, producer or consumer, has one thread of this name."""
-    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
-    return names.count("rdk:main\n")
+    found = set()
+    for path in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+            if path.read_text() == "rdk:main\n":
+                found.add(path.parent.name)
+    return found
 
 
 @pytest.fixture
