@@ -1,6 +1,7 @@
 """What a group member does before its client ends."""
 
 import itertools
+import sys
 import threading
 
 import pytest
@@ -45,6 +46,16 @@ def test_where_no_thread_starts_any_more_the_client_ends_all_the_same(monkeypatc
     client = Client(["record"])
     leaving.leave(client, {})
     assert client.closed_with == []
+
+
+def test_while_python_ends_no_thread_is_begun(monkeypatch):
+    """Python 3.11 would wait for ever for its start."""
+    begun = []
+    monkeypatch.setattr(threading.Thread, "start", begun.append)
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    client = Client(["record"])
+    leaving.leave(client, {})
+    assert (begun, client.closed_with) == ([], [])
 
 
 def test_who_has_more_to_read_than_time_ends_all_the_same(monkeypatch):
