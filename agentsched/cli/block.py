@@ -2,8 +2,8 @@
 
 import click
 
-from agentsched.cli.steering import control, opened, said_why, tell_who_follows
-from agentsched.ledger.controls import ControlKind
+from agentsched.cli.operator_orders import control, opened, said_why, tell_who_follows
+from agentsched.ledger.operator_orders import ControlKind
 from agentsched.types import label_problem
 
 

@@ -7,11 +7,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agentsched.cli.steering import control, opened, said_why
+from agentsched.cli.operator_orders import control, opened, said_why
 from agentsched.errors import LedgerUnavailable
-from agentsched.ledger.controls import ControlKind
-from agentsched.ledger.redis import RedisLedger
-from agentsched.operating.draining import Left, left
+from agentsched.ledger.operator_orders import ControlKind
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.operations.drain import Left, left
 
 POLL_S = 0.2
 

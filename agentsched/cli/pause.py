@@ -2,7 +2,7 @@
 
 import click
 
-from agentsched.cli.steering import (
+from agentsched.cli.operator_orders import (
     control,
     insist_on_models,
     insist_on_one_way,
@@ -10,8 +10,8 @@ from agentsched.cli.steering import (
     said_why,
     tell_who_follows,
 )
-from agentsched.ledger.controls import ControlKind
-from agentsched.operating.looking import see
+from agentsched.ledger.operator_orders import ControlKind
+from agentsched.operations.status.reader import see
 
 
 @click.command("pause")

@@ -2,11 +2,11 @@
 
 import click
 
-from agentsched.cli.steering import insist_on_models, insist_on_one_way, opened
+from agentsched.cli.operator_orders import insist_on_models, insist_on_one_way, opened
 from agentsched.config.settings import Settings
-from agentsched.ledger.controls import Control, ControlKind, Controls
-from agentsched.ledger.redis import RedisLedger
-from agentsched.operating.reasons import order_of
+from agentsched.ledger.operator_orders import Control, ControlKind, Controls
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.operations.explain.reasons import order_of
 
 
 @click.command("resume")

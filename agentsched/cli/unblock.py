@@ -2,9 +2,9 @@
 
 import click
 
-from agentsched.cli.steering import opened
-from agentsched.ledger.controls import ControlKind
-from agentsched.operating.reasons import order_of
+from agentsched.cli.operator_orders import opened
+from agentsched.ledger.operator_orders import ControlKind
+from agentsched.operations.explain.reasons import order_of
 
 
 @click.command("unblock")

@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from agentsched.client.errors import InvalidRequest, RequestFailed
-from agentsched.client.outgoing import Outgoing
-from agentsched.codec import Identity
+from agentsched.client.request_record import Outgoing
 from agentsched.types import Reply, TaskStatus
+from agentsched.wire.codec import Identity
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentsched.embedded.logfile import LogFile
+from agentsched.embedded.log_file import LogFile
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import EmbeddedError
 

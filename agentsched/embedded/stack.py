@@ -24,13 +24,13 @@ from agentsched.embedded.stack_config import (
 )
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import AgentSchedError, EmbeddedError
-from agentsched.ledger.redis import RedisLedger
+from agentsched.ledger.redis.ledger import RedisLedger
 
 WORKERS_START_S = 60.0
 
 Report = Callable[[str], None]
 
-log = logging.getLogger("agentsched.stack")
+logger = logging.getLogger("agentsched.stack")
 
 
 class EmbeddedStack(Stoppable):

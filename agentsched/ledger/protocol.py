@@ -12,26 +12,25 @@ All methods block for one round trip, and are safe to call from several threads.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import (
-    NO_PULSE,
+from agentsched.ledger.values import (
     Admission,
     Admitted,
     Beat,
+    CallOutcome,
     Change,
     Claimed,
     EntryView,
     Limits,
     ModelTotals,
-    Outcome,
     PartitionView,
-    Pulse,
     PutBack,
     ReserveOutcome,
     Snapshot,
     State,
     StoredReply,
 )
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
+from agentsched.wire.records import RecordAt
 
 
 class Ledger(Protocol):
@@ -141,7 +140,7 @@ class Ledger(Protocol):
         key: str,
         lease_id: str | None,
         reply: bytes,
-        outcome: Outcome,
+        outcome: CallOutcome,
     ) -> bool:
         """Store the reply: -> DONE. First wins; it never changes afterwards.
 
@@ -248,7 +247,7 @@ class Membership(Protocol):
     All times run on the ledger's clock. Raises `LedgerUnavailable`.
     """
 
-    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
+    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
         """Raise the counter of the epoch by one; for bridges.
 
         Who only looks takes `Views.epoch`: an epoch that begins without what Kafka knows

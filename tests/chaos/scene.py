@@ -22,7 +22,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from agentsched.client.client import AgentClient
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EmbeddedError, LedgerError

@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import (
-    Admission,
-    AdmitOutcome,
-    Admitted,
-    Limits,
-    State,
-)
+from agentsched.ledger.values import Admission, AdmitOutcome, Admitted, Limits, State
+from agentsched.wire.records import RecordAt
 from tests.support.ledgers import REPLY_AT, SOURCE, World
 
 OTHER = "low_priority:T3:4"

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agentsched.ledger.records import ClaimOutcome, ReserveOutcome, State
+from agentsched.ledger.values import ClaimOutcome, ReserveOutcome, State
 from tests.support.ledgers import GPT, GPT_AT, LEADER, LLAMA, World
 
 RESERVED = ReserveOutcome.RESERVED

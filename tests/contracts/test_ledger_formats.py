@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from agentsched.errors import NewerFormat
-from agentsched.ledger.records import (
+from agentsched.ledger.values import (
     AdmitOutcome,
     Admitted,
+    CallOutcome,
     ClaimOutcome,
     Ending,
-    Outcome,
     ReserveOutcome,
     State,
 )
@@ -40,7 +40,7 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).parents[2]
 LUA = ROOT / "agentsched/ledger/lua"
 PAGE = (ROOT / "docs/reference/formats.md").read_text("utf-8")
-OK = Outcome(ok=True, model_ms=40)
+OK = CallOutcome(ok=True, model_ms=40)
 CONFLICTING = b"another payload"
 
 

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agentsched.errors import EpochChanged
-from agentsched.ledger.records import NO_PULSE, Pulse, ReserveOutcome, State
+from agentsched.ledger.values import ReserveOutcome, State
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from tests.support.ledgers import LONG_MS, OK, SOURCE, OnRedis, World
 
 
@@ -18,7 +19,7 @@ def test_the_counter_grows_with_every_beat(world: World):
 
 def test_who_knows_what_redis_shows_gets_the_same_epoch(world: World):
     known = world.ledger.beat().pulse
-    assert world.ledger.beat(known).pulse == Pulse(world.epoch, known.beats + 1)
+    assert world.ledger.beat(known).pulse == EpochCounter(world.epoch, known.beats + 1)
 
 
 def test_an_epoch_begins_when_there_is_none_and_says_so(world: World):
@@ -41,7 +42,7 @@ def test_a_lower_counter_than_was_seen_begins_an_epoch(world: World):
 def test_an_older_epoch_than_was_seen_begins_an_epoch(world: World):
     saved = world.backend.save()
     world.backend.lose()
-    known = world.ledger.beat(Pulse(world.epoch, 1)).pulse
+    known = world.ledger.beat(EpochCounter(world.epoch, 1)).pulse
     assert known.epoch > world.epoch
     world.backend.rollback(saved)
     assert world.ledger.beat(known).pulse.epoch > known.epoch
@@ -51,7 +52,7 @@ def test_a_newer_epoch_than_was_seen_stays(world: World):
     known = world.ledger.beat().pulse
     world.backend.lose()
     newer = world.ledger.beat(known).pulse
-    assert world.ledger.beat(known).pulse == Pulse(newer.epoch, newer.beats + 1)
+    assert world.ledger.beat(known).pulse == EpochCounter(newer.epoch, newer.beats + 1)
 
 
 def test_bridges_that_see_the_same_loss_agree_on_one_epoch(world: World):
@@ -155,7 +156,7 @@ def test_what_older_epochs_left_is_dropped_and_nothing_else(redis_url: str):
 
 def test_without_any_knowledge_the_first_generation_begins(world: World):
     world.backend.lose()
-    assert world.ledger.beat(NO_PULSE).pulse.epoch.startswith("00000001")
+    assert world.ledger.beat(NO_EPOCH).pulse.epoch.startswith("00000001")
 
 
 @pytest.mark.parametrize("way", ["ready", "rung", "running"])

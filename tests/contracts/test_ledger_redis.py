@@ -8,9 +8,9 @@ import redis
 
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
-from agentsched.ledger.controls import Control, ControlKind
-from agentsched.ledger.records import AdmitOutcome, ClaimOutcome
-from agentsched.ledger.redis import RedisLedger
+from agentsched.ledger.operator_orders import Control, ControlKind
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.values import AdmitOutcome, ClaimOutcome
 from tests.support.ledgers import LONG_MS, OnRedis, World
 
 SECRET = b"the-prompt-of-a-person"

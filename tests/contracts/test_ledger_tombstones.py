@@ -9,9 +9,9 @@ import pytest
 
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import LedgerError
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import AdmitOutcome, Admitted, State
-from agentsched.ledger.scripts import _source
+from agentsched.ledger.redis.scripts import _source
+from agentsched.ledger.values import AdmitOutcome, Admitted, State
+from agentsched.wire.records import RecordAt
 from tests.support.ledgers import REPLY_AT, SOURCE, OnRedis, World
 
 SLICES = 8

@@ -3,16 +3,21 @@
 import pytest
 
 from agentsched.errors import EpochChanged, LedgerError
-from agentsched.ledger.controls import CONTROLS_MOST, Control, ControlKind, Controls
-from agentsched.ledger.operations import QUESTIONS_MOST
-from agentsched.ledger.reports import (
+from agentsched.ledger.bridge_reports import (
     BridgeReport,
-    Finding,
-    Findings,
     FlowLoad,
+    IndexAnswer,
+    IndexedRequest,
     OldestRequest,
     Question,
 )
+from agentsched.ledger.operator_orders import (
+    CONTROLS_MOST,
+    Control,
+    ControlKind,
+    Controls,
+)
+from agentsched.ledger.operator_protocol import QUESTIONS_MOST
 from tests.support.ledgers import LONG_MS, World
 
 PAUSE = Control(ControlKind.PAUSE, "gpt-4", "ana@ops", "vendor is down")
@@ -24,9 +29,9 @@ REPORT = BridgeReport(
     flows=(FlowLoad(models=("gpt-4",), waiting={"high": 3}, in_flight=2),),
     oldest=OldestRequest(correlation_id="c", agent_id="a", cls="high", arrival_ms=7),
 )
-FOUND = Findings(
+FOUND = IndexAnswer(
     found=(
-        Finding(
+        IndexedRequest(
             agent_id="a",
             correlation_id="c",
             cls="high",
@@ -221,8 +226,8 @@ def test_every_answer_is_told(world: World):
     world.ledger.ask(question(), LONG_MS)
     assert world.ledger.told("1") == {}
     world.ledger.tell("1", "b1", FOUND, LONG_MS)
-    world.ledger.tell("1", "b2", Findings(), LONG_MS)
-    assert world.ledger.told("1") == {"b1": FOUND, "b2": Findings()}
+    world.ledger.tell("1", "b2", IndexAnswer(), LONG_MS)
+    assert world.ledger.told("1") == {"b1": FOUND, "b2": IndexAnswer()}
 
 
 def test_a_question_ends(world: World):

@@ -3,7 +3,7 @@
 import pytest
 
 from agentsched.errors import EpochChanged
-from agentsched.ledger.records import Ending, State
+from agentsched.ledger.values import Ending, State
 from agentsched.ledger.views import Description, LiveWorker, Pool
 from tests.support.ledgers import (
     GPT,

@@ -3,21 +3,26 @@
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from agentsched.codec import hash_value
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.controls import Control, ControlKind
-from agentsched.ledger.records import (
+from agentsched.ledger.bridge_reports import (
+    BridgeReport,
+    IndexAnswer,
+    IndexedRequest,
+    Question,
+)
+from agentsched.ledger.operator_orders import Control, ControlKind
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.values import (
     Admission,
     AdmitOutcome,
+    CallOutcome,
     ClaimOutcome,
     Limits,
-    Outcome,
     PutBack,
-    RequestFacts,
     ReserveOutcome,
 )
-from agentsched.ledger.redis import RedisLedger
-from agentsched.ledger.reports import BridgeReport, Finding, Findings, Question
+from agentsched.wire.codec import hash_value
+from agentsched.wire.records import RecordAt
+from agentsched.wire.request_facts import RequestFacts
 
 MODEL, ENDPOINT = "gpt-4", "https://gpt.example/v1"
 DISPATCHER = "dispatcher-1"
@@ -51,9 +56,9 @@ CONTROLS = (
     Control(ControlKind.DRAIN, by="cy@ops", reason="new kernel"),
 )
 REPORT = BridgeReport(software="0.1.0", leading=True, waiting={"high": 3}, in_flight=2)
-FOUND = Findings(
+FOUND = IndexAnswer(
     found=(
-        Finding(
+        IndexedRequest(
             agent_id="planner",
             correlation_id="c-1",
             cls="high",
@@ -134,7 +139,7 @@ def write(ledger: RedisLedger) -> Written:
     ledger.cancel(epoch, key_of("ending"), LONG_MS)
     ledger.cancel(epoch, key_of("cancelled"), LONG_MS)
     for state in ("done", "answered"):
-        outcome = Outcome(ok=True, model_ms=40)
+        outcome = CallOutcome(ok=True, model_ms=40)
         assert ledger.complete(epoch, key_of(state), f"lease-{state}", REPLY, outcome)
     assert ledger.published(epoch, key_of("answered"), REPLY_AT)
     ledger.settle(epoch, SOURCE, SETTLED)

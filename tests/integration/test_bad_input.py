@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from agentsched.errors import DeliveryFailed
-from agentsched.kafka_records import OutboundRecord
-from agentsched.ledger.controls import Control, ControlKind
+from agentsched.ledger.operator_orders import Control, ControlKind
+from agentsched.wire.records import OutboundRecord
 from tests.support.bad_input import ANSWERED, DEAD, UNUSUAL, Bad
 from tests.support.model_server import ModelServer
 from tests.support.replies import RawReplies

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from agentsched.codec import Identity, cancel_record
 from agentsched.embedded.services import environment
-from agentsched.ledger.records import State
+from agentsched.ledger.values import State
+from agentsched.wire.codec import Identity, cancel_record
 from tests.support.model_server import ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from agentsched.operating.inquiring import find
+from agentsched.operations.explain.search import find
 from tests.support.command import run_agentsched, start_agentsched
 from tests.support.guides import commands
 from tests.support.kafka_cluster import free_ports

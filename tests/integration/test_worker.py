@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.ledger.records import Outcome, State
+from agentsched.ledger.values import CallOutcome, State
 from tests.integration.worker_rig import WorkerRig
 from tests.support.model_server import Answer, Hang, digest
 from tests.support.waiting import eventually
@@ -205,7 +205,7 @@ def test_a_call_whose_lease_is_lost_is_closed_and_hands_nothing_in(make_rig) -> 
     rig.wait_for_calls(1)
 
     # As a bridge does at the deadline: complete without a lease, which voids ours.
-    outcome = Outcome(ok=False, called=False)
+    outcome = CallOutcome(ok=False, called=False)
     assert rig.ledger.complete(rig.epoch, key, None, b"{}", outcome)
 
     eventually(lambda: rig.server.in_flight() == 0, message="the call is closed")

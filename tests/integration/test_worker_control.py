@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentsched.ledger.records import State
+from agentsched.ledger.values import State
 from tests.integration.worker_rig import WorkerRig
 from tests.support.model_server import Answer, Hang, Hold
 from tests.support.redis_servers import Valkey

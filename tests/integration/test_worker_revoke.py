@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.doorbell import task_ids
-from agentsched.ledger.records import Ending, State
+from agentsched.ledger.values import Ending, State
+from agentsched.wire.doorbell import task_ids
 from tests.integration.worker_rig import WorkerRig
 from tests.support.model_server import Answer, Hang
 from tests.support.waiting import eventually

@@ -14,14 +14,14 @@ from uuid import uuid4
 
 from celery import Celery
 
-from agentsched.celery_settings import celery_settings
-from agentsched.codec import encode_message, hash_value
+from agentsched.celery.queues import CeleryDoorbells
+from agentsched.celery.settings import celery_settings
 from agentsched.config.settings import Settings
-from agentsched.doorbell import Doorbell
 from agentsched.embedded.kafka import EmbeddedKafka
-from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
-from agentsched.ledger.redis import RedisLedger
-from agentsched.queues import CeleryDoorbells
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.values import Admission, Limits, ReserveOutcome, State
+from agentsched.wire.codec import encode_message, hash_value
+from agentsched.wire.doorbell import Doorbell
 from tests.support.model_server import ModelServer
 from tests.support.replies import RawReplies
 from tests.support.requests import facts

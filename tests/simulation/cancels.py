@@ -5,7 +5,7 @@ has lost nothing since. The agent's, where no fault strikes: a bridge read the r
 before the request was called or answered.
 """
 
-from agentsched.ledger.records import State
+from agentsched.ledger.values import State
 from tests.simulation.redis import SimRedis
 from tests.simulation.world import World
 

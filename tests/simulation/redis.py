@@ -9,7 +9,7 @@ from queue import Empty
 from typing import Any
 
 from agentsched.errors import LedgerUnavailable
-from agentsched.ledger.memory import MemoryLedger
+from agentsched.ledger.memory.ledger import MemoryLedger
 from tests.simulation.doorbells import SimQueues
 from tests.simulation.waiting import SimQueue
 from tests.simulation.world import Process, Ticket, World

@@ -3,9 +3,9 @@
 import pytest
 
 from agentsched.errors import LedgerUnavailable
-from agentsched.ledger.memory import MemoryLedger
-from agentsched.ledger.records import Limits
-from bridge.effects.epoch import EpochWatch
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.values import Limits
+from bridge.effects.epoch_watch import EpochWatch
 from tests.support.requests import ARRIVAL_MS
 
 

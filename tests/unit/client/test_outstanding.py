@@ -5,11 +5,11 @@ import threading
 import pytest
 
 from agentsched.client.errors import InvalidRequest, RequestFailed
-from agentsched.client.outgoing import Outgoing
 from agentsched.client.outstanding import Outstanding
-from agentsched.codec import Identity
-from agentsched.kafka_records import OutboundRecord
+from agentsched.client.request_record import Outgoing
 from agentsched.types import Reply, ReplyError
+from agentsched.wire.codec import Identity
+from agentsched.wire.records import OutboundRecord
 
 ME = Identity("agent", "c-1")
 

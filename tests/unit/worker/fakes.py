@@ -8,20 +8,20 @@ from dataclasses import replace
 from time import time_ns
 from typing import Any
 
-from agentsched.codec import encode_message, hash_value
 from agentsched.config.settings import EndpointSettings, Settings
-from agentsched.doorbell import Doorbell
 from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
-from agentsched.kafka_records import OutboundRecord, RecordAt
-from agentsched.ledger.memory import MemoryLedger
-from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
-from agentsched.ports import Completion
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.values import Admission, Limits, ReserveOutcome, State
+from agentsched.protocols import Completion
 from agentsched.types import Message
-from agentsched.worker.calls import CallLoop
+from agentsched.wire.codec import encode_message, hash_value
+from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.records import OutboundRecord, RecordAt
+from agentsched.worker.call_loop import CallLoop
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended, Execution
 from agentsched.worker.leases import LeaseBook
-from agentsched.worker.observing import WorkerObserver
+from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.suspects import Suspects
 from tests.support.requests import facts, settings
 
