@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from agentsched.ledger.values import AdmitOutcome, Admitted, State
 from agentsched.scheduling.order import CLASSES, rank
 from agentsched.scheduling.ready_set import Moves, decide, quota
-from agentsched.wire.terminal_errors import CANCELLED
-from bridge.core import deadline, index, intake
+from bridge.core import cancel, index, intake
 from bridge.core.commands import (
     Admit,
     Command,
@@ -91,7 +90,7 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
             index.move(state, entry, Stage.WAITING)
         case AdmitOutcome.CANCELLED:
             index.move(state, entry, Stage.WAITING)
-            return deadline.end_waiting(state, [entry], CANCELLED)
+            return cancel.end_cancelled(state, [entry])
         case AdmitOutcome.CONFLICT:
             index.move(state, entry, Stage.REPEATING)
             dead_letter = intake.conflict(entry.record, facts.source)

@@ -18,7 +18,7 @@ from agentsched.wire.dead_letters import dead_letter_record
 from agentsched.wire.records import InboundRecord, OutboundRecord
 from agentsched.wire.replies import failed_reply, reply_record
 from agentsched.wire.request_facts import RequestFacts
-from agentsched.wire.terminal_errors import POISON, REPLY_EXPIRED
+from agentsched.wire.terminal_errors import REPLY_EXPIRED
 from bridge.core.rules import Rules
 
 NO_MODELS: tuple[str, ...] = ()
@@ -184,8 +184,3 @@ def conflict(record: InboundRecord, source: str) -> OutboundRecord:
     """Return the dead letter of a request whose identity another payload has."""
     detail = "another payload already has this identity"
     return dead_letter_record(record, source, ErrorCode.CONFLICT, detail)
-
-
-def poison(record: InboundRecord, source: str) -> OutboundRecord:
-    """Return the dead letter of a request that ends the processes that run it."""
-    return dead_letter_record(record, source, ErrorCode.POISON, POISON.message)

@@ -1,11 +1,11 @@
 """Follows what operators ordered: what may start, and whose requests are refused.
 
-A refused request is answered like an overdue one (`ending`); what is in flight ends by
+A refused request is answered like an overdue one (`termination`); what is in flight ends by
 itself.
 """
 
 from agentsched.wire.terminal_errors import BLOCKED
-from bridge.core import deadline, explain, report
+from bridge.core import explain, report, termination
 from bridge.core.commands import Command, Report
 from bridge.core.events import OrdersSeen
 from bridge.core.state import BridgeState, Indexed, Stage
@@ -50,7 +50,7 @@ def note_blocked(state: BridgeState) -> None:
 def refuse(state: BridgeState) -> list[Command]:
     """Answer requests of blocked agents that are only in Kafka, new ones too.
 
-    Those in the ready set are not started (`dispatching`), and answered when the
+    Those in the ready set are not started (`dispatcher`), and answered when the
     reconciler looks at them.
     """
     if state.draining or not state.to_refuse:
@@ -68,7 +68,7 @@ def refuse(state: BridgeState) -> list[Command]:
             state.to_refuse.append(entry)
         else:
             refused.append(entry)
-    return deadline.end_waiting(state, refused, BLOCKED)
+    return termination.end_waiting(state, refused, BLOCKED)
 
 
 def is_blocked(state: BridgeState, entry: Indexed) -> bool:

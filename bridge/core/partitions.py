@@ -3,11 +3,10 @@
 from agentsched.ledger.answered_offsets import within
 from agentsched.ledger.values import Admission, PartitionView
 from agentsched.wire.records import InboundRecord, Partition
-from bridge.core import commit, index, redis_loss
+from bridge.core import cancel, commit, index, redis_loss
 from bridge.core.commands import (
     Alarm,
     BeatEpoch,
-    Cancel,
     Command,
     LoadPartition,
     PublishRefusal,
@@ -184,9 +183,7 @@ def on_read(state: BridgeState, event: Read) -> list[Command]:
         if isinstance(verdict, Admission):
             _index(state, partition, record, verdict)
         elif isinstance(verdict, Cancellation):
-            keep_s = state.rules.settings.limits.horizon_s
-            place = (partition.source, record.offset)
-            commands.append(Cancel(verdict.key, keep_s, *place))
+            commands.append(cancel.on_record(state, partition, record, verdict))
         else:
             commands += _refuse(partition, verdict, record)
     return commands

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from agentsched.ledger.values import EntryView, State
 from agentsched.types import ReplyError
 from agentsched.wire.terminal_errors import BLOCKED, MODEL_REMOVED
-from bridge.core import deadline, index, operator_orders, redis_loss
+from bridge.core import index, operator_orders, redis_loss, termination
 from bridge.core.commands import (
     Command,
     Expire,
@@ -73,7 +73,7 @@ def _mend(
         redis_loss.on_forgotten(state, entry)
         return []
     if (error := _ending(state, entry, view)) is not None:
-        return deadline.end_known(entry, error)
+        return termination.end_known(entry, error)
     match view.state:
         case State.ANSWERED:
             index.settle(state, facts.source, facts.offset)
@@ -96,7 +96,7 @@ def _ending(state: BridgeState, entry: Indexed, view: EntryView) -> ReplyError |
         return MODEL_REMOVED
     if view.state is State.READY and operator_orders.is_blocked(state, entry):
         return BLOCKED
-    return deadline.ending_of(view)
+    return termination.ending_of(view)
 
 
 def _has_model(state: BridgeState, entry: Indexed) -> bool:

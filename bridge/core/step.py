@@ -8,6 +8,7 @@ from agentsched.ledger.values import ChangeKind
 from bridge.core import (
     admission,
     backpressure,
+    cancel,
     commit,
     deadline,
     dispatcher,
@@ -166,7 +167,7 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
             _settle(state, change.source, change.offset)
             continue
         if change.kind is ChangeKind.ENDING:
-            commands += deadline.on_marked(state, change.key)
+            commands += cancel.on_marked(state, change.key)
             continue
         stage = _STAGE_AFTER.get(change.kind)
         for entry in state.by_key.get(change.key, ()) if stage else ():

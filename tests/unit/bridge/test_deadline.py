@@ -15,7 +15,8 @@ from agentsched.ledger.values import (
 from agentsched.wire.codec import Identity
 from bridge.core import commands as do
 from bridge.core import events as ev
-from bridge.core.deadline import RECHECK_MS, WORKER_FIRST_MS, ending_of
+from bridge.core.deadline import RECHECK_MS
+from bridge.core.termination import WORKER_FIRST_MS, ending_of
 from tests.support.requests import record
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
