@@ -152,7 +152,7 @@ def run(url: str, settings: Settings) -> float:
         CallLoop(),
         Sink(),
     )
-    ledger.beat_worker("w", {"m": CAPACITY}, 600_000)
+    ledger.membership.beat_worker("w", {"m": CAPACITY}, 600_000)
     leases = LeaseBook()
     suspects = Suspects(leases.clock)
     execution = Execution(settings, ledger, sink, Model(), calls, leases, suspects)

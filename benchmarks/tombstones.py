@@ -67,9 +67,9 @@ class Bench:
         self.client = redis_client(RedisSettings(url=url))
         self.ledger = RedisLedger(self.client)
         self.scripts = Scripts(self.client, "agentsched")
-        self.epoch = self.ledger.beat().pulse.epoch
+        self.epoch = self.ledger.membership.beat().pulse.epoch
         self.limit(3600)
-        self.ledger.lead("d", 3_600_000)
+        self.ledger.membership.lead("d", 3_600_000)
 
     def limit(self, horizon_s: int) -> None:
         """Set the horizon; another one is another slice."""

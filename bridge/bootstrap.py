@@ -125,8 +125,8 @@ def _build_daemon(
     ledger = RedisLedger.of(settings, step_meter(meters))
     outside = Outside(
         ledger=ledger,
-        membership=ledger,
-        operations=ledger,
+        membership=ledger.membership,
+        operations=ledger.operations,
         doorbells=CeleryDoorbells(app),
         sink=ReplySink(
             MeteredSink(_make_producer(settings), meters),

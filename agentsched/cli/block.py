@@ -25,6 +25,6 @@ def command(agents: tuple[str, ...], *, reason: str, by: str) -> None:
             raise click.BadParameter(f"an agent {problem}")
     with opened() as (_, ledger):
         for name in agents:
-            ledger.impose(control(ControlKind.BLOCK, name, by, reason))
+            ledger.operations.impose(control(ControlKind.BLOCK, name, by, reason))
             click.echo(f"agent {name} is blocked: its requests get AGENT_BLOCKED")
         tell_who_follows(ledger)

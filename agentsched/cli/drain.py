@@ -40,10 +40,10 @@ def command(*, timeout_s: float, end: bool, reason: str, by: str) -> None:
     console = Console(highlight=False)
     with opened() as (_, ledger):
         if end:
-            ended = ledger.lift(ControlKind.DRAIN)
+            ended = ledger.operations.lift(ControlKind.DRAIN)
             console.print("the drain has ended" if ended else "there was no drain")
             return
-        ledger.impose(control(ControlKind.DRAIN, "", by, reason))
+        ledger.operations.impose(control(ControlKind.DRAIN, "", by, reason))
         empty = _wait(console, ledger, timeout_s)
     if not empty:
         sys.exit(1)

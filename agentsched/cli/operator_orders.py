@@ -77,7 +77,7 @@ def insist_on_one_way(models: Sequence[str], *, every: bool) -> None:
 
 def tell_who_follows(ledger: RedisLedger) -> None:
     """Say so where no bridge is there that could follow."""
-    if not ledger.reports():
+    if not ledger.operations.reports():
         click.echo("No bridge runs now: it holds as soon as one starts.")
 
 

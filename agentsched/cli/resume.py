@@ -20,7 +20,7 @@ def command(models: tuple[str, ...], *, every: bool) -> None:
     """
     insist_on_one_way(models, every=every)
     with opened() as (settings, ledger):
-        controls = ledger.controls()
+        controls = ledger.operations.controls()
         if every:
             _resume_all(ledger, controls)
         else:
@@ -57,7 +57,7 @@ def _resume_all(ledger: RedisLedger, controls: Controls) -> None:
 
 
 def _lift(ledger: RedisLedger, control: Control, name: str) -> None:
-    ledger.lift(control.kind, control.name)
+    ledger.operations.lift(control.kind, control.name)
     stopped = "paused" if control.kind is ControlKind.PAUSE else "drained"
-    since = order_of(control, ledger.now_ms())
+    since = order_of(control, ledger.membership.now_ms())
     click.echo(f"{name} is resumed; it was {stopped} {since}")

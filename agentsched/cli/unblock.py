@@ -15,11 +15,11 @@ def command(agents: tuple[str, ...]) -> None:
     What was refused stays refused: the agent has to send it again.
     """
     with opened() as (_, ledger):
-        blocked = ledger.controls().blocked
+        blocked = ledger.operations.controls().blocked
         for name in agents:
-            ledger.lift(ControlKind.BLOCK, name)
+            ledger.operations.lift(ControlKind.BLOCK, name)
             if one := blocked.get(name):
-                since = order_of(one, ledger.now_ms())
+                since = order_of(one, ledger.membership.now_ms())
                 click.echo(f"agent {name} is unblocked; it was blocked {since}")
             else:
                 click.echo(f"agent {name} was not blocked by `agentsched block`")

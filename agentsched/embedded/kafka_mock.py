@@ -1,6 +1,6 @@
 """Owns librdkafka's mock cluster, through its C API, in a process of its own.
 
-Run as `python kafka_host.py TOPIC:PARTITIONS...`. It prints {"bootstrap": address},
+Run as `python kafka_mock.py TOPIC:PARTITIONS...`. It prints {"bootstrap": address},
 then reads lines `TOPIC:PARTITIONS` and answers {"rc": number}; when its stdin closes
 it ends. The mock is a ring in memory: 5 MiB a partition, older records vanish, and all
 of it vanishes with the process. Not for anything that must be kept.

@@ -202,7 +202,7 @@ class EmbeddedStack(Stoppable):
         with contextlib.closing(RedisLedger.from_url(self.redis_url)) as ledger:
 
             def live_slots() -> Mapping[str, int]:
-                live = ledger.live_slots()
+                live = ledger.membership.live_slots()
                 missing = [name for name in names if name not in live]
                 if missing:
                     report(f"waiting for workers of {', '.join(missing)}")

@@ -22,7 +22,7 @@ NOTHING_YET = Totals()
 def totals_now(ledger: RedisLedger) -> Totals:
     """Ask the ledger; one round trip, or two."""
     try:
-        epoch = ledger.epoch()
+        epoch = ledger.views.epoch()
         return Totals(epoch, ledger.totals(epoch)) if epoch else NOTHING_YET
     except EpochChanged:  # between the two questions
         return NOTHING_YET

@@ -12,6 +12,7 @@ All methods block for one round trip, and are safe to call from several threads.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from agentsched.ledger.operator_protocol import Operations
 from agentsched.ledger.values import (
     Admission,
     Admitted,
@@ -29,6 +30,7 @@ from agentsched.ledger.values import (
     State,
     StoredReply,
 )
+from agentsched.ledger.views import Views
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from agentsched.wire.records import RecordAt
 
@@ -297,3 +299,19 @@ class Membership(Protocol):
 
     def live_slots(self) -> dict[str, int]:
         """Slots per model over all live workers."""
+
+
+class WholeLedger(Ledger, Protocol):
+    """The ledger with all that meets there beside the steps of requests."""
+
+    @property
+    def membership(self) -> Membership:
+        """Epoch, dispatcher lease, heartbeats."""
+
+    @property
+    def operations(self) -> Operations:
+        """Orders, reports and questions."""
+
+    @property
+    def views(self) -> Views:
+        """What operators may look at."""

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from agentsched.operations.status.reader import Lookout, see
+from agentsched.ledger.protocol import WholeLedger
+from agentsched.operations.status.reader import see
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Left:
         return ", ".join(models) or "nothing"
 
 
-def left(ledger: Lookout) -> Left:
+def left(ledger: WholeLedger) -> Left:
     """Look at what is in flight; see `Left`.
 
     Raises:

@@ -8,11 +8,10 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 from agentsched.config.settings import TimingSettings
 from agentsched.errors import EpochChanged, LedgerError, NewerFormat
-from agentsched.ledger.protocol import Ledger, Membership
+from agentsched.ledger.protocol import WholeLedger
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
 from agentsched.worker.observer import WorkerObserver
 
@@ -20,16 +19,12 @@ BEAT_S = 1.0
 NEVER = float("inf")
 
 
-class WorkerLedger(Ledger, Membership, Protocol):
-    """The ledger together with the heartbeats."""
-
-
 class Heartbeat:
     """Beats every second and renews every `timing.renew_s`, until it is stopped."""
 
     def __init__(  # noqa: PLR0913  (the last three have defaults)
         self,
-        ledger: WorkerLedger,
+        ledger: WholeLedger,
         leases: LeaseBook,
         timing: TimingSettings,
         worker_id: str,
@@ -120,11 +115,14 @@ class Heartbeat:
     def _beat_once(self) -> None:
         slots = self._slots()
         ttl_ms = round(self._timing.heartbeat_ttl_s * 1000)
-        self._ledger.beat_worker(self._worker_id, slots, ttl_ms, self._http)
+        self._ledger.membership.beat_worker(self._worker_id, slots, ttl_ms, self._http)
         self._observer.beaten(slots)
 
     def _say_goodbye(self) -> None:
-        self._try("leave_worker", lambda: self._ledger.leave_worker(self._worker_id))
+        self._try(
+            "leave_worker",
+            lambda: self._ledger.membership.leave_worker(self._worker_id),
+        )
 
     def _renew(self) -> None:
         by_epoch: dict[str, list[HeldLease]] = {}

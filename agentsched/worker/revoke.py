@@ -6,12 +6,10 @@ answers nothing: the ledger tells the bridge whose request it is, and that one a
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 from agentsched.errors import LedgerError
-from agentsched.ledger.protocol import Ledger
+from agentsched.ledger.protocol import WholeLedger
 from agentsched.ledger.values import State
-from agentsched.ledger.views import Views
 from agentsched.telemetry.events import BUG, REVOKE_FAILED, TASKS_REVOKED
 from agentsched.telemetry.logs import say, where
 from agentsched.wire.doorbell import Doorbell, task_ids
@@ -21,14 +19,10 @@ KEEP_S = 60
 """For a request that is forgotten between the look at it and its cancellation."""
 
 
-class RevokeLedger(Ledger, Views, Protocol):
-    """The ledger together with its epoch."""
-
-
 class Revokes:
     """Cancels what is revoked, in the order in which it hears of it."""
 
-    def __init__(self, ledger: RevokeLedger, leases: LeaseBook) -> None:
+    def __init__(self, ledger: WholeLedger, leases: LeaseBook) -> None:
         """Starts no thread before the first revoke."""
         self._ledger = ledger
         self._leases = leases
@@ -74,7 +68,7 @@ class Revokes:
         self._thread.submit(guarded)
 
     def _cancel_named(self, ids: frozenset[str], *, running: bool) -> None:
-        epoch = self._ledger.epoch()
+        epoch = self._ledger.views.epoch()
         named = self._named(epoch, ids) if epoch else {}
         if epoch:
             self._cancel(epoch, list(dict.fromkeys(named.values())), running=running)

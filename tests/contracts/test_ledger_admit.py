@@ -133,7 +133,7 @@ def test_a_known_request_is_never_full(world: World):
 
 def test_without_limits_the_default_bound_of_the_ready_set_holds(world: World):
     world.backend.lose()
-    world.epoch = world.ledger.beat().pulse.epoch
+    world.epoch = world.ledger.membership.beat().pulse.epoch
     bound = Limits(capacity={}).ready_max_entries
     answers = world.admit(*(world.admission() for _ in range(bound + 1)))
     assert [answer.outcome for answer in answers[-2:]] == ["new", "full"]

@@ -90,7 +90,7 @@ class Twins(RuleBasedStateMachine):
     def _beat(self) -> list[bool]:
         """Beat as a bridge does; return where that began an epoch."""
         beats = [
-            ledger.beat(known)
+            ledger.membership.beat(known)
             for ledger, known in zip(self._ledgers, self._known, strict=True)
         ]
         self._known = [beat.pulse for beat in beats]
@@ -111,7 +111,7 @@ class Twins(RuleBasedStateMachine):
         self._replies.clear()
         self._set_limits()
         for ledger in self._ledgers:
-            assert ledger.lead(LEADER, HOUR_MS)
+            assert ledger.membership.lead(LEADER, HOUR_MS)
         self._listen()
 
     def _listen(self) -> None:
@@ -496,7 +496,7 @@ class Twins(RuleBasedStateMachine):
                 self._both("put_back", key, lease)
         self._both("forget_done", SOURCE, 10 * 65_536)
         for ledger, epoch in zip(self._ledgers, self._epochs, strict=True):
-            ledger.drop_older(epoch)
+            ledger.membership.drop_older(epoch)
         client, root = self._redis.client, f"{self._redis.namespace}:"
         kept = {"epoch", "dispatcher", "changes", "limits", "totals", "watermarks"}
         kept |= {"places"}

@@ -116,7 +116,7 @@ class Written:
 
 def write(ledger: RedisLedger) -> Written:
     """Write it into an empty namespace."""
-    epoch, now_ms = ledger.beat().pulse.epoch, ledger.now_ms()
+    epoch, now_ms = ledger.membership.beat().pulse.epoch, ledger.membership.now_ms()
     ledger.set_limits(epoch, Limits(capacity={(MODEL, ENDPOINT): 7}))
     _meet(ledger)
     for state in OFFSETS:
@@ -148,11 +148,11 @@ def write(ledger: RedisLedger) -> Written:
 
 
 def _meet(ledger: RedisLedger) -> None:
-    assert ledger.lead(DISPATCHER, LONG_MS)
-    ledger.beat_bridge("b1", LONG_MS)
-    ledger.beat_worker("w1", {MODEL: 7}, LONG_MS, "127.0.0.1:9102")
+    assert ledger.membership.lead(DISPATCHER, LONG_MS)
+    ledger.membership.beat_bridge("b1", LONG_MS)
+    ledger.membership.beat_worker("w1", {MODEL: 7}, LONG_MS, "127.0.0.1:9102")
     for control in CONTROLS:
-        ledger.impose(control)
-    ledger.report("b1", REPORT, LONG_MS)
-    ledger.ask(QUESTION, LONG_MS)
-    ledger.tell(QUESTION.id, "b1", FOUND, LONG_MS)
+        ledger.operations.impose(control)
+    ledger.operations.report("b1", REPORT, LONG_MS)
+    ledger.operations.ask(QUESTION, LONG_MS)
+    ledger.operations.tell(QUESTION.id, "b1", FOUND, LONG_MS)

@@ -68,7 +68,7 @@ def put(system, record):
 @pytest.fixture(scope="module")
 def sent(system):
     """All of it, with a plain good request behind each; returns their ids."""
-    system.ledger.impose(Control(ControlKind.BLOCK, "villain"))
+    system.ledger.operations.impose(Control(ControlKind.BLOCK, "villain"))
     eventually(lambda: blocked_requests_are_refused(system), timeout_s=20)
     plain = []
     for some in zip_longest(LETTERS, REPLIES, GOOD):

@@ -222,8 +222,8 @@ def test_what_an_older_epoch_left_is_dropped(
 ) -> None:
     left = f"blue:{'0' * 24}:ready"
     admin.hset(left, "a", "b")
-    epoch = system.ledger.beat(EpochCounter("", 0)).pulse.epoch
-    system.ledger.drop_older(epoch)
+    epoch = system.ledger.membership.beat(EpochCounter("", 0)).pulse.epoch
+    system.ledger.membership.drop_older(epoch)
     assert not admin.exists(left)
     assert refused(admin) == []
 

@@ -57,7 +57,7 @@ def rig(folder: Path, section: dict[str, str]) -> Iterator[WorkerRig]:
 def open_epoch(section) -> str:
     ledger = RedisLedger(redis_client(RedisSettings(**section)))
     try:
-        return ledger.beat().pulse.epoch
+        return ledger.membership.beat().pulse.epoch
     finally:
         ledger.close()
 

@@ -21,7 +21,7 @@ class Operator:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._epoch = system.ledger.beat().pulse.epoch
+        self._epoch = system.ledger.membership.beat().pulse.epoch
         self.app = Celery("operator", set_as_current=False)
         self.app.conf.update(celery_settings(system.settings))
 

@@ -70,7 +70,7 @@ def test_the_node_is_named_after_its_queue(shared: WorkerRig) -> None:
 
 
 def test_only_the_models_of_its_queues_have_slots(shared: WorkerRig) -> None:
-    assert shared.ledger.live_slots() == {"gpt-4": 7}
+    assert shared.ledger.membership.live_slots() == {"gpt-4": 7}
 
 
 def test_a_doorbell_that_comes_twice_makes_one_call(shared: WorkerRig) -> None:
@@ -117,7 +117,7 @@ def test_two_queues_have_the_sum_of_their_capacities(make_rig) -> None:
 def test_an_explicit_concurrency_wins(make_rig) -> None:
     rig = make_rig({"gpt-4": 7})
     rig.ready_worker("-Q", "gpt4", "-c", "2")
-    assert rig.ledger.live_slots() == {"gpt-4": 2}
+    assert rig.ledger.membership.live_slots() == {"gpt-4": 2}
 
 
 def test_an_unknown_queue_is_refused_with_one_line(make_rig) -> None:
@@ -166,7 +166,7 @@ def test_sigterm_takes_the_slots_away_at_once(make_rig) -> None:
     process.send_signal(signal.SIGTERM)
 
     # Long before a heartbeat would run out.
-    eventually(lambda: not rig.ledger.live_slots())
+    eventually(lambda: not rig.ledger.membership.live_slots())
     assert process.poll() is None
 
 

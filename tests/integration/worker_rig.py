@@ -81,7 +81,7 @@ class WorkerRig:
             stack.callback(self.doorbells.close)
             self.replies = stack.enter_context(RawReplies(kafka.bootstrap, "results"))
             stack.callback(self._kill_workers)
-            self.epoch = self.ledger.beat().pulse.epoch
+            self.epoch = self.ledger.membership.beat().pulse.epoch
             self.ledger.set_limits(self.epoch, self._limits())
             self._stack = stack.pop_all()
         return self
@@ -131,7 +131,7 @@ class WorkerRig:
         """Start a worker, and wait until it offers slots."""
         process = self.worker(*options, config=config)
         eventually(
-            lambda: self.ledger.live_slots() or process.poll() is not None,
+            lambda: self.ledger.membership.live_slots() or process.poll() is not None,
             timeout_s=30,
             message=f"a worker takes work; its log is in {self.root}",
         )
@@ -229,7 +229,7 @@ class WorkerRig:
         return (self.root / f"worker{number}.log").read_text("utf-8", "replace")
 
     def _reserve(self, key: str, model: str, ring: int = 1) -> None:
-        assert self.ledger.lead(DISPATCHER, 60_000)
+        assert self.ledger.membership.lead(DISPATCHER, 60_000)
         outcome = self.ledger.reserve(
             self.epoch, DISPATCHER, key, ring, model, self.server.base_url
         )

@@ -3,11 +3,12 @@
 None of this is a switch in the product: each is a subclass of the real piece.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.memory.membership import MemoryMembership
 from agentsched.ledger.values import (
     Admitted,
     Beat,
@@ -197,21 +198,34 @@ class _AdmitsTwice(MemoryLedger):
         return super().admit(epoch, admissions)
 
 
+class _BeatsInAnyData(MemoryMembership):
+    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
+        data = self._server.data
+        if not data.pulse.epoch:
+            data.pulse = known
+        return super().beat(known, heard)
+
+
 class _NamesNoEpoch(MemoryLedger):
     """A server that was emptied goes on as if nothing had happened."""
 
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        super().__init__(clock_ms)
+        self.membership = _BeatsInAnyData(self.server)
+
+
+class _BeatsInAnyTime(MemoryMembership):
     def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
-        if not self._pulse.epoch:
-            self._pulse = known
-        return super().beat(known, heard)
+        del heard
+        return super().beat(NO_EPOCH if self._server.data.pulse.epoch else known)
 
 
 class _CountsNoBeats(MemoryLedger):
     """An epoch that is there is the right one, however old it is."""
 
-    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
-        del heard
-        return super().beat(NO_EPOCH if self._pulse.epoch else known)
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        super().__init__(clock_ms)
+        self.membership = _BeatsInAnyTime(self.server)
 
 
 class ForgetsSoon(MemoryLedger):

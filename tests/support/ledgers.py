@@ -57,13 +57,13 @@ class InMemory:
         self._now_ms += ms
 
     def lose(self) -> None:
-        self.ledger.lose()
+        self.ledger.server.lose()
 
     def save(self) -> Any:
-        return self.ledger.save()
+        return self.ledger.server.save()
 
     def rollback(self, to: Any) -> None:
-        self.ledger.rollback(to)
+        self.ledger.server.rollback(to)
 
 
 class OnRedis:
@@ -102,9 +102,9 @@ class World:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.ledger = backend.ledger
-        self.epoch = self.ledger.beat().pulse.epoch
+        self.epoch = self.ledger.membership.beat().pulse.epoch
         self.ledger.set_limits(self.epoch, LIMITS)
-        assert self.ledger.lead(LEADER, LONG_MS)
+        assert self.ledger.membership.lead(LEADER, LONG_MS)
         self._offset = 0
 
     def facts(self, **changed: Any) -> RequestFacts:

@@ -113,7 +113,7 @@ class System:
     def wait_for_slots(self, wanted: Mapping[str, int], timeout_s: float = 90) -> None:
         """Wait until the live workers have so many slots per model."""
         eventually(
-            lambda: self.ledger.live_slots() == dict(wanted),
+            lambda: self.ledger.membership.live_slots() == dict(wanted),
             timeout_s=timeout_s,
             message=f"workers with {wanted}; logs in {self.root}",
         )

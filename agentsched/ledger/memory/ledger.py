@@ -4,16 +4,16 @@ Given the same clock and the same calls it does the same; nothing in it is rando
 It passes the contract tests of the ledger on Redis.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from agentsched.errors import EpochChanged
-from agentsched.ledger.memory import steps, views
-from agentsched.ledger.memory.answered_offsets import Offsets
+from agentsched.ledger.memory import steps
 from agentsched.ledger.memory.book import Book, Entry, Sums
+from agentsched.ledger.memory.membership import MemoryMembership
 from agentsched.ledger.memory.operator_orders import MemoryOperations
+from agentsched.ledger.memory.server import MemoryServer
+from agentsched.ledger.memory.views import MemoryViews
 from agentsched.ledger.memory.voided_leases import MemoryVoidedLeases
 from agentsched.ledger.values import (
     START_OF_LOG,
@@ -33,73 +33,39 @@ from agentsched.ledger.values import (
     State,
     StoredReply,
 )
-from agentsched.ledger.views import Description, LiveWorker, Pool
 from agentsched.wire.records import RecordAt
 
-Saved = dict[str, Any]
 
-
-class MemoryLedger(MemoryOperations):
-    """`Ledger`, `Membership`, `Operations` and `Views`, in memory.
+class MemoryLedger:
+    """`Ledger` in memory; beside it, on the same data, what else meets there.
 
     Args:
         clock_ms: the time in milliseconds; it never goes back.
+
+    Attributes:
+        server: the data; it can be lost, and put back.
+        membership: epoch, dispatcher lease, heartbeats.
+        operations: orders, reports and questions.
+        views: what operators may look at.
     """
 
     def __init__(self, clock_ms: Callable[[], int]) -> None:
-        super().__init__(clock_ms)
-        self._book = Book(clock_ms)
-        self._offsets = Offsets()
-        self._voided = MemoryVoidedLeases()
+        self.server = MemoryServer(clock_ms)
+        self.membership = MemoryMembership(self.server)
+        self.operations = MemoryOperations(self.server)
+        self.views = MemoryViews(self.server)
 
-    def lose(self) -> None:
-        """Forget everything, as an emptied Redis does."""
-        with self._lock:
-            self._forget_members()
-            self._forget_operations()
-            self._book = Book(self._clock_ms)
-            self._offsets = Offsets()
-
-    def save(self) -> Saved:
-        """Return all that is known, for `rollback`."""
-        with self._lock:
-            return self._copy(self.__dict__)
-
-    def rollback(self, to: Saved) -> None:
-        """Know what was known at a `save` again: a replica of then was promoted.
-
-        Epochs that begin later are new ones all the same.
-        """
-        with self._lock:
-            self.__dict__.update(self._copy(to))
-
-    def _copy(self, values: Saved) -> Saved:
-        kept = {"_lock", "_clock_ms", "_voided", "_epochs_begun"}
-        changing = {name: it for name, it in values.items() if name not in kept}
-        return deepcopy(changing, {id(self._clock_ms): self._clock_ms})
-
-    def _begin_epoch(self) -> None:
-        self._book = Book(self._clock_ms)
-
-    def _forgot(self, heard: str) -> bool:
-        return bool(heard) and self._book.changes.forgot(heard)
-
-    @contextmanager
-    def _step(self, epoch: str) -> Iterator[Book]:
-        with self._lock:
-            if epoch != self._pulse.epoch:
-                raise EpochChanged("the ledger has no epoch or another: open it again")
-            yield self._book
-            # For who waits in `changes`.
-            self._lock.notify_all()
+    @property
+    def _book(self) -> Book:
+        return self.server.data.book
 
     def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
         """See `Ledger.admit`."""
         answers = []
         for admission in admissions:
             facts = admission.facts
-            with self._step(epoch) as book:
-                done = self._offsets.is_done(facts.source, facts.offset)
+            with self.server.step(epoch) as book:
+                done = self.server.data.offsets.is_done(facts.source, facts.offset)
                 answers.append(steps.admit(book, admission, done=done))
         return answers
 
@@ -107,7 +73,7 @@ class MemoryLedger(MemoryOperations):
         """See `Ledger.withdraw`."""
         gone = []
         for key in keys:
-            with self._step(epoch) as book:
+            with self.server.step(epoch) as book:
                 entry = book.find(key)
                 if entry and steps.may_be_withdrawn(entry):
                     steps.stop_work(book, entry)
@@ -126,15 +92,15 @@ class MemoryLedger(MemoryOperations):
         endpoint: str,
     ) -> ReserveOutcome:
         """See `Ledger.reserve`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             book.sweep()
-            if not self._leads(dispatcher_id):
+            if not self.server.leads(dispatcher_id):
                 return ReserveOutcome.NOT_DISPATCHER
             return steps.reserve(book, key, ring, model, endpoint)
 
     def ring_again(self, epoch: str, key: str, ring: int) -> bool:
         """See `Ledger.ring_again`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None or entry.state is not State.RUNG:
                 return False
@@ -148,7 +114,7 @@ class MemoryLedger(MemoryOperations):
 
     def unreserve(self, epoch: str, key: str, ring: int) -> bool:
         """See `Ledger.unreserve`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None or entry.ring != ring or ring == 0:
                 return False
@@ -158,11 +124,11 @@ class MemoryLedger(MemoryOperations):
 
     def expire(self, epoch: str, key: str) -> bool:
         """See `Ledger.expire`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None or entry.state is not State.RUNNING:
                 return False
-            if entry.lease_end_ms > self._clock_ms():
+            if entry.lease_end_ms > self.server.clock_ms():
                 return False
             entry.crashes += 1
             book.to_ready(entry)
@@ -172,16 +138,16 @@ class MemoryLedger(MemoryOperations):
         self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
     ) -> Claimed:
         """See `Ledger.claim`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             return steps.claim(book, key, ring, lease_id, lease_ms)
 
     def renew(
         self, epoch: str, leases: Mapping[str, str], lease_ms: int
     ) -> dict[str, bool]:
         """See `Ledger.renew`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             book.sweep()
-            now_ms = self._clock_ms()
+            now_ms = self.server.clock_ms()
             renewed = {}
             for key, lease_id in leases.items():
                 entry = steps.running_under(book, key, lease_id)
@@ -201,7 +167,7 @@ class MemoryLedger(MemoryOperations):
         crashes_most: int = 0,
     ) -> bool:
         """See `Ledger.put_back`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             entry = steps.running_under(book, key, lease_id)
             if entry:
                 steps.put_back(book, entry, delay_ms, why, crashes_most)
@@ -223,7 +189,7 @@ class MemoryLedger(MemoryOperations):
     ) -> bool:
         """See `Ledger.complete`."""
         by = steps.winner_of(lease_id, reply)
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             entry = book.find(key)
             ours = entry and entry.lease_id == lease_id
             if entry and entry.state in steps.OPEN and (lease_id is None or ours):
@@ -243,16 +209,16 @@ class MemoryLedger(MemoryOperations):
 
     def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
         """See `Ledger.cancel`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             return steps.cancel(book, key, keep_s)
 
     def voided(self) -> MemoryVoidedLeases:
         """Return what tells which leases are voided."""
-        return self._voided
+        return self.server.voided
 
     def reply(self, epoch: str, key: str) -> StoredReply | None:
         """See `Ledger.reply`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None or entry.state is not State.DONE:
                 return None
@@ -260,7 +226,7 @@ class MemoryLedger(MemoryOperations):
 
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
         """See `Ledger.published`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None:
                 return False
@@ -279,42 +245,42 @@ class MemoryLedger(MemoryOperations):
     def _stop_work(self, book: Book, entry: Entry) -> None:
         steps.stop_work(book, entry)
         if entry.state is State.RUNNING:
-            self._voided.put(entry.lease_id or "")
+            self.server.voided.put(entry.lease_id or "")
 
     def _mark_done(self, book: Book, key: str, source: str, offset: int) -> None:
-        self._offsets.mark_done(source, [offset])
+        self.server.data.offsets.mark_done(source, [offset])
         change = Change(ChangeKind.SETTLED, key=key, source=source, offset=offset)
         book.changes.emit(change)
 
     def settle(self, epoch: str, source: str, offset: int) -> None:
         """See `Ledger.settle`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             self._mark_done(book, "", source, offset)
 
     def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
         """See `Ledger.restore_done`."""
-        with self._step(epoch):
+        with self.server.step(epoch):
             for run in runs:
-                self._offsets.mark_done(source, run)
+                self.server.data.offsets.mark_done(source, run)
 
     def partition(
         self, epoch: str, source: str, watermark: int, end: int
     ) -> PartitionView:
         """See `Ledger.partition`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             return PartitionView(
-                self._offsets.done(source, watermark, end),
+                self.server.data.offsets.done(source, watermark, end),
                 {
                     offset: key
                     for (where, offset), key in book.live.items()
                     if where == source and watermark <= offset < end
                 },
-                self._offsets.watermark(source),
+                self.server.data.offsets.watermark(source),
             )
 
     def forget_answered(self, epoch: str, source: str, runs: Sequence[range]) -> None:
         """See `Ledger.forget_answered`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             for key in book.live_at(source, runs):
                 if entry := book.find(key):
                     if entry.state in steps.OPEN:
@@ -323,56 +289,56 @@ class MemoryLedger(MemoryOperations):
 
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
         """See `Ledger.forget_done`."""
-        with self._step(epoch):
-            self._offsets.forget(source, watermark)
+        with self.server.step(epoch):
+            self.server.data.offsets.forget(source, watermark)
 
     def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
         """See `Ledger.inspect`."""
-        with self._step(epoch) as book:
-            now_ms = self._clock_ms()
+        with self.server.step(epoch) as book:
+            now_ms = self.server.clock_ms()
             found = (book.find(key) for key in keys)
             return [steps.view(entry, now_ms) if entry else None for entry in found]
 
     def snapshot(self, epoch: str) -> Snapshot:
         """See `Ledger.snapshot`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             book.sweep()
             ready, slots = tuple(book.ready()), tuple(book.slots())
-            return Snapshot(book.changes.cursor, self._clock_ms(), ready, slots)
+            return Snapshot(book.changes.cursor, self.server.clock_ms(), ready, slots)
 
     def changes(
         self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
     ) -> tuple[str, list[Change]]:
         """See `Ledger.changes`; it waits on the real clock, 0 waits not at all."""
-        with self._lock:
+        with self.server.lock:
             found = self._changes_after(epoch, cursor)
             if not found and block_ms > 0:
-                self._lock.wait_for(
+                self.server.lock.wait_for(
                     lambda: self._changes_after(epoch, cursor), block_ms / 1000
                 )
                 found = self._changes_after(epoch, cursor)
-            if found and cursor != START_OF_LOG and self._forgot(cursor):
+            if (
+                found
+                and cursor != START_OF_LOG
+                and self.server.data.book.changes.forgot(cursor)
+            ):
                 raise EpochChanged("Redis was put back: what was read is gone")
         page = found[:limit]
         return (page[-1].at if page else cursor), page
 
-    def _wake(self) -> None:
-        self._book.changes.emit(Change(ChangeKind.ORDERS))
-        self._lock.notify_all()
-
     def _changes_after(self, epoch: str, cursor: str) -> list[Change]:
-        if epoch != self._pulse.epoch:
+        if epoch != self.server.data.pulse.epoch:
             return []
         return self._book.changes.after(cursor)
 
     def set_limits(self, epoch: str, limits: Limits) -> None:
         """See `Ledger.set_limits`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             book.limits = limits
 
     def totals(self, epoch: str) -> dict[str, ModelTotals]:
         """See `Ledger.totals`."""
-        with self._step(epoch) as book:
+        with self.server.step(epoch) as book:
             in_flight = [slot.model for slot in book.slots()]
             rows = {}
             for model, _endpoint in book.limits.capacity:
@@ -382,25 +348,6 @@ class MemoryLedger(MemoryOperations):
                 )
             return rows
 
-    def epoch(self) -> str | None:
-        """See `Views.epoch`."""
-        return self._pulse.epoch or None
-
-    def pools(self, epoch: str) -> list[Pool]:
-        """See `Views.pools`."""
-        with self._step(epoch) as book:
-            return views.pools(book)
-
-    def workers(self) -> list[LiveWorker]:
-        """See `Views.workers`."""
-        with self._lock:
-            return views.workers(self._workers, self._clock_ms())
-
-    def describe(self, epoch: str, key: str) -> Description | None:
-        """See `Views.describe`."""
-        with self._step(epoch) as book:
-            return views.describe(book, key)
-
 
 if TYPE_CHECKING:
     from agentsched.ledger.operator_protocol import Operations
@@ -409,7 +356,7 @@ if TYPE_CHECKING:
 
     _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations], type[Views]] = (
         MemoryLedger,
-        MemoryLedger,
-        MemoryLedger,
-        MemoryLedger,
+        MemoryMembership,
+        MemoryOperations,
+        MemoryViews,
     )

@@ -1,34 +1,48 @@
-"""What the views of the ledger in memory read; nothing here locks."""
-
-from collections.abc import Mapping
+"""Views of the ledger in memory: what operators may look at; nothing is changed."""
 
 from agentsched.ledger.memory.book import Book
+from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.values import State
 from agentsched.ledger.views import Description, LiveWorker, Pool
 
 
-def pools(book: Book) -> list[Pool]:
-    """See `Views.pools`."""
-    used = [(slot.model, slot.endpoint) for slot in book.slots()]
-    return [
-        Pool(*place, used.count(place), capacity)
-        for place, capacity in sorted(book.limits.capacity.items())
-    ]
+class MemoryViews:
+    """`agentsched.ledger.views.Views`, in one process."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+
+    def epoch(self) -> str | None:
+        """See `Views.epoch`."""
+        return self._server.data.pulse.epoch or None
+
+    def pools(self, epoch: str) -> list[Pool]:
+        """See `Views.pools`."""
+        with self._server.step(epoch) as book:
+            used = [(slot.model, slot.endpoint) for slot in book.slots()]
+            return [
+                Pool(*place, used.count(place), capacity)
+                for place, capacity in sorted(book.limits.capacity.items())
+            ]
+
+    def workers(self) -> list[LiveWorker]:
+        """See `Views.workers`."""
+        with self._server.lock:
+            now_ms = self._server.clock_ms()
+            return [
+                LiveWorker(worker_id, dict(slots), http)
+                for worker_id, one in sorted(self._server.data.workers.items())
+                for ends_ms, slots, http in [one]
+                if ends_ms > now_ms
+            ]
+
+    def describe(self, epoch: str, key: str) -> Description | None:
+        """See `Views.describe`."""
+        with self._server.step(epoch) as book:
+            return _described(book, key)
 
 
-def workers(
-    beating: Mapping[str, tuple[int, dict[str, int], str]], now_ms: int
-) -> list[LiveWorker]:
-    """See `Views.workers`."""
-    return [
-        LiveWorker(worker_id, dict(slots), http)
-        for worker_id, (ends_ms, slots, http) in sorted(beating.items())
-        if ends_ms > now_ms
-    ]
-
-
-def describe(book: Book, key: str) -> Description | None:
-    """See `Views.describe`."""
+def _described(book: Book, key: str) -> Description | None:
     entry = book.find(key)
     if entry is None:
         return None

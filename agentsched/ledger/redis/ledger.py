@@ -7,11 +7,15 @@ in `lua/` alone.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import redis
+
 from agentsched.config.settings import RedisSettings, Settings
 from agentsched.errors import EpochChanged
 from agentsched.ledger.answered_offsets import decode_blocks, encode_blocks, within
 from agentsched.ledger.redis import codec
-from agentsched.ledger.redis.scripts import OnStep, translated
+from agentsched.ledger.redis.membership import RedisMembership
+from agentsched.ledger.redis.operator_orders import RedisOperations
+from agentsched.ledger.redis.scripts import OnStep, Scripts, translated
 from agentsched.ledger.redis.server import ServerFacts, server_facts
 from agentsched.ledger.redis.views import RedisViews
 from agentsched.ledger.redis.voided_leases import RedisVoidedLeases
@@ -43,15 +47,34 @@ BLOCK_MAX_MS = 4000
 """A blocking read must end before the socket's time-out."""
 
 
-class RedisLedger(RedisViews):
-    """`Ledger`, `Membership`, `Operations` and `Views` on Redis.
+class RedisLedger:
+    """`Ledger` on Redis; beside it, over the same connections, what else meets there.
 
     Args:
         client: must return bytes (no `decode_responses`); it should not retry by
             itself, since callers repeat steps.
         namespace: prefix of all keys.
-        on_step: is told of every step but `changes`, which waits by design.
+        on_step: is called with every step but `changes`, which waits by design.
+
+    Attributes:
+        membership: epoch, dispatcher lease, heartbeats.
+        operations: orders, reports and questions.
+        views: what operators may look at.
     """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        namespace: str = "agentsched",
+        on_step: OnStep | None = None,
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._scripts = Scripts(client, namespace, on_step)
+        shared = client, namespace, self._scripts
+        self.membership = RedisMembership(*shared)
+        self.operations = RedisOperations(*shared)
+        self.views = RedisViews(*shared)
 
     @classmethod
     def from_url(
@@ -312,7 +335,7 @@ if TYPE_CHECKING:
 
     _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations], type[Views]] = (
         RedisLedger,
-        RedisLedger,
-        RedisLedger,
-        RedisLedger,
+        RedisMembership,
+        RedisOperations,
+        RedisViews,
     )

@@ -6,7 +6,7 @@ from secrets import token_hex
 
 import redis
 
-from agentsched.ledger.redis.scripts import OnStep, Scripts
+from agentsched.ledger.redis.scripts import Scripts
 from agentsched.ledger.values import Beat
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 
@@ -17,15 +17,10 @@ SCANNED = 1000
 class RedisMembership:
     """`agentsched.ledger.protocol.Membership` on Redis; opens nothing until used."""
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        namespace: str = "agentsched",
-        on_step: OnStep | None = None,
-    ) -> None:
+    def __init__(self, client: redis.Redis, namespace: str, scripts: Scripts) -> None:
         self._client = client
         self._namespace = namespace
-        self._scripts = Scripts(client, namespace, on_step)
+        self._scripts = scripts
 
     def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
         """See `Membership.beat`."""

@@ -8,6 +8,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+import redis
+
 from agentsched.errors import LedgerError
 from agentsched.ledger.bridge_reports import (
     BridgeReport,
@@ -23,15 +25,19 @@ from agentsched.ledger.operator_orders import (
 )
 from agentsched.ledger.operator_protocol import QUESTIONS_MOST, Orders
 from agentsched.ledger.redis import codec
-from agentsched.ledger.redis.membership import RedisMembership
-from agentsched.ledger.redis.scripts import translated
+from agentsched.ledger.redis.scripts import Scripts, translated
 
 Written = TypeVar("Written")
 Value = TypeVar("Value")
 
 
-class RedisOperations(RedisMembership):
-    """`agentsched.ledger.operator_protocol.Operations`, beside the membership."""
+class RedisOperations:
+    """`agentsched.ledger.operator_protocol.Operations` on Redis."""
+
+    def __init__(self, client: redis.Redis, namespace: str, scripts: Scripts) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._scripts = scripts
 
     def impose(self, control: Control) -> None:
         """See `Operations.impose`."""

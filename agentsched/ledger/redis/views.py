@@ -3,15 +3,21 @@
 import json
 from collections.abc import Sequence
 
+import redis
+
 from agentsched.ledger.redis import codec
-from agentsched.ledger.redis.operator_orders import RedisOperations
-from agentsched.ledger.redis.scripts import translated
+from agentsched.ledger.redis.scripts import Scripts, translated
 from agentsched.ledger.values import Ending, State
 from agentsched.ledger.views import Description, LiveWorker, Pool
 
 
-class RedisViews(RedisOperations):
-    """`agentsched.ledger.views.Views`, beside the operations."""
+class RedisViews:
+    """`agentsched.ledger.views.Views` on Redis."""
+
+    def __init__(self, client: redis.Redis, namespace: str, scripts: Scripts) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._scripts = scripts
 
     def epoch(self) -> str | None:
         """See `Views.epoch`."""

@@ -38,8 +38,10 @@ def checks(
     return {
         "kafka": lambda: _kafka(settings),
         "redis": lambda: diagnosis.of_redis(_redis(ledger)),
-        "bridge": lambda: diagnosis.of_bridges(len(ledger.reports())),
-        "worker": lambda: diagnosis.of_workers(settings, ledger.live_slots()),
+        "bridge": lambda: diagnosis.of_bridges(len(ledger.operations.reports())),
+        "worker": lambda: diagnosis.of_workers(
+            settings, ledger.membership.live_slots()
+        ),
         "endpoint": lambda: _endpoints(settings, environ),
     }
 
@@ -60,7 +62,7 @@ def _kafka(settings: Settings) -> list[CheckResult]:
 
 def _redis(ledger: RedisLedger) -> RedisFacts:
     before_s = time.time()
-    now_ms = ledger.now_ms()
+    now_ms = ledger.membership.now_ms()
     middle_s = (before_s + time.time()) / 2
     server = ledger.server_facts(CONFIG)
     return RedisFacts(server.version, server.config, now_ms / 1000 - middle_s)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from agentsched.config.settings import Settings
 from agentsched.errors import EpochChanged
 from agentsched.ledger.bridge_reports import IndexAnswer, IndexedRequest, Question
+from agentsched.ledger.protocol import WholeLedger
 from agentsched.ledger.views import Description
 from agentsched.operations.explain.whereabouts import Explanation, found
-from agentsched.operations.status.reader import Lookout, see, surroundings
+from agentsched.operations.status.reader import see, surroundings
 from agentsched.operations.status.summary import Seen
 from agentsched.types import DEFAULT_AGENT_ID
 from agentsched.wire.codec import Identity
@@ -43,7 +44,7 @@ class Asked:
 
 def find(
     settings: Settings,
-    ledger: Lookout,
+    ledger: WholeLedger,
     correlation_id: str,
     agent_id: str | None,
     pause: Callable[[float], None],
@@ -79,16 +80,16 @@ def find(
 
 
 def _ask(
-    ledger: Lookout, seen: Seen, question: Question, pause: Callable[[float], None]
+    ledger: WholeLedger, seen: Seen, question: Question, pause: Callable[[float], None]
 ) -> Asked:
     bridges = tuple(one.bridge_id for one in seen.bridges)
     if not bridges:
         return Asked()
-    ledger.ask(question, PATIENCE_MS)
+    ledger.operations.ask(question, PATIENCE_MS)
     told: dict[str, IndexAnswer] = {}
     for _ in range(PATIENCE_MS // POLL_MS):
         pause(POLL_MS / 1000)
-        told = ledger.told(question.id)
+        told = ledger.operations.told(question.id)
         if told.keys() >= set(bridges):
             break
     return Asked(bridges, told)
@@ -107,14 +108,14 @@ def _agents(settings: Settings, seen: Seen, asked: Asked) -> list[str]:
 
 
 def _describe(
-    ledger: Lookout, correlation_id: str, agents: Iterable[str]
+    ledger: WholeLedger, correlation_id: str, agents: Iterable[str]
 ) -> dict[str, Description]:
-    epoch = ledger.epoch()
+    epoch = ledger.views.epoch()
     known: dict[str, Description] = {}
     for agent_id in agents if epoch else ():
         try:
             key = Identity(agent_id, correlation_id).key
-            description = ledger.describe(epoch or "", key)
+            description = ledger.views.describe(epoch or "", key)
         except EpochChanged:  # emptied just now: nothing is known
             return {}
         if description is not None:

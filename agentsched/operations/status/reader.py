@@ -1,25 +1,18 @@
 """Reads what the status is made of; it changes nothing, and makes no epoch."""
 
 from dataclasses import replace
-from typing import Protocol
 
 from agentsched.config.settings import Settings
 from agentsched.errors import EpochChanged
 from agentsched.kafka.admin.backlog import Backlog
 from agentsched.kafka.errors import KafkaFailed
-from agentsched.ledger.operator_protocol import Operations
-from agentsched.ledger.protocol import Ledger, Membership
-from agentsched.ledger.views import Views
+from agentsched.ledger.protocol import WholeLedger
 from agentsched.operations.explain.reasons import Surroundings
 from agentsched.operations.status.status import Status
 from agentsched.operations.status.summary import Seen, put_together
 
 
-class Lookout(Ledger, Membership, Operations, Views, Protocol):
-    """All of the ledger; only what reads is used here."""
-
-
-def look(settings: Settings, ledger: Lookout, backlog: Backlog) -> Status:
+def look(settings: Settings, ledger: WholeLedger, backlog: Backlog) -> Status:
     """Look at the whole system; blocks for some round trips.
 
     Raises:
@@ -33,21 +26,21 @@ def look(settings: Settings, ledger: Lookout, backlog: Backlog) -> Status:
     return put_together(settings, seen)
 
 
-def see(ledger: Lookout) -> Seen:
+def see(ledger: WholeLedger) -> Seen:
     """Read ledger and reports; see `look`."""
-    epoch = ledger.epoch()
+    epoch = ledger.views.epoch()
     try:
-        pools = ledger.pools(epoch) if epoch else []
+        pools = ledger.views.pools(epoch) if epoch else []
         totals = ledger.totals(epoch) if epoch else {}
     except EpochChanged:  # emptied just now
         pools, totals = [], {}
     return Seen(
-        now_ms=ledger.now_ms(),
-        controls=ledger.controls(),
+        now_ms=ledger.membership.now_ms(),
+        controls=ledger.operations.controls(),
         pools=pools,
         totals=totals,
-        workers=ledger.workers(),
-        bridges=ledger.reports(),
+        workers=ledger.views.workers(),
+        bridges=ledger.operations.reports(),
     )
 
 

@@ -80,7 +80,7 @@ class Reader:
 
 def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
     rig = Rig()
-    rig.ledger.beat_worker("w1", {"m": REQUESTS}, 10**9)
+    rig.ledger.membership.beat_worker("w1", {"m": REQUESTS}, 10**9)
     rules = Rules(
         settings(capacity=REQUESTS, timing={"drain_s": 0}, limits={"ttl_s": 3600})
     )

@@ -189,12 +189,13 @@ def test_a_bridge_that_is_too_old_for_the_ledger_does_nothing_more_in_it(rig):
 
 
 def test_a_bridge_that_is_too_old_at_its_start_says_why():
-    class TooNew(MemoryLedger):
-        def beat(self, *_):
-            raise NewerFormat("upgrade this process")
+    def beat(*_):
+        raise NewerFormat("upgrade this process")
 
+    ledger = MemoryLedger(lambda: 1)
+    ledger.membership.beat = beat
     with pytest.raises(NewerFormat):
-        Rig(TooNew(lambda: 1)).effects.open()
+        Rig(ledger).effects.open()
 
 
 def test_a_cancel_record_marks_its_request_and_settles_its_offset(rig):

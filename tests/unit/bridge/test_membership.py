@@ -13,7 +13,7 @@ from tests.unit.bridge.effects_rig import Unreachable, state_of
 
 def test_a_lost_ledger_begins_a_new_epoch_with_its_limits(rig):
     rig.admit("k")
-    rig.ledger.lose()
+    rig.ledger.server.lose()
     events = rig.admit("k")
     (opened,) = (event for event in events if isinstance(event, ev.EpochOpened))
     assert opened.epoch == rig.effects.epoch != rig.epoch
@@ -25,7 +25,7 @@ def test_a_lost_ledger_begins_a_new_epoch_with_its_limits(rig):
 
 def test_what_was_decided_before_a_new_epoch_is_not_done_in_it(rig):
     before = rig.epoch
-    rig.ledger.lose()
+    rig.ledger.server.lose()
     rig.effects.run(do.ReadOrders())
     rig.epoch = rig.effects.epoch
     admit = do.Admit((Admission(facts("k"), b"{}", "k"),))
@@ -37,13 +37,13 @@ def test_what_was_decided_before_a_new_epoch_is_not_done_in_it(rig):
 
 
 def test_a_bridge_that_leaves_gives_the_lease_to_the_next(rig):
-    assert rig.ledger.lead("b2", 3_000) is False
+    assert rig.ledger.membership.lead("b2", 3_000) is False
     rig.effects.close()
-    assert rig.ledger.lead("b2", 3_000) is True
+    assert rig.ledger.membership.lead("b2", 3_000) is True
 
 
 def test_a_new_epoch_is_ours_only_together_with_its_limits(rig):
-    rig.ledger.lose()
+    rig.ledger.server.lose()
     write, failures = rig.ledger.set_limits, [LedgerUnavailable("time-out")]
 
     def flaky(*arguments):
@@ -58,28 +58,28 @@ def test_a_new_epoch_is_ours_only_together_with_its_limits(rig):
 
 
 def test_the_orders_of_operators_are_read(rig):
-    rig.ledger.impose(Control(ControlKind.PAUSE, "m"))
-    rig.ledger.ask(Question(id="1", correlation_id="c"), 1_000)
+    rig.ledger.operations.impose(Control(ControlKind.PAUSE, "m"))
+    rig.ledger.operations.ask(Question(id="1", correlation_id="c"), 1_000)
     (seen,) = rig.effects.run(do.ReadOrders())
     assert list(seen.controls.paused) == ["m"]
     assert [question.id for question in seen.questions] == ["1"]
 
 
 def test_what_operators_ordered_is_put_back_after_a_loss(rig):
-    rig.ledger.impose(Control(ControlKind.PAUSE, "m", "ana", "why"))
+    rig.ledger.operations.impose(Control(ControlKind.PAUSE, "m", "ana", "why"))
     (before,) = rig.effects.run(do.ReadOrders())
-    rig.ledger.lose()
+    rig.ledger.server.lose()
     rig.effects.run(do.ReadOrders())
     (after,) = rig.effects.run(do.ReadOrders())
     assert after.controls == before.controls
 
 
 def test_what_was_lifted_before_a_loss_is_not_put_back(rig):
-    rig.ledger.impose(Control(ControlKind.PAUSE, "m"))
+    rig.ledger.operations.impose(Control(ControlKind.PAUSE, "m"))
     rig.effects.run(do.ReadOrders())
-    rig.ledger.lift(ControlKind.PAUSE, "m")
+    rig.ledger.operations.lift(ControlKind.PAUSE, "m")
     rig.effects.run(do.ReadOrders())
-    rig.ledger.lose()
+    rig.ledger.server.lose()
     rig.effects.run(do.ReadOrders())
     (after,) = rig.effects.run(do.ReadOrders())
     assert list(after.controls) == []
@@ -88,13 +88,13 @@ def test_what_was_lifted_before_a_loss_is_not_put_back(rig):
 def test_a_report_is_written_for_this_bridge(rig):
     report = BridgeReport(leading=True)
     assert rig.effects.run(do.Report(report)) == []
-    (reported,) = rig.ledger.reports()
+    (reported,) = rig.ledger.operations.reports()
     assert (reported.bridge_id, reported.report) == ("b1", report)
 
 
 def test_an_answer_to_an_operator_is_told_for_this_bridge(rig):
     rig.effects.run(do.AnswerQuestion("1", IndexAnswer(loading=2)))
-    assert rig.ledger.told("1") == {"b1": IndexAnswer(loading=2)}
+    assert rig.ledger.operations.told("1") == {"b1": IndexAnswer(loading=2)}
 
 
 def test_redis_is_well_while_the_heartbeat_is_taken(rig):
@@ -102,15 +102,15 @@ def test_redis_is_well_while_the_heartbeat_is_taken(rig):
 
 
 def test_a_beat_tells_how_far_the_epoch_has_got(rig):
-    known = rig.ledger.beat().pulse
+    known = rig.ledger.membership.beat().pulse
     (beaten,) = rig.effects.run(do.BeatEpoch(known, ""))
     assert beaten == ev.EpochBeaten(EpochCounter(known.epoch, known.beats + 1))
 
 
 def test_a_rollback_that_the_counter_shows_begins_an_epoch(rig):
-    saved = rig.ledger.save()
+    saved = rig.ledger.server.save()
     rig.effects.run(do.BeatEpoch(NO_EPOCH, ""))
-    rig.ledger.rollback(saved)
+    rig.ledger.server.rollback(saved)
     (opened,) = rig.effects.run(do.BeatEpoch(NO_EPOCH, ""))
     assert isinstance(opened, ev.EpochOpened)
     assert opened.epoch == rig.effects.epoch > rig.epoch
@@ -123,12 +123,12 @@ def test_a_rollback_that_kafka_shows_begins_an_epoch(rig):
 
 
 def test_after_an_outage_nothing_is_done_before_the_epoch_is_checked(rig):
-    saved = rig.ledger.save()
+    saved = rig.ledger.server.save()
     rig.effects.run(do.BeatEpoch(NO_EPOCH, ""))
     rig.ledger.reserve, works = Unreachable().reserve, rig.ledger.reserve
     rig.reserve("k")
     rig.ledger.reserve = works
-    rig.ledger.rollback(saved)
+    rig.ledger.server.rollback(saved)
     rig.now_ms += 1_000
     events = rig.admit("k")
     assert [type(event) for event in events] == [ev.EpochOpened, ev.AdmitAnswered]
@@ -136,12 +136,12 @@ def test_after_an_outage_nothing_is_done_before_the_epoch_is_checked(rig):
 
 
 def test_a_ledger_that_is_lost_again_at_once_is_tried_later(rig):
-    rig.ledger.lose()
+    rig.ledger.server.lose()
     write = rig.ledger.set_limits
 
     def lost_again(*arguments):
         rig.ledger.set_limits = write
-        rig.ledger.lose()
+        rig.ledger.server.lose()
         write(*arguments)
 
     rig.ledger.set_limits = lost_again

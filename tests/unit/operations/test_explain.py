@@ -24,20 +24,22 @@ class Bridges:
     def __init__(self, world, **found):
         self._world, self._found = world, found
         for bridge_id in found:
-            world.ledger.beat_bridge(bridge_id, LONG_MS)
+            world.ledger.membership.beat_bridge(bridge_id, LONG_MS)
             report = BridgeReport(leading=True)
-            world.ledger.report(bridge_id, report, LONG_MS)
-        world.ledger.beat_worker("w", {GPT: 7}, LONG_MS)
+            world.ledger.operations.report(bridge_id, report, LONG_MS)
+        world.ledger.membership.beat_worker("w", {GPT: 7}, LONG_MS)
         self.asked = []
         self.pauses = 0
 
     def pause(self, _seconds):
         self.pauses += 1
         for bridge_id, findings in self._found.items():
-            orders = self._world.ledger.orders(self._world.epoch, bridge_id)
+            orders = self._world.ledger.operations.orders(self._world.epoch, bridge_id)
             for question in orders.questions if findings else ():
                 self.asked.append(question)
-                self._world.ledger.tell(question.id, bridge_id, findings, LONG_MS)
+                self._world.ledger.operations.tell(
+                    question.id, bridge_id, findings, LONG_MS
+                )
 
 
 def finding(agent_id=PLANNER, **changed):
@@ -81,7 +83,7 @@ def test_what_a_bridge_has_in_its_index_waits_in_kafka(world):
 
 
 def test_why_it_waits_is_said_with_it(world):
-    world.ledger.impose(Control(ControlKind.PAUSE, GPT, "ana", "incident"))
+    world.ledger.operations.impose(Control(ControlKind.PAUSE, GPT, "ana", "incident"))
     bridges = Bridges(world, b1=IndexAnswer(found=(finding(),)))
     ((code, text),) = only(ask(world, bridges)).reasons
     assert code == "MODEL_PAUSED"
@@ -196,4 +198,4 @@ def test_the_question_names_the_agent(world):
 def test_without_an_epoch_nothing_is_known_and_none_is_made(world):
     world.backend.lose()
     assert find(settings(), world.ledger, "c", None, lambda _: None).found == ()
-    assert world.ledger.epoch() is None
+    assert world.ledger.views.epoch() is None

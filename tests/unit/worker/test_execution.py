@@ -202,8 +202,8 @@ def test_a_doorbell_that_comes_again_is_forgotten(desk: Desk) -> None:
 
 def test_a_doorbell_of_another_epoch_is_forgotten(desk: Desk) -> None:
     doorbell = desk.rung()
-    desk.ledger.lose()
-    desk.ledger.beat()
+    desk.ledger.server.lose()
+    desk.ledger.membership.beat()
     assert desk.execution.run(doorbell) is Ended.STALE
 
 

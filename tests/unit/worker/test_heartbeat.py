@@ -54,13 +54,13 @@ def claimed(desk: Desk, key: str = "k1", lease_ms: int = 60_000) -> HeldLease:
 
 
 def test_the_slots_are_known_soon_after_the_start(kept: Kept) -> None:
-    eventually(lambda: kept.ledger.live_slots() == {"m": 2})
+    eventually(lambda: kept.ledger.membership.live_slots() == {"m": 2})
 
 
 def test_who_leaves_has_no_slots_at_once(kept: Kept) -> None:
-    eventually(kept.ledger.live_slots)
+    eventually(kept.ledger.membership.live_slots)
     kept.keeper.leave(60)
-    eventually(lambda: not kept.ledger.live_slots())
+    eventually(lambda: not kept.ledger.membership.live_slots())
 
 
 def test_a_lease_is_renewed_in_time(desk: Desk, kept: Kept) -> None:
@@ -99,8 +99,8 @@ def test_a_lease_of_another_is_stopped_as_lost(desk: Desk, kept: Kept) -> None:
 
 def test_a_new_epoch_loses_all_leases(desk: Desk, kept: Kept) -> None:
     lease = claimed(desk)
-    desk.ledger.lose()
-    desk.ledger.beat()
+    desk.ledger.server.lose()
+    desk.ledger.membership.beat()
     eventually(lambda: lease.stopped is Stop.LOST)
 
 
@@ -145,4 +145,4 @@ def test_the_shorter_drain_counts(desk: Desk, kept: Kept) -> None:
 def test_stopping_it_twice_is_harmless(kept: Kept) -> None:
     kept.keeper.stop(5)
     kept.keeper.stop(5)
-    assert not kept.ledger.live_slots()
+    assert not kept.ledger.membership.live_slots()

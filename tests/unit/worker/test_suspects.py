@@ -132,7 +132,7 @@ def test_a_suspect_that_finds_no_child_comes_again_and_was_not_started():
     taken = [desk.suspects.take() for _ in range(AT_ONCE)]
     assert desk.execution.run(doorbell) is Ended.PUT_BACK
     (entry,) = desk.ledger.snapshot(desk.epoch).ready
-    assert entry.not_before_ms > desk.ledger.now_ms()
+    assert entry.not_before_ms > desk.ledger.membership.now_ms()
     for child in taken:
         child.close()
     close(desk)
