@@ -59,4 +59,4 @@ class Cancels:
 
     def _era(self) -> tuple[int, str]:
         """Name a time without a loss; the next epoch voids what came after one, too."""
-        return self._redis.losses, self._redis.ledger._pulse.epoch
+        return self._redis.losses, self._redis.ledger.server.data.pulse.epoch
