@@ -105,6 +105,8 @@ def answer_topics(settings: Settings) -> list[str]:
 def build_bridge(settings: Settings) -> Bridge:
     """Build a bridge from settings; nothing is connected before `run`."""
     bridge_id, meters = _bridge_id(), Meters("bridge")
+    models = [model.name for model in settings.models]
+    meters.initialize(models, settings.kafka.input_topics)
     meters.describe_process()
     meter = BridgeMeter(meters, bridge_id, ends=lambda: kafka.ends)
     kafka = KafkaWatch(settings, owned=lambda: meter.owned)

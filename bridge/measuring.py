@@ -11,11 +11,13 @@ from time import monotonic
 from agentsched.errors import LedgerError, NewerFormat
 from agentsched.kafka_records import Partition
 from agentsched.scheduling.order import CLASSES
+from agentsched.scheduling.unserved import unserved
 from agentsched.telemetry import events as log
 from agentsched.telemetry import metrics
 from agentsched.telemetry.health import Check, Pulse, Signal
 from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
+from bridge.core.reporting import waiting_of
 from bridge.core.state import WAITS, BridgeState, PartitionIndex, Stage
 
 EVERY_S = 1.0
@@ -28,8 +30,6 @@ STAGES = {
     Stage.LEAVING: "ready",
     Stage.IN_FLIGHT: "in_flight",
 }
-
-ANY, NONE = "any", "none"
 
 Values = dict[tuple[str, ...], float]
 """Label values -> value."""
@@ -58,6 +58,7 @@ class BridgeMeter:
         self._now_s = now_s
         self._turn_began = now_s()
         self._measured_at = -EVERY_S
+        self._rules: object = None
         self._led = False
         self._unreachable = False
         self.pulse = Pulse(now_s)
@@ -140,8 +141,15 @@ class BridgeMeter:
 
     def _measure(self, state: BridgeState) -> None:
         meters, partitions = self._meters, state.partitions.values()
+        if state.rules is not self._rules:
+            self._rules = state.rules
+            settings = state.rules.settings
+            models = [model.name for model in settings.models]
+            meters.initialize(models, settings.kafka.input_topics)
         self.owned = tuple(each.partition for each in partitions)
         meters.replace(metrics.REQUESTS, _requests(state))
+        without_worker = {} if self._unreachable else _without_worker(state)
+        meters.replace(metrics.REQUESTS_WITHOUT_WORKER, without_worker)
         meters.replace(metrics.SLOTS_IN_USE, _slots_in_use(state))
         meters.replace(metrics.CAPACITY_SLOTS, _capacity(state))
         meters.replace(
@@ -176,10 +184,10 @@ def model_of(models: tuple[str, ...]) -> str:
     """Return the label for the models that may answer."""
     match models:
         case ():
-            return NONE
+            return metrics.NO_MODEL
         case (model,):
             return model
-    return ANY
+    return metrics.ANY_MODEL
 
 
 def _requests(state: BridgeState) -> Values:
@@ -199,6 +207,19 @@ def _requests(state: BridgeState) -> Values:
             for entry in entries:
                 counts[STAGES[entry.stage], model_of(models), cls] += 1
     return counts
+
+
+def _without_worker(state: BridgeState) -> Values:
+    """Count them; as long as orders are not known, nothing starts of which to say it."""
+    groups = {*state.waiting, *state.admitted, *state.doubted}
+    waiting = {
+        models: sum(waiting_of(state, models, cls) for cls in CLASSES)
+        for models in groups
+    }
+    configured = [model.name for model in state.rules.settings.models]
+    starts = state.controls.starts if state.controls else lambda _: False
+    counts = unserved(waiting, state.live_slots, starts)
+    return {(model,): counts.get(model, 0) for model in configured}
 
 
 def _slots_in_use(state: BridgeState) -> Values:

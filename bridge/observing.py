@@ -36,17 +36,7 @@ from bridge.core import index
 from bridge.core.state import BridgeState
 from bridge.measuring import BridgeMeter, model_of
 
-DEAD_LETTER_REASONS = (
-    ErrorCode.MALFORMED,
-    ErrorCode.TOO_LARGE,
-    ErrorCode.MISSING_IDENTITY,
-    ErrorCode.CONFLICT,
-    ErrorCode.POISON,
-)
 DUPLICATES = (AdmitOutcome.ATTACHED, AdmitOutcome.REPEATED, AdmitOutcome.CONFLICT)
-UNKNOWN = "UNKNOWN"
-CONTROL_UNREAD = "control_unread"
-"""The alarm that concerns no topic."""
 
 
 class BridgeObserver:
@@ -62,12 +52,6 @@ class BridgeObserver:
     ) -> None:
         self._meters = meters or Meters("bridge")
         self.meter = meter or BridgeMeter(self._meters)
-        # An alert on an increase does not see a series that begins with 1.
-        for reason in DEAD_LETTER_REASONS:
-            self._meters.count(metrics.DEAD_LETTERS, reason, by=0)
-        for kind in DUPLICATES:
-            self._meters.count(metrics.DUPLICATES, kind, by=0)
-        self._meters.count(metrics.ALARMS, CONTROL_UNREAD, "", by=0)
         self._state: BridgeState | None = None
 
     # -- events, before the core takes them -------------------------------------------
@@ -94,8 +78,6 @@ class BridgeObserver:
                 say(log.LOOK_UP_FAILED, detail=event.detail)
             case ev.Assigned():
                 topic, partition = event.partition
-                for alarm in do.Alarm:
-                    self._meters.count(metrics.ALARMS, alarm, topic, by=0)
                 say(
                     log.PARTITION_ASSIGNED,
                     topic=topic,
@@ -184,7 +166,7 @@ class BridgeObserver:
         for control in imposed:
             say(log.CONTROL_IMPOSED, control=str(control))
             if control.written:
-                self._meters.count(metrics.ALARMS, CONTROL_UNREAD, "")
+                self._meters.count(metrics.ALARMS, metrics.CONTROL_UNREAD, "")
                 say(log.CONTROL_UNREAD, control=str(control))
         for control in lifted:
             say(log.CONTROL_LIFTED, control=str(control))
@@ -211,7 +193,7 @@ class BridgeObserver:
             say(log.REQUEST_REFUSED, code=code, **place_fields(facts))
 
     def _buried(self, record: OutboundRecord, place: Mapping[str, object]) -> None:
-        reason = record.headers.get("reason", UNKNOWN)
+        reason = record.headers.get("reason", metrics.UNKNOWN)
         self._meters.count(metrics.DEAD_LETTERS, reason)
         detail = record.headers.get("reason_detail")
         say(log.DEAD_LETTERED, code=reason, detail=detail, **place)
@@ -239,7 +221,7 @@ def read_code(value: bytes) -> str:
     """Return the code of a failed reply; only codes of ours, it becomes a label."""
     with suppress(ValueError, TypeError, KeyError):
         return ErrorCode(json.loads(value)["error"]["code"]).value
-    return UNKNOWN
+    return metrics.UNKNOWN
 
 
 def _number(text: str | None) -> int | None:

@@ -4,7 +4,8 @@ There is no global registry: the composition root makes the one `Meters` of its 
 Safe to use from every thread.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from prometheus_client import (
@@ -19,15 +20,19 @@ from prometheus_client import (
 from agentsched import __version__
 from agentsched.telemetry.handlers import lost_lines
 from agentsched.telemetry.metrics import (
+    ANY_MODEL,
     BUILD_INFO,
+    LABEL_VALUES,
     LOG_LINES_LOST,
     METRICS,
+    NO_MODEL,
     Metric,
     Process,
 )
 
 SERIES_MAX = 1_000
-"""Sets of label values of one metric; what comes beyond is counted as `other`."""
+"""Sets of label values of one metric, beside those that are known from the start; what
+comes beyond is counted as `other`."""
 OTHER = "other"
 
 
@@ -44,10 +49,36 @@ class Meters:
         self.registry = CollectorRegistry()
         # One series less for each counter and histogram, in all of this process.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        ours = [metric for metric in metrics if process in metric.processes]
-        self._made = {metric.name: _make(metric, self.registry) for metric in ours}
+        self._process = process
+        self._ours = [metric for metric in metrics if process in metric.processes]
+        self._made = {m.name: _make(m, self.registry) for m in self._ours}
         self._series: dict[tuple[str, ...], Any] = {}
         self._counts: dict[str, int] = {}
+        self.initialize()
+
+    def initialize(
+        self, models: Collection[str] = (), topics: Collection[str] = ()
+    ) -> None:
+        """Show each counter and histogram at 0 for all label values that are known.
+
+        `increase` and `rate` do not see the first event of a series that begins with 1.
+        Idempotent: what was counted stays.
+
+        Args:
+            models: that may occur, by the configuration.
+            topics: as well.
+        """
+        known = {**LABEL_VALUES[self._process], "model": models, "topic": topics}
+        groups = {**known, "model": (*models, ANY_MODEL, NO_MODEL)}
+        for metric in self._ours:
+            if metric.kind == "gauge" or not metric.labels:
+                continue
+            values = groups if metric.of_groups and models else known
+            sets = product(*(values.get(label, ()) for label in metric.labels))
+            for labels in (*sets, *metric.also):
+                self._series.setdefault(
+                    (metric.name, *labels), self._made[metric.name].labels(*labels)
+                )
 
     def describe_process(self) -> None:
         """Show this process's CPU, memory, files, log and version, too."""

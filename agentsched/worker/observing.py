@@ -15,9 +15,6 @@ from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
 from agentsched.worker.answers import Answer, Job
 
-OK = "OK"
-"""The code of an answer that is no error."""
-
 
 class WorkerObserver:
     """Is told at every turn; safe to use from every thread.
@@ -107,7 +104,7 @@ class WorkerObserver:
 
     def answered(self, job: Job, answer: Answer) -> None:
         """The reply is stored, as the first: it is the one."""
-        code = answer.code or OK
+        code = answer.code or metrics.OK
         self._meters.count(metrics.ANSWERED, job.model, job.facts.cls, code)
 
     def published(self, job: Job, answer: Answer, total_s: float) -> None:

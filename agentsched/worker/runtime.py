@@ -58,6 +58,7 @@ class Runtime:
         self._settings = settings
         self._worker_id = worker_id
         meters = Meters("worker")
+        meters.initialize(models=list(slots()))
         meters.describe_process()
         self._ledger = RedisLedger.of(settings, step_meter(meters))
         self._producer = Producer(

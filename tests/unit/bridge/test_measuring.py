@@ -5,11 +5,13 @@ import logging
 import pytest
 
 from agentsched.errors import LedgerUnavailable
+from agentsched.ledger.controls import Control, ControlKind, Controls
 from agentsched.ledger.records import AdmitOutcome, Slot
 from agentsched.telemetry import metrics
 from agentsched.telemetry.meters import Meters
 from bridge.core import commands as do
 from bridge.core import events as ev
+from bridge.core.rules import Rules
 from bridge.measuring import BridgeMeter
 from tests.support.requests import ARRIVAL_MS
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
@@ -143,6 +145,50 @@ def test_only_the_dispatcher_shows_slots_in_use(measured):
     assert measured.value(metrics.SLOTS_IN_USE, "m", "low") == 0
     assert measured.value(metrics.CAPACITY_SLOTS, "m") == 2
     assert measured.value(metrics.LIVE_SLOTS, "m") == 2
+
+
+def test_requests_without_a_worker_are_shown_until_one_lives(measured):
+    measured.driver.own()
+    measured.driver.read(0, 1)
+    measured.driver.feed(ev.OrdersSeen(Controls(), (), ARRIVAL_MS))
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") == 2
+    measured.driver.lead(m=2)
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") == 0
+
+
+def test_a_pool_that_is_scaled_to_zero_on_purpose_is_not_shown_as_missing(measured):
+    measured.driver.own()
+    measured.driver.feed(ev.OrdersSeen(Controls(), (), ARRIVAL_MS))
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") == 0
+    measured.driver.read(0)
+    paused = Controls.of([Control(ControlKind.PAUSE, "m")])
+    measured.driver.feed(ev.OrdersSeen(paused, (), ARRIVAL_MS))
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") == 0
+
+
+def test_without_redis_nobody_knows_which_workers_live(measured):
+    measured.driver.own()
+    measured.driver.read(0)
+    measured.meter.redis_failed("MeetPeers", LedgerUnavailable("no answer"))
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") is None
+
+
+def test_counters_of_a_model_that_is_added_are_shown_from_then_on(measured):
+    settings = measured.driver.state.rules.settings
+    (model,) = settings.models
+    more = (model, model.model_copy(update={"name": "new", "queue": "new"}))
+    measured.turn()
+    assert measured.value(metrics.DOORBELLS_RUNG, "m") == 0
+    assert measured.value(metrics.DOORBELLS_RUNG, "new") is None
+    rules = Rules(settings.model_copy(update={"models": more}))
+    measured.driver.feed(ev.RulesChanged(rules))
+    measured.turn()
+    assert measured.value(metrics.DOORBELLS_RUNG, "new") == 0
 
 
 def test_a_change_of_the_lead_is_shown_at_once_and_told(measured, caplog):
