@@ -23,8 +23,7 @@ from agentsched.kafka_server.topics import ensure_topics
 from agentsched.ledger.records import NO_PULSE, Pulse
 from agentsched.ledger.redis import RedisLedger
 from agentsched.queues import CeleryDoorbells
-from agentsched.telemetry.meters import Meters
-from agentsched.telemetry.stores import MeteredSink, step_meter
+from agentsched.telemetry.meters import MeteredSink, Meters
 from bridge.change_reader import ChangeReader
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
@@ -108,7 +107,9 @@ def build_bridge(settings: Settings) -> Bridge:
     models = [model.name for model in settings.models]
     meters.initialize(models, settings.kafka.input_topics)
     meters.describe_process()
-    meter = BridgeMeter(meters, bridge_id, ends=lambda: kafka.ends)
+    meter = BridgeMeter(
+        meters, bridge_id, ends=lambda: kafka.ends, stuck_s=settings.http.stuck_s
+    )
     kafka = KafkaWatch(settings, owned=lambda: meter.owned)
     page = BridgePage(settings, meters, meter, kafka)
     observer = BridgeObserver(meters, meter)
@@ -124,7 +125,7 @@ def _build_daemon(
 ) -> Daemon:
     rules, now_ms = Rules(settings), steady_clock()
     inbox: SimpleQueue[Later] = SimpleQueue()
-    ledger = RedisLedger.of(settings, step_meter(meters))
+    ledger = RedisLedger.of(settings, meters.step_ended)
     outside = Outside(
         ledger=ledger,
         membership=ledger,

@@ -174,7 +174,7 @@ class Daemon:
                 cursor = self._effects.log_position()
             except (LedgerUnavailable, EpochChanged) as error:
                 self._observer.meter.turn_begins()
-                self._observer.meter.redis_failed("open_ledger", error)
+                self._observer.meter.redis.failed("open_ledger", error)
                 self._stop.wait(START_RETRY_S)
                 continue
             self._reader.start(self._state.epoch, cursor)

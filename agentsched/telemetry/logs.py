@@ -12,13 +12,14 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from functools import lru_cache
+from datetime import UTC, datetime
 from types import TracebackType
 
 from agentsched.config.settings import LoggingSettings
+from agentsched.doorbell import Doorbell
+from agentsched.ledger.records import RequestFacts
 from agentsched.redis_refusals import refusal
 from agentsched.telemetry.events import LogEvent
-from agentsched.telemetry.fields import PYTHON_NAMES
 from agentsched.telemetry.handlers import LineFile, LineStream
 
 VALUE_MAX_CHARACTERS = 600
@@ -31,8 +32,10 @@ REPEATING = ("celery.worker.strategy", "celery.app.trace")
 """Two lines for each task, which our own events tell better; written at DEBUG only."""
 
 PLAIN = re.compile(r"[\w.,:/@+*=-]+")
+PYTHON_NAMES = {"class": "cls"}
+"""Fields whose name is a keyword: what `say` calls them."""
 
-_log = logging.getLogger("agentsched.events")
+logger = logging.getLogger("agentsched.events")
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
@@ -44,13 +47,34 @@ def say(event: LogEvent, **fields: object) -> None:
         fields: its values, by the names that it declares (`cls` for `class`); a None or
             an undeclared one is left out.
     """
-    if _log.isEnabledFor(event.level):
-        said = Said(event, fields)
+    if logger.isEnabledFor(event.level):
+        entry = LogEntry(event, fields)
         # Not `log()`: it would look up the caller, which an event's name replaces.
-        _log.handle(logging.LogRecord(_log.name, event.level, "", 0, said, None, None))
+        record = logging.LogRecord(logger.name, event.level, "", 0, entry, None, None)
+        logger.handle(record)
 
 
-class Said:
+def request_fields(named: RequestFacts | Doorbell) -> dict[str, object]:
+    """Return what names a request, as `say` wants it."""
+    return {
+        "correlation_id": named.correlation_id,
+        "agent_id": named.agent_id,
+        "cls": named.cls,
+    }
+
+
+def place_fields(facts: RequestFacts) -> dict[str, object]:
+    """Return what names a request, and where its record stands."""
+    place = {name: getattr(facts, name) for name in ("topic", "partition", "offset")}
+    return request_fields(facts) | place
+
+
+def doorbell_fields(doorbell: Doorbell) -> dict[str, object]:
+    """Return what names a request, and the model that its doorbell is for."""
+    return request_fields(doorbell) | {"model": doorbell.model}
+
+
+class LogEntry:
     """One event with its values: the message of a log record."""
 
     __slots__ = ("_fields", "event")
@@ -61,48 +85,40 @@ class Said:
 
     def values(self) -> dict[str, object]:
         """Return the declared fields that have a value, in their order."""
-        given = self._fields
-        found: dict[str, object] = {}
-        for name in self.event.fields:
-            value = given.get(PYTHON_NAMES.get(name, name))
-            if value is not None:
-                found[name] = _short(value)
-        return found
+        given = {
+            name: self._fields.get(PYTHON_NAMES.get(name, name))
+            for name in self.event.fields
+        }
+        return {
+            name: _short(value) for name, value in given.items() if value is not None
+        }
 
     def __str__(self) -> str:
-        """As a line of text: for terminals, and for handlers of somebody else."""
         pairs = [f"{name}={_readable(value)}" for name, value in self.values().items()]
         return " ".join([self.event.name, *pairs])
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line.
+
+    Args:
+        process: the kind of process: `bridge` or `worker`.
+    """
 
     def __init__(self, process: str) -> None:
-        """Name the kind of process: `bridge` or `worker`."""
         super().__init__()
-        self._process = process
-        self._pid = os.getpid()
+        self._process = {"process": process, "pid": os.getpid()}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
-        line: dict[str, object] = {
-            "time": _utc(record.created),
-            "level": record.levelname.lower(),
-            "process": self._process,
-            "pid": self._pid,
-        }
-        if isinstance(record.msg, Said):
-            line["event"] = record.msg.event.name
-            line |= record.msg.values()
+        utc = datetime.fromtimestamp(record.created, UTC)
+        time_utc = utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        line = {"time": time_utc, "level": record.levelname.lower()} | self._process
+        if isinstance(record.msg, LogEntry):
+            line |= {"event": record.msg.event.name} | record.msg.values()
         else:
             line |= {"event": "log", "logger": record.name, "message": _message(record)}
-        if record.exc_info and record.exc_info[0]:
-            line["error"] = record.exc_info[0].__name__
-            if refused := refusal(record.exc_info[1]):
-                line["detail"] = f"Redis refused: {refused}"
-            line["where"] = where(record.exc_info[2])
-        return _encode(line)
+        return _encode(line | _exception(record))
 
 
 class TextLines(logging.Formatter):
@@ -111,13 +127,11 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
         text = _message(record)
-        if not isinstance(record.msg, Said):
+        if not isinstance(record.msg, LogEntry):
             text = f"{record.name}: {text}"
-        if record.exc_info and record.exc_info[0]:
-            refused = refusal(record.exc_info[1])
-            because = f": Redis refused: {refused}" if refused else ""
-            name = record.exc_info[0].__name__
-            text += f" ({name}{because})\n{where(record.exc_info[2])}"
+        if broke := _exception(record):
+            detail = f": {broke['detail']}" if "detail" in broke else ""
+            text += f" ({broke['error']}{detail})\n{broke['where']}"
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         return f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {text}"
 
@@ -171,14 +185,14 @@ def _message(record: logging.LogRecord) -> str:
     return record.getMessage()[:MESSAGE_MAX_CHARACTERS]
 
 
-def _utc(created_s: float) -> str:
-    second = int(created_s)
-    return f"{_utc_second(second)}.{int((created_s - second) * 1000):03d}Z"
-
-
-@lru_cache(maxsize=4)
-def _utc_second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+def _exception(record: logging.LogRecord) -> dict[str, str]:
+    """Return what may be told of a record's exception; empty where it has none."""
+    kind, error, trace = record.exc_info or (None, None, None)
+    if kind is None:
+        return {}
+    refused = refusal(error)
+    detail = {"detail": f"Redis refused: {refused}"} if refused else {}
+    return {"error": kind.__name__} | detail | {"where": where(trace)}
 
 
 def _short(value: object) -> object:

@@ -192,7 +192,7 @@ class Metric:
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     processes: tuple[Process, ...]
-    says: str
+    description: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     of_groups: bool = False

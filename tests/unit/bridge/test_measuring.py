@@ -173,7 +173,7 @@ def test_a_pool_that_is_scaled_to_zero_on_purpose_is_not_shown_as_missing(measur
 def test_without_redis_nobody_knows_which_workers_live(measured):
     measured.driver.own()
     measured.driver.read(0)
-    measured.meter.redis_failed("MeetPeers", LedgerUnavailable("no answer"))
+    measured.meter.redis.failed("MeetPeers", LedgerUnavailable("no answer"))
     measured.turn()
     assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") is None
 
@@ -242,13 +242,13 @@ def test_a_partition_that_the_ledger_has_not_told_of_is_not_ready(measured):
 def test_redis_is_told_of_once_when_it_goes_and_once_when_it_is_back(measured, caplog):
     caplog.set_level(logging.INFO, logger="agentsched.events")
     assert not measured.check("redis").ok
-    measured.meter.redis_answered()
+    measured.meter.redis.answered()
     assert measured.check("redis").ok
     for _ in range(2):
-        measured.meter.redis_failed("MeetPeers", LedgerUnavailable("no answer"))
+        measured.meter.redis.failed("MeetPeers", LedgerUnavailable("no answer"))
     assert measured.check("redis").detail == "no answer"
-    measured.meter.redis_answered()
-    measured.meter.redis_answered()
+    measured.meter.redis.answered()
+    measured.meter.redis.answered()
     assert measured.check("redis").ok
     assert [m.split()[0] for m in caplog.messages] == [
         "redis_unreachable",
@@ -258,8 +258,8 @@ def test_redis_is_told_of_once_when_it_goes_and_once_when_it_is_back(measured, c
 
 def test_a_loop_that_stands_still_is_neither_live_nor_ready(measured):
     measured.turn()
-    measured.meter.redis_answered()
+    measured.meter.redis.answered()
     measured.now_s += 61
-    assert measured.meter.pulse.silent_s() == 61
+    assert measured.meter.loop.check().detail == "loop: silent for 61 s"
     assert not measured.check("redis").ok
     assert not measured.check("group").ok

@@ -85,6 +85,7 @@ def test_a_counter_is_shown_at_0_before_its_first_event(process, metric) -> None
         return
     meters = Meters(process)
     meters.initialize(models=["gpt-4"], topics=["low_priority"])
+    meters.describe_process()
     suffix = "_count" if metric.kind == "histogram" else ""
     values = [
         sample.value
@@ -93,7 +94,8 @@ def test_a_counter_is_shown_at_0_before_its_first_event(process, metric) -> None
         if sample.name == metric.name + suffix
     ]
     assert values
-    assert not any(values)
+    if metric is not metrics.LOG_LINES_LOST:  # of this process, whatever it ran before
+        assert not any(values)
 
 
 def test_what_was_counted_stays_when_a_model_is_added() -> None:
