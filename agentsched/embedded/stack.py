@@ -30,7 +30,7 @@ WORKERS_START_S = 60.0
 
 Report = Callable[[str], None]
 
-log = logging.getLogger("agentsched.stack")
+logger = logging.getLogger("agentsched.stack")
 
 
 class EmbeddedStack(Stoppable):

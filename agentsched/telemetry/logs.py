@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 
 from agentsched.config.settings import LoggingSettings
@@ -85,12 +85,11 @@ class LogEntry:
 
     def values(self) -> dict[str, object]:
         """Return the declared fields that have a value, in their order."""
-        given = {
-            name: self._fields.get(PYTHON_NAMES.get(name, name))
-            for name in self.event.fields
-        }
+        given = self._fields.get
         return {
-            name: _short(value) for name, value in given.items() if value is not None
+            name: _short(value)
+            for name in self.event.fields
+            if (value := given(PYTHON_NAMES.get(name, name))) is not None
         }
 
     def __str__(self) -> str:
@@ -111,14 +110,18 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
-        utc = datetime.fromtimestamp(record.created, UTC)
-        time_utc = utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-        line = {"time": time_utc, "level": record.levelname.lower()} | self._process
         if isinstance(record.msg, LogEntry):
-            line |= {"event": record.msg.event.name} | record.msg.values()
+            said = {"event": record.msg.event.name, **record.msg.values()}
         else:
-            line |= {"event": "log", "logger": record.name, "message": _message(record)}
-        return _encode(line | _exception(record))
+            said = {"event": "log", "logger": record.name, "message": _message(record)}
+        line = {
+            "time": f"{_utc(int(record.created))}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            **self._process,
+            **said,
+            **_exception(record),
+        }
+        return _encode(line)
 
 
 class TextLines(logging.Formatter):
@@ -176,36 +179,47 @@ def configure(
     logging.raiseExceptions = False
 
 
-def where(trace: TracebackType | None) -> str:
-    """Return the lines of code that an exception passed: files and code, no values."""
-    return "".join(traceback.format_tb(trace)).rstrip()
+def where(
+    trace: TracebackType | None, max_characters: int = VALUE_MAX_CHARACTERS
+) -> str:
+    """Return the lines of code that an exception passed: files and code, no values.
+
+    Where they are too long, the last ones are kept: there it was raised.
+    """
+    return "".join(traceback.format_tb(trace)).rstrip()[-max_characters:]
 
 
 def _message(record: logging.LogRecord) -> str:
     return record.getMessage()[:MESSAGE_MAX_CHARACTERS]
 
 
+@lru_cache(maxsize=4)
+def _utc(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 def _exception(record: logging.LogRecord) -> dict[str, str]:
     """Return what may be told of a record's exception; empty where it has none."""
-    kind, error, trace = record.exc_info or (None, None, None)
-    if kind is None:
+    if not record.exc_info or not record.exc_info[0]:
         return {}
+    kind, error, trace = record.exc_info
     refused = refusal(error)
     detail = {"detail": f"Redis refused: {refused}"} if refused else {}
-    return {"error": kind.__name__} | detail | {"where": where(trace)}
+    return (
+        {"error": kind.__name__}
+        | detail
+        | {"where": where(trace, MESSAGE_MAX_CHARACTERS)}
+    )
 
 
 def _short(value: object) -> object:
     if isinstance(value, str):
         return value[:VALUE_MAX_CHARACTERS]
-    if isinstance(value, float):
-        return round(value, 3)
-    return value
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _readable(value: object) -> str:
-    if isinstance(value, str):
-        return value if PLAIN.fullmatch(value) else json.dumps(value)
     if isinstance(value, (tuple, list)):
         return ",".join(map(str, value)) or "-"
-    return str(value)
+    is_plain = not isinstance(value, str) or PLAIN.fullmatch(value)
+    return str(value) if is_plain else json.dumps(value)

@@ -1,7 +1,7 @@
 """One port of a process: /metrics, /healthz, /readyz over plain HTTP; nothing else.
 
 Bounded: a connection lives for seconds and has a thread of few; a new one pushes out the
-oldest, so that slow readers keep nobody from the pages (docs/decisions/0020-page.md).
+oldest, so that slow readers keep nobody from the pages (docs/decisions/0020-telemetry.md).
 """
 
 import json

@@ -80,6 +80,8 @@ def test_no_counter_has_label_values_that_were_not_expected(system, happened):
     known = {"bridge": Meters("bridge"), "worker": Meters("worker")}
     known["bridge"].initialize(["m"], list(system.topics.values()))
     known["worker"].initialize(["m"])
+    for meters in known.values():
+        meters.describe_process()
     for process, scrape in (("bridge", bridge(system)), ("worker", worker(system))):
         expected = {
             (sample.name, frozenset(sample.labels.items()))
