@@ -81,7 +81,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         while True:
-            self._observer.turned()
+            self._observer.loop.report()
             self._work()
             wait_s = min(self._next_beat, self._next_renewal, self._put_back_at)
             try:
@@ -147,9 +147,9 @@ class Heartbeat:
         try:
             step()
         except NewerFormat as error:
-            self._observer.too_old(error)
+            self._observer.redis.too_old(error)
             self._give_up()
         except LedgerError as error:
-            self._observer.redis_failed(name, error)
+            self._observer.redis.failed(name, error)
         else:
-            self._observer.redis_answered()
+            self._observer.redis.answered()
