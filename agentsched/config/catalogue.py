@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from agentsched.config.section import Form, Inactive, Path, Section
+from agentsched.config.section import Applies, Form, Inactive, Path, Section
 from agentsched.config.settings import Settings
 
 _WORDS: Mapping[object, str] = {
@@ -35,6 +35,8 @@ class Setting:
     field: FieldInfo
     kind: Any
     """Without `None` and without what Annotated adds."""
+    owner: type[Section]
+    """The section that it is a field of."""
 
     @property
     def section(self) -> type[Section] | None:
@@ -83,6 +85,12 @@ class Setting:
         """What the sample shows for it; None where the default is shown."""
         examples = self.field.examples or [None]
         return examples[0]
+
+    @property
+    def applies(self) -> Applies:
+        """When a change of it counts."""
+        found = next((m for m in self.field.metadata if isinstance(m, Applies)), None)
+        return found or self.owner.applies
 
     def marked(self, marker: type) -> Any:  # noqa: ANN401  (the marker of that class)
         """Return the marker of a class, or None."""
@@ -144,7 +152,7 @@ class Setting:
 def settings_of(section: type[Section]) -> Mapping[str, Setting]:
     """Return the settings of a section by name, in the order of the class."""
     return {
-        name: Setting(name, field, _plain(field.annotation))
+        name: Setting(name, field, _plain(field.annotation), section)
         for name, field in section.model_fields.items()
     }
 

@@ -6,7 +6,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from agentsched.config.section import Contradiction, Form, Inactive, Path, Section
+from agentsched.config.section import (
+    Applies,
+    Contradiction,
+    Form,
+    Inactive,
+    Path,
+    Section,
+)
 from agentsched.types import TaskType
 
 Variable = Annotated[
@@ -27,13 +34,17 @@ def queue_name(model: str) -> str:
 class EndpointSettings(Section):
     """One base URL + key of an OpenAI-compatible server that serves a model."""
 
+    applies = Applies.RELOAD_WORKERS_RESTART
+
     base_url: str = Field(max_length=2048, examples=["https://api.example.com/v1"])
     """URL of the server, up to and with `/v1`; no user, password, query or fragment."""
     api_key_env: Variable | None = Field(default=None, examples=["OPENAI_API_KEY"])
     """Name of the environment variable that holds the key (read by workers only)."""
     api_key_file: str | None = Field(default=None, min_length=1, max_length=4096)
     """File that holds the key, instead of a variable."""
-    capacity: int = Field(default=4, ge=1, le=10_000, examples=[7])
+    capacity: Annotated[int, Applies.RELOAD] = Field(
+        default=4, ge=1, le=10_000, examples=[7]
+    )
     """Requests in flight at once at this endpoint for this model, over all workers."""
 
     @field_validator("base_url")
@@ -75,12 +86,14 @@ class DefaultEndpointSettings(EndpointSettings):
     """URL of the server, up to and with `/v1`; no user, password, query or fragment."""
     api_key_env: Variable | None = "LLM_API_KEY"
     """Name of the environment variable that holds the key; LLM_API_KEY may be unset."""
-    capacity: int = Field(default=4, ge=1, le=10_000)
+    capacity: Annotated[int, Applies.RELOAD] = Field(default=4, ge=1, le=10_000)
     """Requests in flight at once for each of these models, over all workers."""
 
 
 class ModelSettings(Section):
     """A name that callers use, the endpoints that serve it, and its queue."""
+
+    applies = Applies.RELOAD_WORKERS_RESTART
 
     name: str = Field(min_length=1, max_length=200, examples=["gpt-4"])
     """What requests call it, and the model server, too."""
@@ -88,7 +101,9 @@ class ModelSettings(Section):
         default="", max_length=200, pattern=r"^([a-z0-9][a-z0-9_.-]*)?$"
     )
     """Celery queue of its workers; empty: the name, lower case, only a-z and 0-9."""
-    task_types: tuple[TaskType, ...] = Field(default=tuple(TaskType), min_length=1)
+    task_types: Annotated[tuple[TaskType, ...], Applies.RELOAD] = Field(
+        default=tuple(TaskType), min_length=1
+    )
     """Task types that it may be chosen for."""
     fallbacks: Annotated[tuple[str, ...], Inactive()] = Field(
         default=(), max_length=100

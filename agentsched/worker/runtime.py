@@ -74,9 +74,7 @@ class Runtime:
             settings,
             self._ledger,
             FittingSink(
-                MeteredSink(self._producer, meters),
-                settings.kafka.output_topic,
-                settings.kafka.reply_topics,
+                MeteredSink(self._producer, meters), settings.kafka.output_topic
             ),
             self._completer,
             self._calls,
