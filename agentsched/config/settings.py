@@ -60,10 +60,12 @@ class AgentSettings(Section):
         default=None, min_length=1, max_length=200, examples=["gpt-4"]
     )
     """Model that answers the agent's requests that name no model."""
-    group: str | None = Field(default=None, min_length=1, max_length=512)
-    """Agents of one group count as one; unset: what the message says, else itself."""
+    group: Annotated[str | None, Inactive()] = Field(
+        default=None, min_length=1, max_length=512
+    )
+    """Agents of one group will count as one; unset: what the message says, else itself."""
     weight: Annotated[float, Inactive()] = Field(default=1.0, gt=0, le=1000)
-    """Share of the models that its group has beside others of its class."""
+    """Share of the models that its group will have beside others of its class."""
     max_priority: Priority = Priority.HIGH
     """Highest class that it may use; what asks for more runs at this one."""
     ttl_s: float | None = Field(default=None, gt=0, le=30 * DAY_S)
