@@ -16,6 +16,7 @@ from agentsched.config.masking import shown_in_error
 from agentsched.config.problems import Problem
 from agentsched.config.section import DottedKeys, Path, Section, named
 from agentsched.config.settings import Settings
+from agentsched.config.spelling import BYTE_ORDER_MARK, QUOTES, fault_of
 
 PREFIX = "AGENTSCHED__"
 NUMBER = r"__(\d+)(?=__)"
@@ -92,6 +93,9 @@ def _put(draft: Draft, path: Path, name: str, text: str) -> list[Problem]:
     origin = Origin(variable=name)
     if setting is None:
         raise LookupError(named(path))
+    many = setting.is_list or (setting.is_mapping and setting.name == path[-1])
+    if many and text.strip().startswith((*QUOTES, BYTE_ORDER_MARK)):
+        return [Problem(path, str(fault_of(text.strip())), origin)]
     try:
         value = _read(text, setting, whole=setting.name == path[-1])
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,6 +24,17 @@ Variable = Annotated[
 """Upper case only: a key that was put there by mistake is refused, and not shown."""
 RESERVED_QUEUES = frozenset({"unacked", "unacked_index", "unacked_mutex"})
 """Keys that kombu makes beside the queues."""
+
+
+AZURE_HOSTS = (
+    ".openai.azure.com",
+    ".cognitiveservices.azure.com",
+    ".services.ai.azure.com",
+)
+ADDED_PATH = re.compile(
+    r"(/(chat/)?completions|/responses|/embeddings|/models|/messages)/*$", re.IGNORECASE
+)
+"""What is behind the base of an OpenAI-compatible API; the worker adds its own."""
 
 
 def queue_name(model: str) -> str:
@@ -59,10 +70,8 @@ class EndpointSettings(Section):
             raise ValueError(
                 "must be an http:// or https:// URL, such as http://127.0.0.1:30000/v1"
             )
-        if url.username or url.password or url.query or url.fragment:
-            raise ValueError(
-                "must hold no user, password, query or fragment; use api_key_env"
-            )
+        if fault := _azure_fault(url) or _part_fault(url):
+            raise ValueError(fault)
         return value.rstrip("/")
 
     @model_validator(mode="after")
@@ -134,6 +143,28 @@ class ModelSettings(Section):
     def capacity(self) -> int:
         """Requests in flight at once over all endpoints."""
         return sum(endpoint.capacity for endpoint in self.endpoints)
+
+
+def _azure_fault(url: SplitResult) -> str | None:
+    """Its older API wants `?api-version=` and a header `api-key`: we send neither."""
+    asks = re.search(r"(^|&)api-version=", url.query, re.IGNORECASE)
+    is_azure = (url.hostname or "").lower().endswith(AZURE_HOSTS)
+    if not asks and not (is_azure and not re.search(r"/v1/*$", url.path)):
+        return None
+    return (
+        "looks like Azure's API with ?api-version= and a header api-key, which is not"
+        " supported yet: use its newer one, https://RESOURCE.openai.azure.com/openai/v1,"
+        " which takes the key as others do"
+    )
+
+
+def _part_fault(url: SplitResult) -> str | None:
+    if url.username or url.password or url.query or url.fragment:
+        return "must hold no user, password, query or fragment; use api_key_env"
+    if found := ADDED_PATH.search(url.path):
+        base = url._replace(path=url.path[: found.start()]).geturl()
+        return f"must end before {found[1]}, which the worker adds: write {base}"
+    return None
 
 
 def contradictions(
