@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from agentsched.config.settings import Settings
 from agentsched.errors import AgentSchedError
+from agentsched.kafka_server.backlog import Backlog
 from agentsched.kafka_server.topic_states import inspect_topics
 from agentsched.ledger.redis import RedisLedger
 from agentsched.llm_backend.probe import probe
@@ -37,6 +38,7 @@ def checks(
     """
     return {
         "kafka": lambda: _kafka(settings),
+        "group": lambda: _group(settings, ledger),
         "redis": lambda: diagnosis.of_redis(_redis(ledger)),
         "bridge": lambda: diagnosis.of_bridges(len(ledger.reports())),
         "worker": lambda: diagnosis.of_workers(settings, ledger.live_slots()),
@@ -56,6 +58,17 @@ def examine(todo: Checks) -> Iterator[list[Finding]]:
 def _kafka(settings: Settings) -> list[Finding]:
     found = inspect_topics(settings.kafka, planned_topics(settings))
     return diagnosis.of_topics(settings, found.brokers, found.topics)
+
+
+def _group(settings: Settings, ledger: RedisLedger) -> list[Finding]:
+    if ledger.reports():
+        return []  # a bridge has begun: what it has not committed waits
+    backlog = Backlog(settings.kafka)
+    try:
+        depths = backlog.ask()
+    finally:
+        backlog.close()
+    return diagnosis.of_group(settings.kafka.group_id, depths)
 
 
 def _redis(ledger: RedisLedger) -> RedisFacts:
