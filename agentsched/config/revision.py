@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agentsched.config.catalogue import Setting, settings_of
+from agentsched.config.catalogue import Setting
+from agentsched.config.effective import leaves
 from agentsched.config.masking import shown
-from agentsched.config.section import DottedKeys, Path, Section, named
+from agentsched.config.section import DottedKeys, Path, named
 from agentsched.config.settings import Settings
 from agentsched.errors import ConfigurationError
 
@@ -66,12 +67,20 @@ def revise(current: Settings, new: Settings) -> Revision:
     Raises:
         ConfigurationError: the rest does not go together with what stays.
     """
-    changes = tuple(_changes(Settings, current, new, ()))
+    data: Any = new.model_dump(mode="json")
+    changes = tuple(_changes(current.model_dump(mode="json"), data))
     of_bridges = tuple(
         each for each in changes if each.setting.applies.restarts_bridges
     )
+    for each in of_bridges:
+        section: Any = data
+        for part in each.path[:-1]:
+            section = section[part]
+        section[each.path[-1]] = each.old
+        if each.old is None and each.setting.marked(DottedKeys):
+            del section[each.path[-1]]
     try:
-        merged = Settings.model_validate(_kept(Settings, current, new))
+        merged = Settings.model_validate(data)
     except ValidationError as error:
         keys = ", ".join(named(each.path) for each in of_bridges)
         detail = "; ".join(each["msg"] for each in error.errors())
@@ -83,72 +92,28 @@ def revise(current: Settings, new: Settings) -> Revision:
     return Revision(merged, of_bridges, tuple(of_workers))
 
 
-def _kept(section: type[Section], current: Any, new: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return the new values, and the old ones of what needs a restart."""
-    values: dict[str, Any] = {}
-    for name, setting in settings_of(section).items():
-        old, value = getattr(current, name), getattr(new, name)
-        if setting.section and not setting.is_list:
-            values[name] = _kept(setting.section, old, value)
-        else:
-            values[name] = old if setting.applies.restarts_bridges else value
-    return values
+def _changes(current: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]:
+    """Compare value by value; an item that is new or gone changes no other."""
+    before = {_place(path, current): each for path, *each in leaves(current)}
+    after = {_place(path, new): (path, *each) for path, *each in leaves(new)}
+    for place in after | before:
+        path, setting, _ = after.get(place) or (place, *before[place])
+        old, value = (side.get(place, (None,))[-1] for side in (before, after))
+        is_one = place in before and place in after
+        is_key = setting.marked(DottedKeys) and path[-1] != setting.name
+        if (is_one or is_key) and old != value:
+            yield Change(path, setting, old, value)
 
 
-def _changes(
-    section: type[Section],
-    current: Any,  # noqa: ANN401  (a section)
-    new: Any,  # noqa: ANN401
-    at: Path,
-) -> Iterator[Change]:
-    for name, setting in settings_of(section).items():
-        path, old, value = (*at, name), getattr(current, name), getattr(new, name)
-        if old == value:
-            continue
-        if setting.section is None:
-            yield from _values(path, setting, old, value)
-        elif not setting.is_list:
-            yield from _changes(setting.section, old, value, path)
-        else:
-            yield from _items(setting.section, old, value, path)
-
-
-def _values(
-    path: Path,
-    setting: Setting,
-    old: Any,  # noqa: ANN401
-    new: Any,  # noqa: ANN401
-) -> Iterator[Change]:
-    if not setting.marked(DottedKeys):
-        yield Change(path, setting, _listed(old), _listed(new))
-        return
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield Change((*path, key), setting, old.get(key), new.get(key))
-
-
-def _items(
-    section: type[Section],
-    old: tuple[Section, ...],
-    new: tuple[Section, ...],
-    at: Path,
-) -> Iterator[Change]:
-    """Compare items of the same name; what is new or gone changes nobody else."""
-    before = {_identity(item, place): item for place, item in enumerate(old)}
-    for place, item in enumerate(new):
-        other = before.get(_identity(item, place))
-        if other is not None:
-            yield from _changes(section, other, item, (*at, place))
-
-
-def _identity(item: Any, place: int) -> Any:  # noqa: ANN401
-    """What names an item: endpoints have only their place."""
-    fields = type(item).model_fields
-    return next((getattr(item, key) for key in ("id", "name") if key in fields), place)
-
-
-def _listed(value: Any) -> Any:  # noqa: ANN401
-    return list(value) if isinstance(value, tuple) else value
+def _place(path: Path, data: Any) -> Path:  # noqa: ANN401  (settings in JSON's types)
+    """Name the items on a path that have a name; endpoints have only their place."""
+    place: list[str | int] = []
+    for part in path:
+        data = data[part]
+        has_name = isinstance(part, int) and isinstance(data, dict)
+        name = data.get("id") or data.get("name") if has_name else None
+        place.append(part if name is None else f"={name}")
+    return tuple(place)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401

@@ -10,7 +10,7 @@ from tests.support.model_server import ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 ANSWERED = 3
 
