@@ -93,7 +93,7 @@ def _put(
         return [Problem(path, str(error), origin, value)]
     if draft.put(path, value, origin):
         return []
-    return [Problem(path, f"there is no {_missing(draft, path)} to set it in", origin)]
+    return [Problem(path, f"there is no {named(path[:-1])} to set it in", origin)]
 
 
 def _read(text: str, setting: Setting, *, whole: bool) -> Any:  # noqa: ANN401
@@ -119,14 +119,6 @@ def _json(text: str, kind: type, words: str) -> Any:  # noqa: ANN401
     if not isinstance(value, kind):
         raise ValueError(f"takes {words}, and this is none")  # noqa: TRY004
     return value
-
-
-def _missing(draft: Draft, path: Path) -> str:
-    """Name the first item on the way that is not there."""
-    for end, part in enumerate(path, 1):
-        if isinstance(part, int) and draft.get(path[:end]) is None:
-            return named(path[:end])
-    return named(path[:-1])
 
 
 def _unknown(name: str) -> Problem:

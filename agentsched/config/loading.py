@@ -115,8 +115,8 @@ def _rename_published(draft: Draft) -> list[Problem]:
             text = f"says the same as {path[-1]}: keep {path[-1]} only"
             problems.append(Problem(old, text, draft.origin(old)))
             del draft.get(old[:-1])[old[-1]]
-            continue
-        draft.rename(old, setting.name)
+        else:
+            draft.rename(old, setting.name)
     return problems
 
 

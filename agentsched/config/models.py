@@ -1,6 +1,7 @@
 """Sections of models and of the endpoints that serve them; they read nothing."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -13,6 +14,7 @@ from agentsched.config.section import (
     Inactive,
     Path,
     Section,
+    repeated,
 )
 from agentsched.types import TaskType
 
@@ -174,45 +176,41 @@ def contradictions(
     return [*_wrong_models(models), *_clashing_endpoints(models)]
 
 
-def _wrong_models(models: tuple[ModelSettings, ...]) -> list[tuple[Path, str]]:
-    problems: list[tuple[Path, str]] = []
-    owners: dict[str, str] = {}
-    names: set[str] = set()
-    for at, model in enumerate(models):
-        if model.name in names:
-            problems.append((("models", at, "name"), f"{model.name!r} stands twice"))
-        elif other := owners.get(model.queue):
+def _wrong_models(models: tuple[ModelSettings, ...]) -> Iterator[tuple[Path, str]]:
+    for at, first in repeated(model.queue for model in models):
+        name, other, queue = models[at].name, models[first].name, models[at].queue
+        if name != other:
             text = (
-                f"{other!r} and {model.name!r} share queue {model.queue!r};"
+                f"{other!r} and {name!r} share queue {queue!r};"
                 " give one of them another `queue:`"
             )
-            problems.append((("models", at, "queue"), text))
+            yield ("models", at, "queue"), text
+    for at, _ in repeated(model.name for model in models):
+        yield ("models", at, "name"), f"{models[at].name!r} stands twice"
+    for at, model in enumerate(models):
         if not model.endpoints:
             text = "is empty: list a server, or remove the key for the default endpoint"
-            problems.append((("models", at, "endpoints"), text))
-        names.add(model.name)
-        owners.setdefault(model.queue, model.name)
-    return problems
+            yield ("models", at, "endpoints"), text
+        for place, _ in repeated(endpoint.name for endpoint in model.endpoints):
+            text = f"{model.name!r} lists {model.endpoints[place].name} twice"
+            yield ("models", at, "endpoints", place, "base_url"), text
 
 
-def _clashing_endpoints(models: tuple[ModelSettings, ...]) -> list[tuple[Path, str]]:
+def _clashing_endpoints(
+    models: tuple[ModelSettings, ...],
+) -> Iterator[tuple[Path, str]]:
     """An endpoint is one server: only its capacity belongs to the model."""
-    problems: list[tuple[Path, str]] = []
-    first: dict[str, tuple[str, EndpointSettings]] = {}
-    for at, model in enumerate(models):
-        seen: set[str] = set()
-        for number, endpoint in enumerate(model.endpoints):
-            here: Path = ("models", at, "endpoints", number)
-            if endpoint.name in seen:
-                text = f"{model.name!r} lists {endpoint.name} twice"
-                problems.append(((*here, "base_url"), text))
-            seen.add(endpoint.name)
-            owner, other = first.setdefault(endpoint.name, (model.name, endpoint))
-            for key in EndpointSettings.model_fields:
-                if key != "capacity" and getattr(other, key) != getattr(endpoint, key):
-                    text = (
-                        f"{endpoint.name} has another `{key}` under model {owner!r};"
-                        " it is one endpoint and has one value, whatever it serves"
-                    )
-                    problems.append(((*here, key), text))
-    return problems
+    rows = [
+        (("models", at, "endpoints", place), model.name, endpoint)
+        for at, model in enumerate(models)
+        for place, endpoint in enumerate(model.endpoints)
+    ]
+    for row, first in repeated(endpoint.name for _, _, endpoint in rows):
+        (here, _, endpoint), (_, owner, other) = rows[row], rows[first]
+        for key in EndpointSettings.model_fields:
+            if key != "capacity" and getattr(other, key) != getattr(endpoint, key):
+                text = (
+                    f"{endpoint.name} has another `{key}` under model {owner!r};"
+                    " it is one endpoint and has one value, whatever it serves"
+                )
+                yield (*here, key), text

@@ -1,12 +1,21 @@
-"""The reference page of the configuration: `docs/reference/configuration.md`."""
+"""What there is to set, for people (`docs/reference/configuration.md`) and for editors."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from agentsched.config.catalogue import Setting, settings_of
+from agentsched.config.catalogue import Setting, settings_of, walk
 from agentsched.config.environment import KEY_VARIABLE, PREFIX, PUBLISHED
-from agentsched.config.section import Inactive, Path, Published, Section, named
+from agentsched.config.section import (
+    Inactive,
+    Path,
+    Published,
+    Secret,
+    Section,
+    named,
+)
 from agentsched.config.settings import Settings
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 HEAD = """\
 # Configuration
 
@@ -109,3 +118,30 @@ def _table(settings: list[Setting]) -> Iterator[str]:
         applies = "-" if setting.marked(Inactive) else str(setting.applies)
         cells = (f"`{setting.name}`", default, setting.allowed, applies, words)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return what a configuration file must look like, with every sentence."""
+    schema = Settings.model_json_schema()
+    definitions = schema.get("$defs", {})
+    sections: set[type[Section]] = {Settings}
+    sections |= {each.section for _, each in walk() if each.section}
+    for section in sections:
+        whole = schema if section is Settings else definitions[section.__name__]
+        _complete(whole["properties"], section)
+    for name, setting in settings_of(Settings).items():
+        if setting.section:
+            # A section with all its keys commented out is null.
+            properties = schema["properties"]
+            properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
+    return {"$schema": DIALECT} | schema | {"title": "agentsched.yaml"}
+
+
+def _complete(properties: dict[str, Any], section: type[Section]) -> None:
+    for name, setting in settings_of(section).items():
+        properties[name]["description"] = setting.sentence
+        if setting.marked(Secret):
+            properties[name]["writeOnly"] = True
+        if published := setting.marked(Published):
+            note = f"The published name of `{name}`."
+            properties[published.name] = properties[name] | {"description": note}

@@ -5,7 +5,7 @@ below it. Errors, environment, schema, sample and reference are derived from the
 adds a field writes nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -113,3 +113,11 @@ def named(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.removeprefix(".")
+
+
+def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
+    """Yield the place of each value that stands twice, and of the first like it."""
+    first: dict[Hashable, int] = {}
+    for place, value in enumerate(values):
+        if first.setdefault(value, place) != place:
+            yield place, first[value]

@@ -22,6 +22,7 @@ from agentsched.config.section import (
     Inactive,
     Path,
     Section,
+    repeated,
 )
 from agentsched.config.servers import (
     DEFAULT_INPUT_TOPICS,
@@ -235,7 +236,13 @@ class Settings(Section):
     def _consistent(self) -> "Settings":
         problems = [
             *of_models.contradictions(self.models),
-            *_repeated_agents(self.agents),
+            *(
+                (
+                    ("agents", at, "id"),
+                    f"{self.agents[at].id!r} stands twice: make one entry of both",
+                )
+                for at, _ in repeated(agent.id for agent in self.agents)
+            ),
             *_pool_problems(self),
         ]
         if problems:
@@ -251,17 +258,6 @@ class Settings(Section):
     def model(self, name: str) -> ModelSettings | None:
         """The model of this name, or None."""
         return next((model for model in self.models if model.name == name), None)
-
-
-def _repeated_agents(agents: tuple[AgentSettings, ...]) -> list[tuple[Path, str]]:
-    seen: set[str] = set()
-    problems: list[tuple[Path, str]] = []
-    for at, agent in enumerate(agents):
-        if agent.id in seen:
-            text = f"{agent.id!r} stands twice: make one entry of both"
-            problems.append((("agents", at, "id"), text))
-        seen.add(agent.id)
-    return problems
 
 
 def _pool_problems(settings: Settings) -> list[tuple[Path, str]]:
