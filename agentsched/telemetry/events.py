@@ -257,6 +257,13 @@ LOOK_UP_FAILED = LogEvent(
 CONFIGURATION_RELOADED = LogEvent(
     "configuration_reloaded", INFO, "The configuration was read again.", ("models",)
 )
+CONFIGURATION_NEEDS_RESTART = LogEvent(
+    "configuration_needs_restart",
+    WARNING,
+    "The configuration was read again, and these settings count only after a restart;"
+    " for the bridges, `detail` says what is in force until then.",
+    ("restart", "keys", "detail"),
+)
 CONFIGURATION_KEPT = LogEvent(
     "configuration_kept",
     ERROR,
