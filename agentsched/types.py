@@ -106,7 +106,8 @@ class Message(BaseModel):
     content: str | list[dict[str, Any]] | None = None
     """The prompt: text, or OpenAI content parts."""
     token_count: int | None = Field(default=None, ge=0, le=TOKENS_MOST)
-    """The caller's estimate of the request's tokens; in a reply the completion tokens."""
+    """The caller's estimate of the request's tokens (not active yet: the order does not
+    depend on it); in a reply the completion tokens."""
     correlation_id: Label | None = None
     """With `agent_id` the identity of the request; the reply has it as key and header."""
     model_id: Label | None = None
@@ -114,6 +115,7 @@ class Message(BaseModel):
     status: TaskStatus | None = None
     agent_id: Label | None = None
     agent_group: Label | None = None
+    """Who will share weight and limits (not active yet); echoed."""
     messages: list[dict[str, Any]] | None = None
     """OpenAI chat messages, instead of `content`."""
     params: dict[str, Any] | None = None

@@ -16,9 +16,8 @@ from agentsched.config.problems import (
     Problem,
     as_json,
 )
-from agentsched.config.reference import reference
+from agentsched.config.reference import json_schema, reference
 from agentsched.config.sample import sample
-from agentsched.config.schema import json_schema
 from agentsched.config.section import named
 from agentsched.errors import ConfigurationError
 from agentsched.preflight import preflight

@@ -38,13 +38,14 @@ class RequestOptions(TypedDict, total=False):
     priority: Priority | str
     """The class: high, medium (the default) or low."""
     token_count: int
-    """Your estimate of the prompt's tokens."""
+    """Your estimate of the prompt's tokens; not active yet."""
     correlation_id: str
     """Names the request, together with the agent. Default: a new UUID."""
     model_id: str
     agent_id: str
     """Default: the client's."""
     agent_group: str
+    """Who will share weight and limits; not active yet. The reply repeats it."""
     messages: list[dict[str, Any]]
     """OpenAI chat messages, instead of the content."""
     params: dict[str, Any]

@@ -14,7 +14,7 @@ class RequestFacts:
     agent_id: str
     correlation_id: str
     group: str
-    """The agent group: who shares a weight."""
+    """The agent group: who will share a weight; nothing reads it yet."""
     cls: str
     """`high`, `medium` or `low`."""
     models: tuple[str, ...]
