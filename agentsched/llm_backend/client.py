@@ -19,13 +19,13 @@ from agentsched.errors import CallFailed, ConfigurationError
 from agentsched.llm_backend import faults
 from agentsched.llm_backend.answer import read_completion
 from agentsched.llm_backend.body import chat_body
+from agentsched.llm_backend.kept_connections import watch_connection
 from agentsched.llm_backend.keys import read_api_key
 from agentsched.llm_backend.transport import (
     TRANSPORT_ERRORS,
     came_before_the_answer,
     name_of,
     open_client,
-    watch_connection,
 )
 from agentsched.ports import Completion
 from agentsched.types import Message

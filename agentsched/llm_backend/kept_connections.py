@@ -1,0 +1,117 @@
+"""Owns which connection a call gets: one on which a server said what nobody asked is closed.
+
+HTTP/1.1 gives an answer to whoever asks next on its connection. aiohttp looks at a
+connection when it is put back, and not again when it is taken: what arrives in between,
+or in the same piece as an answer's end, would be the next call's answer.
+"""
+
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+_SILENT_CODE, _SILENT_REASON = 204, "agentsched silence"
+_SILENCE = f"HTTP/1.1 {_SILENT_CODE} {_SILENT_REASON}\r\n\r\n".encode()
+"""An answer without a body, which no server sends."""
+_READABLE = select.POLLIN | select.POLLPRI
+
+
+class SpokeFirstError(aiohttp.ClientError):
+    """A new connection carried bytes before anything was asked."""
+
+
+@dataclass
+class ConnectionUse:
+    """What is known of the connection of one attempt."""
+
+    reused: bool = False
+    """An earlier call had it: the server may have closed it meanwhile."""
+
+
+_current_use: ContextVar[ConnectionUse | None] = ContextVar(
+    "connection_use", default=None
+)
+
+
+@contextmanager
+def watch_connection() -> Iterator[ConnectionUse]:
+    """Learn what connection the call inside the block gets; for one task at a time."""
+    use = ConnectionUse()
+    token = _current_use.set(use)
+    try:
+        yield use
+    finally:
+        _current_use.reset(token)
+
+
+class CleanConnector(aiohttp.TCPConnector):
+    """Gives out connections on which nothing waits to be read."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401  (aiohttp's own)
+        """Takes the options of `aiohttp.TCPConnector`; opens nothing."""
+        super().__init__(**options)
+        self._served: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (aiohttp's name)
+    ) -> Connection:
+        """Take a kept connection that is silent, or make one.
+
+        After the look at it nothing is awaited before aiohttp writes the request.
+
+        Raises:
+            SpokeFirstError: not even a new one is silent.
+        """
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None:  # never: it was given to us a moment ago
+                continue
+            reused = protocol in self._served
+            self._served.add(protocol)
+            if use := _current_use.get():
+                use.reused = reused
+            if not _has_unread(protocol) and not (
+                reused and await _is_halfway(protocol)
+            ):
+                return connection
+            connection.close()
+            if not reused:
+                raise SpokeFirstError
+
+
+def _has_unread(protocol: ResponseHandler) -> bool:
+    """Whether bytes, or the end, lie in aiohttp's buffers or still in the socket's."""
+    if protocol.should_close or protocol.transport is None:
+        return True
+    socket = protocol.transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return True
+    look = select.poll()  # `select.select` knows no descriptor above 1,023
+    look.register(socket.fileno(), _READABLE)
+    return bool(look.poll(0))
+
+
+async def _is_halfway(protocol: ResponseHandler) -> bool:
+    """Whether the parser has read the beginning of something, which it does not show.
+
+    It is given an answer of our own: alone it comes out as it was, behind a beginning
+    it does not.
+    """
+    protocol.data_received(_SILENCE)
+    if len(protocol) != 1 or protocol.exception():
+        return True
+    message, _ = await protocol.read()  # it is there: this does not wait
+    alone = (message.code, message.reason) == (_SILENT_CODE, _SILENT_REASON)
+    return not alone or protocol.should_close
