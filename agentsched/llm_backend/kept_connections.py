@@ -34,6 +34,8 @@ class ConnectionUse:
 
     reused: bool = False
     """An earlier call had it: the server may have closed it meanwhile."""
+    held: ResponseHandler | None = None
+    """Reads nothing before the request is written."""
 
 
 _current_use: ContextVar[ConnectionUse | None] = ContextVar(
@@ -68,7 +70,7 @@ class CleanConnector(aiohttp.TCPConnector):
     ) -> Connection:
         """Take a kept connection that is silent, or make one.
 
-        After the look at it nothing is awaited before aiohttp writes the request.
+        It reads nothing until `second_look`, which a watched call takes when it writes.
 
         Raises:
             SpokeFirstError: not even a new one is silent.
@@ -76,19 +78,47 @@ class CleanConnector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            if protocol is None:  # never: it was given to us a moment ago
-                continue
             reused = protocol in self._served
-            self._served.add(protocol)
-            if use := _current_use.get():
-                use.reused = reused
-            if not _has_unread(protocol) and not (
-                reused and await _is_halfway(protocol)
-            ):
+            if protocol is not None and await _is_silent(protocol, reused=reused):
+                self._served.add(protocol)
+                _hold(protocol, reused=reused)
                 return connection
             connection.close()
             if not reused:
                 raise SpokeFirstError
+
+
+def second_look() -> aiohttp.TraceConfig:
+    """Look again when the request's first bytes are written; its session needs it.
+
+    aiohttp writes a turn of the loop after it took the connection. A connection that is
+    found soiled is broken off, as if the server had closed it.
+    """
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(_look_again)
+    return trace
+
+
+def _hold(protocol: ResponseHandler, *, reused: bool) -> None:
+    use = _current_use.get()
+    if use is not None and protocol.transport is not None:
+        use.reused, use.held = reused, protocol
+        protocol.transport.pause_reading()
+
+
+async def _look_again(*_: object) -> None:
+    use = _current_use.get()
+    if use is None or use.held is None:
+        return
+    protocol, use.held = use.held, None
+    if protocol.transport is None or _has_unread(protocol):
+        protocol.abort()
+    else:
+        protocol.transport.resume_reading()
+
+
+async def _is_silent(protocol: ResponseHandler, *, reused: bool) -> bool:
+    return not _has_unread(protocol) and not (reused and await _is_halfway(protocol))
 
 
 def _has_unread(protocol: ResponseHandler) -> bool:

@@ -10,7 +10,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from agentsched.config.settings import ConnectionPoolSettings
-from agentsched.llm_backend.kept_connections import CleanConnector
+from agentsched.llm_backend.kept_connections import CleanConnector, second_look
 
 KEEPALIVE_EXPIRY_S = 3.0
 """uvicorn (so vLLM and SGLang) closes idle connections after 5 s; at equal values 28 of
@@ -70,5 +70,6 @@ def _open_session(max_connections: int, *, keep: bool) -> aiohttp.ClientSession:
             force_close=not keep,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[second_look()],
         trust_env=False,
     )

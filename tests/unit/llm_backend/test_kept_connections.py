@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agentsched.errors import CallFailed, ErrorCode
+from agentsched.llm_backend.kept_connections import CleanConnector
 from agentsched.types import Message
 from tests.unit.llm_backend.raw_server import (
     RawServer,
@@ -135,6 +136,32 @@ def test_what_the_loop_has_not_read_yet_is_nobodys(unasked):
         assert raw.connections == 2
 
 
+@pytest.mark.parametrize("unasked", UNASKED.values(), ids=UNASKED)
+def test_what_comes_after_the_connection_is_taken_is_nobodys(unasked, monkeypatch):
+    asked: list[bytes] = []
+    taken, sent = threading.Event(), threading.Event()
+    take = CleanConnector.connect
+
+    async def take_slowly(*args: Any, **options: Any) -> Any:
+        connection = await take(*args, **options)
+        if asked and not taken.is_set():
+            taken.set()
+            assert sent.wait(10)  # blocks the loop
+        return connection
+
+    def handle(connection: socket.socket) -> None:
+        asked.append(read_request(connection))
+        connection.sendall(said("four"))
+        taken.wait(10)
+        connection.sendall(unasked)
+        sent.set()
+        read_request(connection)
+
+    monkeypatch.setattr(CleanConnector, "connect", take_slowly)
+    answers, _ = ask_two_agents(handle, answering(said("mine")))
+    assert answers == ["four", "mine"]
+
+
 def test_the_rest_of_a_begun_answer_reaches_nobody():
     """The beginning came with the answer before; the rest comes after the next request."""
     foreign = said("FOREIGN")
@@ -145,7 +172,7 @@ def test_the_rest_of_a_begun_answer_reaches_nobody():
         if read_request(connection):
             connection.sendall(b"\r\n\r\n" + foreign)
 
-    answers, raw = ask_two_agents(handle, answering(said("mine")))
+    answers, _ = ask_two_agents(handle, answering(said("mine")))
     assert answers == ["four", "mine"]
 
 
