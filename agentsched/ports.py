@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from agentsched.config.settings import EndpointSettings, ModelSettings
 from agentsched.doorbell import Doorbell
 from agentsched.kafka_records import OutboundRecord, RecordAt
-from agentsched.types import Message
+from agentsched.types import TOKENS_MOST, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,19 @@ class Completion:
     """How long the call took."""
     resent: int = 0
     """How often it was sent again because a kept connection proved stale."""
+    reasoning: str | None = None
+    """What it thought before, where the server says that apart."""
+    function_call: dict[str, Any] | None = None
+    """The call of a model that is asked with `functions`, the older form of tools."""
 
     @property
     def completion_tokens(self) -> int | None:
-        """The tokens of the answer, where the server counted them."""
+        """The tokens of the answer, where the server gave a count that can be one."""
         count = (self.usage or {}).get("completion_tokens")
-        return count if isinstance(count, int) else None
+        if isinstance(count, float) and count.is_integer():
+            count = int(count)
+        sane = type(count) is int and 0 <= count <= TOKENS_MOST
+        return count if sane else None
 
 
 class Completer(Protocol):

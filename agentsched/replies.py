@@ -12,6 +12,18 @@ from agentsched.ledger.records import RequestFacts
 from agentsched.origin import Origin
 from agentsched.types import Message, Reply, ReplyError, TaskStatus
 
+_NO_ANSWER = dict.fromkeys(
+    (
+        "content",
+        "tool_calls",
+        "function_call",
+        "reasoning",
+        "finish_reason",
+        "usage",
+    )
+)
+"""The fields of a model's answer, in a reply that has none."""
+
 
 def reply_to(request: Message, identity: Identity, **answer: Any) -> Reply:  # noqa: ANN401
     """Make a reply: the request's own labels, never its content, and the answer.
@@ -65,8 +77,7 @@ def too_large_reply(value: bytes, topic: str) -> bytes | None:
         message=f"the reply has {len(value)} bytes, more than topic {topic!r} takes"
         " (max.message.bytes); ask for fewer tokens (params.max_tokens)",
     )
-    nothing = dict.fromkeys(("content", "tool_calls", "finish_reason", "usage"))
-    changed = {"status": TaskStatus.FAILED, "error": error, **nothing}
+    changed = {"status": TaskStatus.FAILED, "error": error, **_NO_ANSWER}
     return encode_message(reply.model_copy(update=changed))
 
 

@@ -37,7 +37,6 @@ ENVELOPE_BYTES = 65_536
 ESCAPED_PER_BYTE = 3
 """JSON may write a character as escapes of three times its length in UTF-8."""
 ERROR_BODY_MAX_BYTES = 65_536
-HTTP_OK = 200
 
 
 class HttpCompleter:
@@ -68,7 +67,9 @@ class HttpCompleter:
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await self._post(endpoint, content, again)
-            completion = read_completion(answer, monotonic() - started)
+            completion = read_completion(
+                answer.body, monotonic() - started, answer.status
+            )
         except TimeoutError:
             failure = faults.out_of_time(monotonic() - started)
             failure.resent = again.count
@@ -86,7 +87,7 @@ class HttpCompleter:
 
     async def _post(
         self, endpoint: EndpointSettings, content: bytes, again: "_Again"
-    ) -> bytes:
+    ) -> "_Answer":
         """Send the request; once more where a kept connection proved stale.
 
         Servers close idle connections; a request that was under way then got nowhere.
@@ -130,6 +131,14 @@ class _Again:
     count: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came with a 2xx."""
+
+    status: int
+    body: bytes
+
+
 class _NoAnswerError(Exception):
     """Not one byte of an answer came."""
 
@@ -140,8 +149,8 @@ class _NoAnswerError(Exception):
 
 async def _exchange(
     client: httpx.AsyncClient, url: str, content: bytes, max_bytes: int
-) -> bytes:
-    """Return the body of a 200.
+) -> "_Answer":
+    """Return status and body of a 2xx.
 
     Raises:
         _NoAnswerError: the connection ended before the answer began.
@@ -163,9 +172,9 @@ async def _exchange(
         await response.aclose()
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> bytes:
+async def _read(response: httpx.Response, max_bytes: int) -> "_Answer":
     """Read no more than a reply can hold; of an error no more than its words."""
-    ok = response.status_code == HTTP_OK
+    ok = response.is_success
     limit = max_bytes if ok else ERROR_BODY_MAX_BYTES
     if ok and response.headers.get("content-encoding", "identity") != "identity":
         raise faults.unwanted_encoding()
@@ -179,4 +188,4 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     if not ok:
         wait = response.headers.get("retry-after", "")
         raise faults.fault_of_status(response.status_code, bytes(body), wait)
-    return bytes(body)
+    return _Answer(response.status_code, bytes(body))
