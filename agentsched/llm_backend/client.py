@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -19,11 +20,15 @@ from agentsched.errors import CallFailed, ConfigurationError
 from agentsched.llm_backend import faults
 from agentsched.llm_backend.answer import read_completion
 from agentsched.llm_backend.body import chat_body
+from agentsched.llm_backend.connection_faults import (
+    came_before_the_answer,
+    fault_of_connection,
+    proxies_in,
+)
 from agentsched.llm_backend.kept_connections import watch_connection
 from agentsched.llm_backend.keys import read_api_key
 from agentsched.llm_backend.transport import (
     TRANSPORT_ERRORS,
-    came_before_the_answer,
     name_of,
     open_client,
 )
@@ -101,14 +106,14 @@ class HttpCompleter:
                     self._client(endpoint), url, content, self._max_bytes
                 )
             except _NoAnswerError as error:
-                if not use.reused:
-                    raise faults.unreachable(error.reason) from None
+                if not (use.reused and came_before_the_answer(error.error)):
+                    raise fault_of_connection(error.error, self._environ) from None
         client = self._client(endpoint, keep=False)
         again.count += 1  # the server may have seen the first one: it counts
         try:
             return await _exchange(client, url, content, self._max_bytes)
         except _NoAnswerError as error:
-            raise faults.unreachable(error.reason) from None
+            raise fault_of_connection(error.error, self._environ) from None
 
     def _client(
         self, endpoint: EndpointSettings, *, keep: bool = True
@@ -120,6 +125,8 @@ class HttpCompleter:
             except ConfigurationError as error:
                 logger.error("%s", error)  # noqa: TRY400  (it says all; no traceback)
                 raise faults.keyless() from None
+            if not self._clients and (proxies := proxies_in(self._environ)):
+                logger.warning("%s is set, but calls to models use no proxy", proxies)
             self._clients[place] = open_client(self._pool, key, keep=keep)
         return self._clients[place]
 
@@ -140,11 +147,11 @@ class _Answer:
 
 
 class _NoAnswerError(Exception):
-    """Not one byte of an answer came."""
+    """No head of an answer came, or none that is HTTP."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 async def _exchange(
@@ -153,7 +160,7 @@ async def _exchange(
     """Return status and body of a 2xx.
 
     Raises:
-        _NoAnswerError: the connection ended before the answer began.
+        _NoAnswerError: there was no head of an answer.
         CallFailed: everything else.
     """
     headers = {"content-type": "application/json"}
@@ -161,15 +168,15 @@ async def _exchange(
     try:
         response = await client.send(request, stream=True)
     except TRANSPORT_ERRORS as error:
-        if came_before_the_answer(error):
-            raise _NoAnswerError(name_of(error)) from None
-        raise faults.no_http(name_of(error)) from None
+        raise _NoAnswerError(error) from None
     try:
         return await _read(response, max_bytes)
     except TRANSPORT_ERRORS as error:
         raise faults.broken_off(name_of(error)) from None
     finally:
-        await response.aclose()
+        # Its end may fail where the server did not read the whole request: no matter.
+        with suppress(*TRANSPORT_ERRORS):
+            await response.aclose()
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> "_Answer":

@@ -37,6 +37,7 @@ _REFUSAL = re.compile(
 _WAIT = re.compile(r"[0-9]{1,5}")
 """A Retry-After in seconds, of about a day at most; a date is of the server's clock."""
 
+_REDIRECTS = range(300, 400)
 _KNOWN_STATUS = frozenset(HTTPStatus)
 REFUSED = 400
 SERVER_ERROR = 500
@@ -54,6 +55,11 @@ def fault_of_status(status: int, body: bytes, retry_after: str = "") -> CallFail
     names = names_of(_parsed(body))
     named = f"HTTP {status}" + (f" ({', '.join(names)})" if names else "")
     code, retryable = _meaning(status, names, body)
+    if status in _REDIRECTS:
+        named += (
+            ", a redirect; it is not followed, as it could carry the key to another host:"
+            " set `base_url` to where it leads"
+        )
     if retryable and _WAIT.fullmatch(retry_after):
         named += f" and asks to wait {int(retry_after)} s"
     return CallFailed(code, f"the model server answered {named}", retryable=retryable)
@@ -69,29 +75,11 @@ def fault_of_error(error: ServerError) -> CallFailed:
     )
 
 
-def unreachable(reason: str) -> CallFailed:
-    """No byte of an answer came; `reason` is the name of an exception."""
-    return CallFailed(
-        ErrorCode.MODEL_UNAVAILABLE,
-        f"the model server cannot be reached, or closed the connection ({reason})",
-        retryable=True,
-    )
-
-
 def broken_off(reason: str) -> CallFailed:
     """The answer began and did not end; `reason` is the name of an exception."""
     return CallFailed(
         ErrorCode.MODEL_UNAVAILABLE,
         f"the model server's answer broke off ({reason})",
-        retryable=True,
-    )
-
-
-def no_http(reason: str) -> CallFailed:
-    """What came is no HTTP; `reason` is the name of an exception."""
-    return CallFailed(
-        ErrorCode.UPSTREAM_INVALID,
-        f"the model server did not answer in HTTP ({reason})",
         retryable=True,
     )
 
@@ -187,8 +175,7 @@ def _meaning(
         return ErrorCode.MODEL_MISCONFIGURED, False
     if status in _TRANSIENT_STATUS:
         return ErrorCode.MODEL_UNAVAILABLE, True
-    if status in range(300, 400):
-        # Redirects are not followed: they could carry the key to another host.
+    if status in _REDIRECTS:
         return ErrorCode.MODEL_MISCONFIGURED, False
     if status == NOT_IMPLEMENTED or _UNSUPPORTED.search(text) or _is_refusal(status):
         return ErrorCode.MODEL_REJECTED, False

@@ -34,8 +34,8 @@ class ConnectionUse:
 
     reused: bool = False
     """An earlier call had it: the server may have closed it meanwhile."""
-    held: ResponseHandler | None = None
-    """Reads nothing before the request is written."""
+    unwritten: ResponseHandler | None = None
+    """The connection, until the request's first bytes are written."""
 
 
 _current_use: ContextVar[ConnectionUse | None] = ContextVar(
@@ -70,7 +70,7 @@ class CleanConnector(aiohttp.TCPConnector):
     ) -> Connection:
         """Take a kept connection that is silent, or make one.
 
-        It reads nothing until `second_look`, which a watched call takes when it writes.
+        A call that is watched looks again when it writes (`second_look`).
 
         Raises:
             SpokeFirstError: not even a new one is silent.
@@ -81,7 +81,8 @@ class CleanConnector(aiohttp.TCPConnector):
             reused = protocol in self._served
             if protocol is not None and await _is_silent(protocol, reused=reused):
                 self._served.add(protocol)
-                _hold(protocol, reused=reused)
+                if use := _current_use.get():
+                    use.reused, use.unwritten = reused, protocol
                 return connection
             connection.close()
             if not reused:
@@ -91,43 +92,38 @@ class CleanConnector(aiohttp.TCPConnector):
 def second_look() -> aiohttp.TraceConfig:
     """Look again when the request's first bytes are written; its session needs it.
 
-    aiohttp writes a turn of the loop after it took the connection. A connection that is
-    found soiled is broken off, as if the server had closed it.
+    aiohttp writes a turn of the loop after it took the connection, and before it reads
+    in that turn. A connection that is found soiled is broken off, as if the server had
+    closed it.
     """
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(_look_again)
     return trace
 
 
-def _hold(protocol: ResponseHandler, *, reused: bool) -> None:
-    use = _current_use.get()
-    if use is not None and protocol.transport is not None:
-        use.reused, use.held = reused, protocol
-        protocol.transport.pause_reading()
-
-
 async def _look_again(*_: object) -> None:
     use = _current_use.get()
-    if use is None or use.held is None:
+    if use is None or use.unwritten is None:
         return
-    protocol, use.held = use.held, None
-    if protocol.transport is None or _has_unread(protocol):
+    protocol, use.unwritten = use.unwritten, None
+    if _has_unread(protocol, reused=use.reused):
         protocol.abort()
-    else:
-        protocol.transport.resume_reading()
 
 
 async def _is_silent(protocol: ResponseHandler, *, reused: bool) -> bool:
-    return not _has_unread(protocol) and not (reused and await _is_halfway(protocol))
+    if _has_unread(protocol, reused=reused):
+        return False
+    return not (reused and await _is_halfway(protocol))
 
 
-def _has_unread(protocol: ResponseHandler) -> bool:
+def _has_unread(protocol: ResponseHandler, *, reused: bool) -> bool:
     """Whether bytes, or the end, lie in aiohttp's buffers or still in the socket's."""
-    if protocol.should_close or protocol.transport is None:
+    transport = protocol.transport
+    if protocol.should_close or transport is None or transport.is_closing():
         return True
-    socket = protocol.transport.get_extra_info("socket")
-    if socket is None or socket.fileno() < 0:
-        return True
+    if not reused and transport.get_extra_info("ssl_object"):
+        return False  # a server's first bytes are TLS's own: tickets for other sessions
+    socket = transport.get_extra_info("socket")
     look = select.poll()  # `select.select` knows no descriptor above 1,023
     look.register(socket.fileno(), _READABLE)
     return bool(look.poll(0))

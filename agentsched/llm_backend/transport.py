@@ -1,12 +1,15 @@
 """The HTTP connections to one endpoint: httpx on top, aiohttp's connector below.
 
-Why this pair: docs/decisions/0003-llm-transport.md. Only this module knows aiohttp.
+Why this pair: docs/decisions/0003-llm-transport.md. Beside it only
+`kept_connections` and `connection_faults` know aiohttp.
 """
 
+import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 
 from agentsched.config.settings import ConnectionPoolSettings
@@ -16,22 +19,23 @@ KEEPALIVE_EXPIRY_S = 3.0
 """uvicorn (so vLLM and SGLang) closes idle connections after 5 s; at equal values 28 of
 30 calls met a connection that was just being closed."""
 
-TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-"""Everything by which the connection below a call can fail."""
+HEADER_LINE_BYTES = 65_536
+"""Of an answer; proxies and guards write some of 10 KB."""
+MAX_HEADERS = 256
 
-
-_SILENT_END = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+TRANSPORT_ERRORS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    aiohttp.ClientError,
+    OSError,
+    UnicodeError,
+)
+"""Everything by which the connection below a call can fail, and a head be unreadable."""
 
 
 def name_of(error: Exception) -> str:
     """Name what went wrong; httpx-aiohttp's own classes hide it behind a time-out."""
     return type(error.__cause__ or error).__name__
-
-
-def came_before_the_answer(error: Exception) -> bool:
-    """Whether the connection ended, or never was, before one byte of an answer."""
-    cause = error.__cause__ or error
-    return isinstance(cause, (*_SILENT_END, httpx.ConnectError, httpx.TimeoutException))
 
 
 def open_client(
@@ -50,6 +54,9 @@ def open_client(
     return httpx.AsyncClient(
         transport=AiohttpTransport(
             client=lambda: _open_session(settings.max_connections, keep=keep),
+            # Our session verifies with its own; without this one, all authorities would
+            # be read from a file for nothing, for each client.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=False,
         ),
         headers=headers,
@@ -62,6 +69,16 @@ def open_client(
     )
 
 
+class _Response(aiohttp.ClientResponse):
+    """One whose reason phrase is left out: its bytes may be no text, and nobody reads it."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """See aiohttp."""
+        await super().start(connection)
+        self.reason = None
+        return self
+
+
 def _open_session(max_connections: int, *, keep: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=CleanConnector(
@@ -69,7 +86,11 @@ def _open_session(max_connections: int, *, keep: bool) -> aiohttp.ClientSession:
             keepalive_timeout=KEEPALIVE_EXPIRY_S if keep else None,
             force_close=not keep,
         ),
+        response_class=_Response,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[second_look()],
         trust_env=False,
+        max_line_size=HEADER_LINE_BYTES,
+        max_field_size=HEADER_LINE_BYTES,
+        max_headers=MAX_HEADERS,
     )

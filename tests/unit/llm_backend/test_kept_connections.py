@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.llm_backend.kept_connections import CleanConnector
 from agentsched.types import Message
+from tests.support.tls import Authority
+from tests.unit.llm_backend.raw_server import Connection as Handler
 from tests.unit.llm_backend.raw_server import (
     RawServer,
     answering,
@@ -232,3 +235,69 @@ def test_who_speaks_before_it_is_asked_is_no_model_server():
     with raw_server(handle) as raw, pytest.raises(CallFailed) as caught:
         asyncio.run(with_completer(ask_late))
     assert caught.value.code is ErrorCode.UPSTREAM_INVALID
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def encrypted(authority, monkeypatch) -> Callable[[Handler], Handler]:
+    """Puts TLS before a handler; calls trust its certificate."""
+    trusting = ssl.create_default_context(cafile=str(authority.ca))
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
+
+    def with_tls(handler: Handler) -> Handler:
+        def handle(connection: socket.socket) -> None:
+            context = authority.server_context()
+            with context.wrap_socket(connection, server_side=True) as inner:
+                handler(inner)
+
+        return handle
+
+    return with_tls
+
+
+def over_tls(raw: RawServer) -> str:
+    return raw.base_url.replace("http:", "https:")
+
+
+def test_a_connection_with_tls_is_kept(encrypted):
+    async def thrice(ask: Any) -> list[str | None]:
+        return [(await ask(over_tls(raw))).content for _ in range(3)]
+
+    with raw_server(encrypted(answering(said("a"), said("b"), said("c")))) as raw:
+        assert asyncio.run(with_completer(thrice)) == ["a", "b", "c"]
+        assert raw.connections == 1
+
+
+@pytest.mark.parametrize("stands_still", [False, True], ids=["read", "unread"])
+@pytest.mark.parametrize("unasked", [said("FOREIGN"), b"H"], ids=["answer", "byte"])
+def test_what_comes_on_an_idle_connection_with_tls_is_nobodys(
+    unasked, stands_still, encrypted
+):
+    idle, sent = threading.Event(), threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(said("four"))
+        idle.wait(10)
+        connection.sendall(unasked)
+        sent.set()
+        read_request(connection)
+
+    async def both(ask: Any) -> list[str | None]:
+        first = await ask(over_tls(raw))
+        idle.set()
+        if stands_still:
+            assert sent.wait(10)  # blocks the loop
+        else:
+            assert await asyncio.to_thread(sent.wait, 10)
+        second = await ask(over_tls(raw))
+        return [first.content, second.content]
+
+    mine = encrypted(answering(said("mine")))
+    with raw_server(encrypted(handle), mine) as raw:
+        assert asyncio.run(with_completer(both)) == ["four", "mine"]
+        assert raw.connections == 2
