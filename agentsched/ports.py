@@ -44,7 +44,12 @@ class Completer(Protocol):
     """One attempt to have one endpoint answer one request."""
 
     async def complete(
-        self, endpoint: EndpointSettings, model: str, request: Message, timeout_s: float
+        self,
+        endpoint: EndpointSettings,
+        model: str,
+        request: Message,
+        timeout_s: float,
+        traceparent: str = "",
     ) -> Completion:
         """Call the model once and wait for the whole answer.
 
@@ -55,6 +60,7 @@ class Completer(Protocol):
             model: the name that the server is asked for.
             request: what is asked.
             timeout_s: for everything, from the connection to the last byte.
+            traceparent: W3C trace context that the server is given; "": none.
 
         Raises:
             CallFailed: with the code of the failed reply; its text holds no content.

@@ -83,6 +83,7 @@ def too_large_reply(value: bytes, topic: str) -> bytes | None:
 
 def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:
     """Address a stored reply: keyed and headed by correlation id, with its source."""
+    trace = {"traceparent": facts.traceparent} if facts.traceparent else {}
     return OutboundRecord(
         topic=facts.reply_topic,
         key=facts.correlation_id,
@@ -90,6 +91,7 @@ def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:
         headers={
             "correlation_id": facts.correlation_id,
             "agent_id": facts.agent_id,
+            **trace,
             **Origin.of(facts.source, facts.offset).headers(),
         },
     )

@@ -64,14 +64,25 @@ class HttpCompleter:
         self._clients: dict[tuple[str | bool | None, ...], httpx.AsyncClient] = {}
 
     async def complete(
-        self, endpoint: EndpointSettings, model: str, request: Message, timeout_s: float
+        self,
+        endpoint: EndpointSettings,
+        model: str,
+        request: Message,
+        timeout_s: float,
+        traceparent: str = "",
     ) -> Completion:
         """See `Completer`."""
         content = encode_message(chat_body(model, request))
+        headers = {"content-type": "application/json"}
+        if traceparent:
+            headers["traceparent"] = traceparent
+        question = _Question(
+            f"{endpoint.base_url}/chat/completions", content, headers, self._max_bytes
+        )
         started, again = monotonic(), _Again()
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._post(endpoint, content, again)
+                answer = await self._post(endpoint, question, again)
             completion = read_completion(
                 answer.body, monotonic() - started, answer.status
             )
@@ -91,7 +102,7 @@ class HttpCompleter:
             await client.aclose()
 
     async def _post(
-        self, endpoint: EndpointSettings, content: bytes, again: "_Again"
+        self, endpoint: EndpointSettings, question: "_Question", again: "_Again"
     ) -> "_Answer":
         """Send the request; once more where a kept connection proved stale.
 
@@ -99,19 +110,16 @@ class HttpCompleter:
         The second time a connection of its own is made, as the next kept one may be
         just as stale.
         """
-        url = f"{endpoint.base_url}/chat/completions"
         with watch_connection() as use:
             try:
-                return await _exchange(
-                    self._client(endpoint), url, content, self._max_bytes
-                )
+                return await _exchange(self._client(endpoint), question)
             except _NoAnswerError as error:
                 if not (use.reused and came_before_the_answer(error.error)):
                     raise fault_of_connection(error.error, self._environ) from None
         client = self._client(endpoint, keep=False)
         again.count += 1  # the server may have seen the first one: it counts
         try:
-            return await _exchange(client, url, content, self._max_bytes)
+            return await _exchange(client, question)
         except _NoAnswerError as error:
             raise fault_of_connection(error.error, self._environ) from None
 
@@ -139,6 +147,17 @@ class _Again:
 
 
 @dataclass(frozen=True, slots=True)
+class _Question:
+    """One call, as it is sent."""
+
+    url: str
+    content: bytes
+    headers: dict[str, str]
+    max_bytes: int
+    """Of an answer that a reply can hold."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """What came with a 2xx."""
 
@@ -154,23 +173,22 @@ class _NoAnswerError(Exception):
         self.error = error
 
 
-async def _exchange(
-    client: httpx.AsyncClient, url: str, content: bytes, max_bytes: int
-) -> "_Answer":
+async def _exchange(client: httpx.AsyncClient, question: "_Question") -> "_Answer":
     """Return status and body of a 2xx.
 
     Raises:
         _NoAnswerError: there was no head of an answer.
         CallFailed: everything else.
     """
-    headers = {"content-type": "application/json"}
-    request = client.build_request("POST", url, content=content, headers=headers)
+    request = client.build_request(
+        "POST", question.url, content=question.content, headers=question.headers
+    )
     try:
         response = await client.send(request, stream=True)
     except TRANSPORT_ERRORS as error:
         raise _NoAnswerError(error) from None
     try:
-        return await _read(response, max_bytes)
+        return await _read(response, question.max_bytes)
     except TRANSPORT_ERRORS as error:
         raise faults.broken_off(name_of(error)) from None
     finally:

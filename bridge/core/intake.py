@@ -10,6 +10,7 @@ from agentsched.codec import (
     hash_value,
     is_cancel,
     labels_of,
+    traceparent_in,
 )
 from agentsched.dead_letters import dead_letter_record
 from agentsched.endings import POISON, REPLY_EXPIRED
@@ -113,6 +114,7 @@ def _facts(
         offset=record.offset,
         source=source,
         reply_topic=rules.settings.kafka.output_topic,
+        traceparent=traceparent_in(record.headers),
     )
 
 
