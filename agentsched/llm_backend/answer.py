@@ -66,14 +66,16 @@ def _completion(
     status: int,
 ) -> Completion:
     usage = parsed.get("usage") if isinstance(parsed, dict) else None
+    tool_calls = _tool_calls(message, status)
+    function_call = _function_call(message, status)
     completion = Completion(
-        content=content_in(message, status),
+        content=content_in(message, status, needed=not (tool_calls or function_call)),
         finish_reason=_finish_reason(choice),
-        tool_calls=_tool_calls(message, status),
+        tool_calls=tool_calls,
         usage=_usage(usage) if isinstance(usage, dict) else None,
         model_s=model_s,
         reasoning=reasoning_in(message),
-        function_call=_function_call(message, status),
+        function_call=function_call,
     )
     if completion.finish_reason in _CALLS and not (
         completion.tool_calls or completion.function_call or completion.content

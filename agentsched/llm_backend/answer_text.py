@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from agentsched.errors import CallFailed
 from agentsched.llm_backend import faults
 from agentsched.llm_backend.server_json import clean_text
 
@@ -15,16 +16,26 @@ _MAX_LEVELS = 4
 """Mistral: a thinking part holds a list of text parts."""
 
 
-def content_in(message: dict[str, Any], status: int) -> str | None:
+def content_in(message: dict[str, Any], status: int, *, needed: bool) -> str | None:
     """Return the text; a refusal is an answer too, and stands in its place.
 
     Args:
         message: of a choice.
         status: the HTTP status that it came with.
+        needed: whether there is nothing else to answer with, such as a call.
 
     Raises:
-        CallFailed: UPSTREAM_INVALID, what stands there holds no text.
+        CallFailed: UPSTREAM_INVALID, what stands there holds no text, and is needed.
     """
+    try:
+        return _content_in(message, status)
+    except CallFailed:
+        if needed:
+            raise
+        return None
+
+
+def _content_in(message: dict[str, Any], status: int) -> str | None:
     content = message.get("content")
     if content is None:
         content = message.get("refusal")

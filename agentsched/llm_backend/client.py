@@ -201,7 +201,8 @@ async def _read(response: httpx.Response, max_bytes: int) -> "_Answer":
     """Read no more than a reply can hold; of an error no more than its words."""
     ok = response.is_success
     limit = max_bytes if ok else ERROR_BODY_MAX_BYTES
-    if ok and response.headers.get("content-encoding", "identity") != "identity":
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if ok and encoding not in {"", "identity"}:
         raise faults.unwanted_encoding()
     body = bytearray()
     async for chunk in response.aiter_raw():

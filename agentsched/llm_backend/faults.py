@@ -34,6 +34,8 @@ _REFUSAL = re.compile(
 )
 """What servers say inside a 200 of a request that will not do."""
 
+_EVENTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+"""How a stream of server-sent events may begin."""
 _WAIT = re.compile(r"[0-9]{1,5}")
 """A Retry-After in seconds, of about a day at most; a date is of the server's clock."""
 
@@ -92,9 +94,11 @@ def invalid(what: str, status: int, *, retryable: bool = True) -> CallFailed:
         status: it came with; only after 200 is another try of any use.
         retryable: whether the server may do better the next time.
     """
+    later = "; an answer that comes later is fetched by nobody"
     return CallFailed(
         ErrorCode.UPSTREAM_INVALID,
-        f"the model server answered HTTP {status} with {what}",
+        f"the model server answered HTTP {status} with {what}"
+        + (later if status == HTTPStatus.ACCEPTED else ""),
         retryable=retryable and status == HTTPStatus.OK,
     )
 
@@ -114,7 +118,7 @@ def no_json(status: int, body: bytes) -> CallFailed:
     begin = body.lstrip(b"\xef\xbb\xbf\r\n\t ")[:16].lower()
     if not begin:
         return invalid("an empty body", status)
-    if begin.startswith((b"data:", b"event:", b"id:", b":")):
+    if begin.startswith(_EVENTS) or _is_lines(body):
         return invalid(
             "a stream of events although `stream` is false; the server, or what stands"
             " before it, has to be set to answer in one piece",
@@ -128,6 +132,12 @@ def no_json(status: int, body: bytes) -> CallFailed:
             status,
         )
     return invalid("no JSON", status)
+
+
+def _is_lines(body: bytes) -> bool:
+    """Whether it is one JSON text a line, as Ollama streams."""
+    first, _, more = body.strip().partition(b"\n")
+    return bool(more) and isinstance(_parsed(first), dict)
 
 
 def unwanted_encoding() -> CallFailed:

@@ -24,7 +24,7 @@ _SILENCE = f"HTTP/1.1 {_SILENT_CODE} {_SILENT_REASON}\r\n\r\n".encode()
 _READABLE = select.POLLIN | select.POLLPRI
 
 
-class SpokeFirstError(aiohttp.ClientError):
+class SpokeFirstError(aiohttp.ServerDisconnectedError):
     """A new connection carried bytes before anything was asked."""
 
 

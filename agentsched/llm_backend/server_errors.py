@@ -143,11 +143,15 @@ def _without_success(error: object) -> object:
 
 
 def _number_in(error: object) -> int | None:
-    numbers = [error.get(key) for key in _NUMBERS] if isinstance(error, dict) else []
-    return next((int(n) for n in map(str, numbers) if _STATUS.fullmatch(n)), None)
+    if not isinstance(error, dict):
+        return None
+    numbers = (error.get(key) for key in _NUMBERS)
+    texts = (str(n) for n in numbers if isinstance(n, str | int))
+    return next((int(text) for text in texts if _STATUS.fullmatch(text)), None)
 
 
 def _text_of(error: object) -> str:
     if isinstance(error, dict):
-        return " ".join(str(error.get(key) or "") for key in _TEXTS)
+        texts = (error.get(key) for key in _TEXTS)
+        return " ".join(text for text in texts if isinstance(text, str))
     return error if isinstance(error, str) else ""

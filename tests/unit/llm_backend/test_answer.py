@@ -247,6 +247,12 @@ def test_content_without_any_text_is_paid_once(content: object) -> None:
     assert failure_of(body)[:2] == (ErrorCode.UPSTREAM_INVALID, False)
 
 
+@pytest.mark.parametrize("content", [[{"type": "tool_use", "id": "1"}], 7, [None]])
+def test_calls_are_an_answer_whatever_stands_in_content(content: object) -> None:
+    answer = read_completion(completion(content=content, tool_calls=CALLS), 0)
+    assert (answer.content, answer.tool_calls) == (None, CALLS)
+
+
 @pytest.mark.parametrize(
     "thought",
     [
@@ -312,6 +318,7 @@ def test_a_completion_may_come_with_any_2xx(status: int) -> None:
         (200, b'data: {"choices":[]}\n\ndata: [DONE]\n\n'),
         (200, b": OPENROUTER PROCESSING\n\ndata: {}\n\n"),
         (200, b"event: message\ndata: {}\n\n"),
+        (200, b'{"message":{"content":"fo"}}\n{"done":true}\n'),
     ],
     ids=str,
 )

@@ -211,6 +211,34 @@ def test_a_usage_too_deep_to_be_parsed_is_a_typed_failure():
     assert (reply.error.code, reply.error.retryable) == ("UPSTREAM_INVALID", False)
 
 
+@pytest.mark.parametrize("levels", [5, 64, 300, 700])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "error",
+        "errors",
+        "error_type",
+        "object",
+        "choice__error",
+        "choice__finish_reason",
+        "choice__logprobs",
+        "message__content",
+        "message__refusal",
+        "message__tool_calls",
+        "message__function_call",
+        "message__reasoning",
+        "message__error",
+        "usage",
+        "usage__completion_tokens",
+        "id",
+    ],
+)
+def test_any_field_may_be_nested_however_deep(field, levels):
+    deep = nested(levels)
+    for value in (deep, [deep], dict.fromkeys(("code", "message", "status"), deep)):
+        reply_of(**{field: value})
+
+
 def test_of_an_enormous_usage_only_the_sums_are_kept():
     reply = reply_of(usage__notes="x" * USAGE_MAX_BYTES)
     assert reply.usage == {

@@ -62,6 +62,8 @@ def test_a_header_without_end_is_named():
         [b"HTTP/1.1 200 OK", b"date: \xff", b"link: <<<>", b"retry-after: \xff"],
         [b"HTTP/1.1 201 Created", b"location: http://[::1"],
         [b"HTTP/1.0 200 OK"],
+        [b"HTTP/1.1 200 OK", b"content-encoding: Identity"],
+        [b"HTTP/1.1 200 OK", b"content-encoding:"],
         [b"HTTP/1.1 200 OK", b"connection: upgrade", b"upgrade: h2c"],
         [b"HTTP/1.1 103 Early Hints", b"link: x", b"", b"HTTP/1.1 200 OK"],
     ],

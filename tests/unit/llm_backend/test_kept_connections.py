@@ -212,7 +212,7 @@ def test_several_soiled_connections_are_all_passed_over():
         assert raw.connections == 4
 
 
-def test_who_speaks_before_it_is_asked_is_no_model_server():
+def test_who_speaks_before_it_is_asked_is_not_asked():
     spoken = threading.Event()
 
     def handle(connection: socket.socket) -> None:
@@ -234,7 +234,8 @@ def test_who_speaks_before_it_is_asked_is_no_model_server():
 
     with raw_server(handle) as raw, pytest.raises(CallFailed) as caught:
         asyncio.run(with_completer(ask_late))
-    assert caught.value.code is ErrorCode.UPSTREAM_INVALID
+    assert caught.value.code is ErrorCode.MODEL_UNAVAILABLE
+    assert "it spoke before it was asked" in caught.value.detail
 
 
 @pytest.fixture(scope="module")
