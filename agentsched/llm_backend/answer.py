@@ -6,7 +6,7 @@ The call is paid: what is odd beside the answer is left out, and costs no answer
 import json
 from typing import Any
 
-from agentsched.llm_backend import faults
+from agentsched.llm_backend import faults, no_completion
 from agentsched.llm_backend.answer_text import content_in, reasoning_in
 from agentsched.llm_backend.server_errors import (
     error_in,
@@ -44,9 +44,9 @@ def read_completion(body: bytes, model_s: float, status: int = 200) -> Completio
     try:
         parsed = read_json(body)
     except TooDeepError:
-        raise faults.too_deep(status) from None
+        raise no_completion.too_deep(status) from None
     except ValueError:
-        raise faults.no_json(status, body) from None
+        raise no_completion.no_json(status, body) from None
     if error := error_in(parsed):
         raise faults.fault_of_error(error)
     choice = _first_choice(parsed, status)
@@ -54,7 +54,7 @@ def read_completion(body: bytes, model_s: float, status: int = 200) -> Completio
         raise faults.fault_of_error(error)
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise faults.invalid("a choice without a message", status)
+        raise no_completion.invalid("a choice without a message", status)
     return _completion(parsed, choice, message, model_s, status)
 
 
@@ -80,7 +80,7 @@ def _completion(
     if completion.finish_reason in _CALLS and not (
         completion.tool_calls or completion.function_call or completion.content
     ):
-        raise faults.invalid(
+        raise no_completion.invalid(
             f"finish_reason {completion.finish_reason!r}, and neither a call nor text",
             status,
         )
@@ -91,7 +91,7 @@ def _first_choice(parsed: object, status: int) -> dict[str, Any]:
     choices = parsed.get("choices") if isinstance(parsed, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
-        raise faults.invalid("no choices", status)
+        raise no_completion.invalid("no choices", status)
     return choice
 
 
@@ -108,7 +108,7 @@ def _tool_calls(message: dict[str, Any], status: int) -> list[dict[str, Any]] | 
     if not calls:
         return None
     if not isinstance(calls, list) or not all(isinstance(c, dict) for c in calls):
-        raise faults.invalid("tool_calls that are no list of objects", status)
+        raise no_completion.invalid("tool_calls that are no list of objects", status)
     return [_call(each, status) for each in calls]
 
 
@@ -123,7 +123,7 @@ def _call(call: dict[str, Any], status: int) -> dict[str, Any]:
     try:
         cleaned = clean(call)
     except TooDeepError:
-        raise faults.too_deep(status) from None
+        raise no_completion.too_deep(status) from None
     return dict(cleaned) if isinstance(cleaned, dict) else {}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agentsched.errors import CallFailed
-from agentsched.llm_backend import faults
+from agentsched.llm_backend import no_completion
 from agentsched.llm_backend.server_json import clean_text
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
@@ -46,11 +46,11 @@ def _content_in(message: dict[str, Any], status: int) -> str | None:
     if isinstance(content, str):
         return clean_text(content)
     if not isinstance(content, list):
-        raise faults.no_text("content that is no text", status)
+        raise no_completion.no_text("content that is no text", status)
     said = [part for part in content if not _is_thought(part)]
     texts = [text for part in said for text in _texts(part, _OF_A_TEXT)]
     if said and not texts:
-        raise faults.no_text("content without a part that is text", status)
+        raise no_completion.no_text("content without a part that is text", status)
     return clean_text("".join(texts)) if said else None
 
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -25,13 +24,15 @@ from agentsched.llm_backend.connection_faults import (
     fault_of_connection,
     proxies_in,
 )
+from agentsched.llm_backend.exchange import (
+    HttpAnswer,
+    HttpQuestion,
+    NoAnswerError,
+    exchange,
+)
 from agentsched.llm_backend.kept_connections import watch_connection
 from agentsched.llm_backend.keys import read_api_key
-from agentsched.llm_backend.transport import (
-    TRANSPORT_ERRORS,
-    name_of,
-    open_client,
-)
+from agentsched.llm_backend.transport import open_client
 from agentsched.ports import Completion
 from agentsched.types import Message
 
@@ -41,7 +42,6 @@ ENVELOPE_BYTES = 65_536
 """What a completion may hold beside its text."""
 ESCAPED_PER_BYTE = 3
 """JSON may write a character as escapes of three times its length in UTF-8."""
-ERROR_BODY_MAX_BYTES = 65_536
 
 
 class HttpCompleter:
@@ -76,7 +76,7 @@ class HttpCompleter:
         headers = {"content-type": "application/json"}
         if traceparent:
             headers["traceparent"] = traceparent
-        question = _Question(
+        question = HttpQuestion(
             f"{endpoint.base_url}/chat/completions", content, headers, self._max_bytes
         )
         started, again = monotonic(), _Again()
@@ -102,8 +102,8 @@ class HttpCompleter:
             await client.aclose()
 
     async def _post(
-        self, endpoint: EndpointSettings, question: "_Question", again: "_Again"
-    ) -> "_Answer":
+        self, endpoint: EndpointSettings, question: HttpQuestion, again: "_Again"
+    ) -> HttpAnswer:
         """Send the request; once more where a kept connection proved stale.
 
         Servers close idle connections; a request that was under way then got nowhere.
@@ -112,15 +112,15 @@ class HttpCompleter:
         """
         with watch_connection() as use:
             try:
-                return await _exchange(self._client(endpoint), question)
-            except _NoAnswerError as error:
+                return await exchange(self._client(endpoint), question)
+            except NoAnswerError as error:
                 if not (use.reused and came_before_the_answer(error.error)):
                     raise fault_of_connection(error.error, self._environ) from None
         client = self._client(endpoint, keep=False)
         again.count += 1  # the server may have seen the first one: it counts
         try:
-            return await _exchange(client, question)
-        except _NoAnswerError as error:
+            return await exchange(client, question)
+        except NoAnswerError as error:
             raise fault_of_connection(error.error, self._environ) from None
 
     def _client(
@@ -144,74 +144,3 @@ class _Again:
     """How often one request was sent again."""
 
     count: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """One call, as it is sent."""
-
-    url: str
-    content: bytes
-    headers: dict[str, str]
-    max_bytes: int
-    """Of an answer that a reply can hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came with a 2xx."""
-
-    status: int
-    body: bytes
-
-
-class _NoAnswerError(Exception):
-    """No head of an answer came, or none that is HTTP."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
-
-
-async def _exchange(client: httpx.AsyncClient, question: "_Question") -> "_Answer":
-    """Return status and body of a 2xx.
-
-    Raises:
-        _NoAnswerError: there was no head of an answer.
-        CallFailed: everything else.
-    """
-    request = client.build_request(
-        "POST", question.url, content=question.content, headers=question.headers
-    )
-    try:
-        response = await client.send(request, stream=True)
-    except TRANSPORT_ERRORS as error:
-        raise _NoAnswerError(error) from None
-    try:
-        return await _read(response, question.max_bytes)
-    except TRANSPORT_ERRORS as error:
-        raise faults.broken_off(name_of(error)) from None
-    finally:
-        # Its end may fail where the server did not read the whole request: no matter.
-        with suppress(*TRANSPORT_ERRORS):
-            await response.aclose()
-
-
-async def _read(response: httpx.Response, max_bytes: int) -> "_Answer":
-    """Read no more than a reply can hold; of an error no more than its words."""
-    ok = response.is_success
-    limit = max_bytes if ok else ERROR_BODY_MAX_BYTES
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if ok and encoding not in {"", "identity"}:
-        raise faults.unwanted_encoding()
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit:
-            if ok:
-                raise faults.too_long(limit)
-            break
-    if not ok:
-        wait = response.headers.get("retry-after", "")
-        raise faults.fault_of_status(response.status_code, bytes(body), wait)
-    return _Answer(response.status_code, bytes(body))
