@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from agentsched.config.section import Contradiction, Form, Inactive, Path, Section
-from agentsched.types import TaskType
+from agentsched.types import Label, TaskType
 
 Variable = Annotated[
     str,
@@ -82,7 +82,7 @@ class DefaultEndpointSettings(EndpointSettings):
 class ModelSettings(Section):
     """A name that callers use, the endpoints that serve it, and its queue."""
 
-    name: str = Field(min_length=1, max_length=200, examples=["gpt-4"])
+    name: Label = Field(min_length=1, max_length=200, examples=["gpt-4"])
     """What requests call it, and the model server, too."""
     queue: Annotated[str, Form("a-z, 0-9, '_', '.' and '-'")] = Field(
         default="", max_length=200, pattern=r"^([a-z0-9][a-z0-9_.-]*)?$"
