@@ -155,6 +155,10 @@ class Reply(Message):
     usage: dict[str, Any] | None = None
     finish_reason: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = None
+    """A call in the form that came before `tool_calls` (`params.functions`)."""
+    reasoning: str | None = None
+    """What the model thought, where the server says that apart from the answer."""
     error: ReplyError | None = None
     attempts: int = 0
     """How often a worker started this request; 1 unless something was lost."""

@@ -16,7 +16,7 @@ from agentsched.config.section import (
     Section,
     repeated,
 )
-from agentsched.types import TaskType
+from agentsched.types import Label, TaskType
 
 Variable = Annotated[
     str,
@@ -106,7 +106,7 @@ class ModelSettings(Section):
 
     applies = Applies.RELOAD_WORKERS_RESTART
 
-    name: str = Field(min_length=1, max_length=200, examples=["gpt-4"])
+    name: Label = Field(min_length=1, max_length=200, examples=["gpt-4"])
     """What requests call it, and the model server, too."""
     queue: Annotated[str, Form("a-z, 0-9, '_', '.' and '-'")] = Field(
         default="", max_length=200, pattern=r"^([a-z0-9][a-z0-9_.-]*)?$"

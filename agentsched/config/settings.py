@@ -29,7 +29,7 @@ from agentsched.config.servers import (
     KafkaSettings,
     RedisSettings,
 )
-from agentsched.types import Priority
+from agentsched.types import Label, Priority
 
 __all__ = [
     "DEFAULT_INPUT_TOPICS",
@@ -57,7 +57,7 @@ class AgentSettings(Section):
 
     id: str = Field(min_length=1, max_length=512, examples=["planner"])
     """What its requests carry as `agent_id`; `default` is who sends none."""
-    model: str | None = Field(
+    model: Label | None = Field(
         default=None, min_length=1, max_length=200, examples=["gpt-4"]
     )
     """Model that answers the agent's requests that name no model."""

@@ -5,6 +5,7 @@ No text that this module raises repeats a record's content.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,10 @@ LABELS = (
     "reply_topic",
 )
 """Fields of a request that a reply echoes, and where it goes."""
+_TRACEPARENT = re.compile(
+    "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+"""Version, trace, span and flags; a trace or a span of zeros is none."""
 _TERMINAL = tuple(status.value for status in TaskStatus)
 _NOTHING = JsonObject({})
 
@@ -107,6 +112,12 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
     except CodecError as error:
         labels = _labels(found.fields)
         raise AnswerableError(error.detail, labels, identity) from None
+
+
+def traceparent_in(headers: Mapping[str, str]) -> str:
+    """Return a record's W3C trace context; empty: it has none, or one that is none."""
+    value = headers.get("traceparent", "")
+    return value if _TRACEPARENT.fullmatch(value) else ""
 
 
 def is_cancel(record: InboundRecord) -> bool:

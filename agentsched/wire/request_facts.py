@@ -32,3 +32,6 @@ class RequestFacts:
     """Names the partition for the ledger (`topic:topic id:partition`); a topic that
     was deleted and made again is another source."""
     reply_topic: str
+    traceparent: str = ""
+    """W3C trace context of the request's record, for the model call and the reply; "":
+    it has none."""

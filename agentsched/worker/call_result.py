@@ -100,6 +100,9 @@ def completed_result(job: Job, completion: Completion, max_bytes: int) -> CallRe
         max_bytes: the largest reply value.
     """
     value = encode_message(_completed_reply(job, completion))
+    if len(value) > max_bytes and completion.reasoning:
+        # What it thought may be ten times what it says: only that is left out.
+        return completed_result(job, replace(completion, reasoning=None), max_bytes)
     if len(value) > max_bytes:
         error = CallFailed(
             ErrorCode.REPLY_TOO_LARGE,
@@ -172,6 +175,8 @@ def _completed_reply(job: Job, completion: Completion) -> Reply:
         usage=completion.usage,
         finish_reason=completion.finish_reason,
         tool_calls=completion.tool_calls,
+        function_call=completion.function_call,
+        reasoning=completion.reasoning,
         attempts=job.attempt + completion.resent,
         timing=ReplyTiming(queued_s=job.queued_s, model_s=completion.model_s),
     )

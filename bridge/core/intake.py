@@ -13,6 +13,7 @@ from agentsched.wire.codec import (
     hash_value,
     is_cancel,
     labels_of,
+    traceparent_in,
 )
 from agentsched.wire.dead_letters import dead_letter_record
 from agentsched.wire.records import InboundRecord, OutboundRecord
@@ -114,6 +115,7 @@ def _facts(
         offset=record.offset,
         source=source,
         reply_topic=rules.settings.kafka.output_topic,
+        traceparent=traceparent_in(record.headers),
     )
 
 

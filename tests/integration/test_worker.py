@@ -1,5 +1,6 @@
 """A worker process as it is started by users, against real servers."""
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from agentsched.ledger.values import CallOutcome, State
+from agentsched.wire.codec import decode_message
 from tests.integration.worker_rig import WorkerRig
-from tests.support.model_server import Answer, Hang, digest
+from tests.support.model_server import Answer, Hang, Refuse, digest
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(90)
@@ -88,6 +90,43 @@ def test_no_prompt_is_in_the_log_at_debug_level(shared: WorkerRig) -> None:
     # The line after the reply says that the doorbell is done with.
     eventually(lambda: f"c-{key}" in shared.log(), message="the log names the request")
     assert "the-secret-prompt" not in shared.log()
+
+
+def odd_answer(usage: object = None, **choice: object) -> Refuse:
+    message = {"role": "assistant", "content": "four"}
+    choices = [{"message": message, "finish_reason": "stop"} | choice]
+    return Refuse(200, json.dumps({"choices": choices, "usage": usage}))
+
+
+def deep(levels: int) -> object:
+    return {"a": deep(levels - 1)} if levels else 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        # Case E: async-openai #404.
+        (odd_answer({"completion_tokens": -35}), ("completed", "four", None)),
+        (odd_answer({"completion_tokens": 10**400}), ("completed", "four", None)),
+        # Case F: our own client could not read it.
+        (odd_answer(deep(99)), ("completed", "four", None)),
+        (odd_answer(message={"content": "\ud800"}), ("completed", "\ufffd", None)),
+        # Case D: agent-framework, genkit PR 6259.
+        (odd_answer(finish_reason="error"), ("failed", None, "MODEL_UNAVAILABLE")),
+    ],
+    ids=["negative", "huge", "deep", "half a pair", "error"],
+)
+def test_whatever_a_server_answers_is_one_call_and_a_reply_that_can_be_read(
+    shared: WorkerRig, answer: Refuse, expected: tuple[str, str | None, str | None]
+) -> None:
+    shared.server.then("gpt-4", answer)
+    key = shared.request()
+    reply = shared.reply_to(key)
+    error = reply["error"] and reply["error"]["code"]
+    assert (reply["status"], reply["content"], error) == expected
+    decode_message(json.dumps(reply).encode())
+    assert len([call for call in shared.server.calls if key in call.prompt]) == 1
+    assert (reply["attempts"], reply["token_count"]) == (1, None)
 
 
 def test_an_overdue_request_fails_without_a_call(shared: WorkerRig) -> None:

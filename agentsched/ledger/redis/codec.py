@@ -33,6 +33,8 @@ KINDS_READ = frozenset(ControlKind) - {ControlKind.UNKNOWN}
 def encode_facts(facts: RequestFacts) -> str:
     """Write facts as ASCII JSON with a version."""
     data = {name: getattr(facts, name) for name in RequestFacts.__slots__}
+    if not facts.traceparent:
+        del data["traceparent"]
     return json.dumps(data | {"version": FACTS_VERSION}, separators=(",", ":"))
 
 
@@ -49,6 +51,7 @@ def decode_facts(text: bytes | str) -> RequestFacts:
             f" reads {FACTS_VERSION}: upgrade this process (docs/how-to/upgrade.md)"
         )
     data["models"] = tuple(data["models"])
+    data.setdefault("traceparent", "")
     return RequestFacts(**{name: data[name] for name in RequestFacts.__slots__})
 
 

@@ -65,6 +65,8 @@ limits:
         ("models: [{name: '+'}]", "models[0].queue: the name has no letter or digit"),
         ("models: [{name: unacked}]", "models[0].queue: is a key of Celery's own"),
         ("agents: [{id: a}, {id: a}]", "agents[1].id: 'a' stands twice"),
+        # A reply names its model, and takes no other name.
+        ('models: [{name: "a\\nb"}]', "models[0].name: must be without control"),
         ("kafka: {properties: {bootstrap.servers: x}}", "is kafka.bootstrap_servers"),
         ("kafka: {topics: [a], input_topics: [b]}", "keep input_topics only"),
         (

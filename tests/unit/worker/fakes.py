@@ -114,6 +114,7 @@ class ScriptedCompleter:
     """Does what the test says, and keeps what it was asked."""
 
     def __init__(self) -> None:
+        self.traceparents: list[str] = []
         self.asked: list[tuple[EndpointSettings, str, Message, float]] = []
         self.outcome: Completion | Exception = ANSWER
         self.hangs = False
@@ -121,8 +122,14 @@ class ScriptedCompleter:
         self.meanwhile = lambda: None
 
     async def complete(
-        self, endpoint: EndpointSettings, model: str, request: Message, timeout_s: float
+        self,
+        endpoint: EndpointSettings,
+        model: str,
+        request: Message,
+        timeout_s: float,
+        traceparent: str = "",
     ) -> Completion:
+        self.traceparents.append(traceparent)
         self.asked.append((endpoint, model, request, timeout_s))
         self.started.set()
         self.meanwhile()
@@ -166,12 +173,20 @@ class Desk:
         )
         assert self.ledger.membership.lead("test", 60_000)
 
-    def rung(self, key: str = "k1", ttl_ms: int = 60_000, **fields: Any) -> Doorbell:
+    def rung(
+        self,
+        key: str = "k1",
+        ttl_ms: int = 60_000,
+        traceparent: str = "",
+        **fields: Any,
+    ) -> Doorbell:
         """A doorbell for a request that is admitted and reserved."""
         body = {"id": "label", "content": "2+2?"} | fields
         payload = encode_message(body)
         request = replace(
-            facts(key), arrival_ms=now_ms() - 50, deadline_ms=now_ms() + ttl_ms
+            facts(key, traceparent=traceparent),
+            arrival_ms=now_ms() - 50,
+            deadline_ms=now_ms() + ttl_ms,
         )
         self.ledger.admit(
             self.epoch, [Admission(request, payload, hash_value(payload))]

@@ -133,6 +133,13 @@ def test_the_reply_record_names_its_source(desk: Desk) -> None:
     assert record.headers["source_topic"] == "medium_priority"
 
 
+def test_the_call_and_the_reply_have_the_trace_of_the_request(desk: Desk) -> None:
+    desk.run(traceparent="00-1")
+    assert desk.completer.traceparents == ["00-1"]
+    (record,) = desk.sink.records
+    assert record.headers["traceparent"] == "00-1"
+
+
 def test_the_call_has_what_is_left_of_the_time_to_live(desk: Desk) -> None:
     desk.run(ttl_ms=30_000)
     ((endpoint, model, _, timeout_s),) = desk.completer.asked
