@@ -41,7 +41,10 @@ class AgentClient:
 
     One for a process: any number of threads and coroutines may use it at once. It has
     one producer and one consumer, which start with the first request, and no thread
-    for a call. Of several replies to a request the first one counts.
+    for a call. Of several replies to a request the first one counts. A forked child may
+    use an instance of its parent, and has a producer and a consumer of its own there;
+    what was outstanding at the fork is the parent's, and fails in the child with
+    `ClientClosed`.
 
     Every way to ask takes the same options (`RequestOptions`) and fails in the same
     ways (`agentsched.client.errors`); a reply with status `failed` is an error, too:
