@@ -1,0 +1,81 @@
+"""Headers whose name is not UTF-8 hide no header beside them.
+
+faststream #2458 (row V of the cases that users of other products reported).
+"""
+
+import confluent_kafka
+import pytest
+
+from agentsched.codec import decode_cancel, is_cancel
+from agentsched.dead_letters import dead_letter_record
+from agentsched.errors import ErrorCode
+from agentsched.kafka_server.producer import Producer
+from agentsched.kafka_server.received import inbound, text_headers
+from agentsched.kafka_server.topic_reader import EVERYTHING_MS, TopicReader
+from tests.support import raw_headers
+from tests.support.waiting import eventually
+
+
+def read(broker, topic):
+    reader = TopicReader(
+        broker.bootstrap, [topic], since_ms=EVERYTHING_MS, fetch_wait_ms=10
+    )
+    reader.open()
+    records = eventually(lambda: reader.poll(0.5))
+    reader.close()
+    return records
+
+
+@pytest.fixture
+def topic(broker, topic_prefix):
+    name = f"{topic_prefix}t"
+    broker.create_topics({name: 1, f"{name}.dead_letter": 1})
+    return name
+
+
+@pytest.fixture
+def record(broker, topic):
+    headers = [
+        (b"\xff", b"of no name"),
+        (b"kind", b"cancel"),
+        (b"a\xffb", None),
+        (b"correlation_id", b"c"),
+        (b"none", None),
+    ]
+    raw_headers.produce(broker.bootstrap, topic, b"", headers)
+    (record,) = read(broker, topic)
+    return record
+
+
+def test_the_good_headers_count(record):
+    assert is_cancel(record)
+    assert decode_cancel(record, 1_000_000).correlation_id == "c"
+
+
+def test_a_dead_letter_keeps_all_values_and_all_names_that_are_text(
+    broker, topic, record
+):
+    letter = dead_letter_record(record, f"{topic}:t:0", ErrorCode.CONFLICT, "x")
+    with Producer(broker.bootstrap) as producer:
+        producer.send(letter).result(10)
+    (kept,) = read(broker, letter.topic)
+    assert set(kept.headers.pairs) > {
+        ("\ufffd", b"of no name"),
+        ("\ufffd", None),
+        ("original.kind", b"cancel"),
+        ("correlation_id", b"c"),
+        ("none", None),
+    }
+
+
+class Unreadable(confluent_kafka.Message):
+    """What a client would give that decodes nothing at one bad name."""
+
+    def headers(self):
+        return b"\xff".decode()
+
+
+def test_headers_that_the_client_does_not_give_are_no_empty_ones():
+    message = Unreadable(topic="t", value=b"{}")
+    assert text_headers(message) is None
+    assert inbound(message).problem == "its headers cannot be read"
