@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -296,9 +296,17 @@ def _explained(error: ValidationError) -> str:
     return "; ".join(f"{name}: {text}" for name, text in sorted(said.items()))
 
 
-def encode_message(message: Message | Mapping[str, Any]) -> bytes:
-    """Write a request or reply as a record's value; fields that are None stay."""
+def encode_message(
+    message: Message | Mapping[str, Any],
+    errors: Literal["replace", "strict"] = "replace",
+) -> bytes:
+    """Write a request or reply as a record's value; fields that are None stay.
+
+    Args:
+        message: or its fields.
+        errors: what becomes of half of a surrogate pair, which is not UTF-8: a `?`, or
+            a UnicodeEncodeError.
+    """
     data = message.model_dump(mode="json") if isinstance(message, Message) else message
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "replace"
-    )
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", errors)

@@ -18,13 +18,15 @@ from agentsched.client.outgoing import (
     Content,
     RequestOptions,
     Sender,
+    checked_identity,
+    checked_timeout_s,
     outgoing,
 )
-from agentsched.codec import Identity
 from agentsched.config.settings import DEFAULT_INPUT_TOPICS, Settings
 from agentsched.kafka_server.librdkafka import record_size_properties
 from agentsched.kafka_server.producer import Producer
 from agentsched.kafka_server.topic_reader import TopicReader
+from agentsched.kafka_server.values import as_topic
 from agentsched.types import DEFAULT_AGENT_ID, Reply
 
 if TYPE_CHECKING:
@@ -85,13 +87,18 @@ class AgentClient:
             properties: more librdkafka keys, such as `security.protocol`.
 
         Raises:
-            ValueError: `max_outstanding` or `input_topics` is not as said.
+            ValueError: one of these is not as said.
         """
+        if isinstance(input_topics, str):
+            input_topics = [input_topics]
         if not input_topics or not 1 <= max_outstanding <= MOST_OUTSTANDING:
             raise ValueError(
                 f"a client needs an input topic, and max_outstanding of 1 to"
                 f" {MOST_OUTSTANDING:,}"
             )
+        for topic in input_topics:
+            as_topic(topic)
+        checked_timeout_s(timeout_s)
         self._sender = Sender(
             agent_id, tuple(input_topics), reply_topic, request_max_bytes, timeout_s
         )
@@ -206,8 +213,11 @@ class AgentClient:
 
         The future is done when Kafka has acknowledged the cancellation; it fails with
         `agentsched.errors.DeliveryFailed`.
+
+        Raises:
+            InvalidRequest: no request can have such an id.
         """
-        identity = Identity(agent_id or self._sender.agent_id, correlation_id)
+        identity = checked_identity(agent_id or self._sender.agent_id, correlation_id)
         return self._exchange.cancel(identity, self._sender.input_topics[0])
 
     def close(self, timeout_s: float = 0.0) -> None:

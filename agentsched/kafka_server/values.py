@@ -155,11 +155,14 @@ def as_topic(topic: object) -> str:
     Raises:
         RecordRefused: Kafka has no topic of such a name.
     """
-    if isinstance(topic, str) and _TOPIC.fullmatch(topic) and topic not in (".", ".."):
+    if not isinstance(topic, str):
+        raise RecordRefused(
+            f"the name of a topic must be text, not {type(topic).__name__}"
+        )
+    if _TOPIC.fullmatch(topic) and topic not in (".", ".."):
         return topic
-    shown = _shown(topic) if isinstance(topic, str) else type(topic).__name__
     raise RecordRefused(
-        f"no topic can be named {shown}: a name is 1 to 249 of a-z, A-Z, 0-9, '.',"
+        f"no topic can be named {_shown(topic)}: a name is 1 to 249 of a-z, A-Z, 0-9, '.',"
         " '_' and '-'"
     )
 
