@@ -79,3 +79,10 @@ def test_headers_that_the_client_does_not_give_are_no_empty_ones():
     message = Unreadable(topic="t", value=b"{}")
     assert text_headers(message) is None
     assert inbound(message).problem == "its headers cannot be read"
+
+
+def test_text_in_headers_and_keys_is_not_cut_off_at_a_zero_byte(broker, topic):
+    with Producer(broker.bootstrap) as producer:
+        producer.produce(b"{}", topic, {"x": "a\0b"}, "k\0l").result(10)
+    (record,) = read(broker, topic)
+    assert (record.headers["x"], record.key) == ("a\0b", b"k\0l")
