@@ -1,7 +1,9 @@
 """confluent-kafka's message -> `InboundRecord`."""
 
 import gc
+import operator
 import time
+from collections.abc import Callable
 
 import confluent_kafka
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
@@ -12,6 +14,12 @@ SENDER_AHEAD_MS = 86_400_000
 """No sender's clock is ahead of the broker's by more, it is hoped."""
 
 
+_client_headers: Callable[
+    [confluent_kafka.Message],
+    dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]] | None,
+] = operator.methodcaller("headers")
+"""Not `message.headers()`: once Python has specialized that call it no longer checks
+whether an error was set beside the result, which then ends anything else, or the process."""
 NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 """The name of a header whose name is not UTF-8."""
 
@@ -57,7 +65,7 @@ def text_headers(message: confluent_kafka.Message) -> Headers | None:
     id or a `kind` beside it counts.
     """
     try:
-        headers = message.headers() or ()
+        headers = _client_headers(message) or ()
     except (SystemError, UnicodeDecodeError):
         return _decoded_in_part(message)
     return Headers(headers.items() if isinstance(headers, dict) else headers)
@@ -70,7 +78,7 @@ def _decoded_in_part(message: confluent_kafka.Message) -> Headers | None:
     failed; the second one returns them.
     """
     try:
-        headers = message.headers() or ()
+        headers = _client_headers(message) or ()
     except (SystemError, UnicodeDecodeError):
         return None
     return None if isinstance(headers, dict) else Headers(map(_named, headers))
