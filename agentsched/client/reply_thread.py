@@ -9,8 +9,8 @@ import time
 from functools import partial
 
 from agentsched.client.errors import ClientClosed, ReplyTimeout, RequestNotAccepted
-from agentsched.client.outstanding import Outstanding, Waiting
-from agentsched.client.outstanding_limit import Room
+from agentsched.client.pending_limit import Room
+from agentsched.client.pending_requests import Outstanding, Waiting
 from agentsched.errors import CodecError
 from agentsched.kafka.errors import KafkaFailed, PropertiesRefused
 from agentsched.kafka.readers.topic_tail import TopicTail
@@ -57,6 +57,11 @@ class ReplyThread:
         self._stopped.set()
         if self._thread is not threading.current_thread():
             self._thread.join()
+
+    def forget(self) -> None:
+        """In a forked child, where the thread is no more: unless it is what forked."""
+        self._stopped = threading.Event()
+        self._stopped.set()
 
     def _run(self) -> None:
         try:
