@@ -71,10 +71,12 @@ class RecordSink(Protocol):
     """Writes records to Kafka. Safe to call from several threads."""
 
     def send(self, record: OutboundRecord) -> Future[RecordAt]:
-        """Hand a record over; does not block and raises nothing itself.
+        """Hand a record over; never waits for room or for Kafka, and raises nothing.
 
         The future has the place of the record once Kafka acknowledged it, and fails
-        with `DeliveryFailed` when it did not.
+        with `DeliveryFailed` when it did not: at once where so many records wait that
+        there is no room for this one. Whatever has to follow the record follows the
+        future, so a record that failed is sent again.
         """
 
     def flush(self, timeout_s: float) -> int:

@@ -66,6 +66,10 @@ class Outstanding:
         one.future.add_done_callback(lambda _: self._remove(one))
         return one
 
+    def all(self) -> list[Waiting]:
+        """Return those that wait; takes no lock."""
+        return list(self._waiting.values())
+
     def get(self, identity: Identity) -> Waiting | None:
         """Return the request of this identity, if it waits."""
         return self._waiting.get(identity)

@@ -58,6 +58,11 @@ class ReplyThread:
         if self._thread is not threading.current_thread():
             self._thread.join()
 
+    def forget(self) -> None:
+        """In a forked child, where the thread is no more: unless it is what forked."""
+        self._stopped = threading.Event()
+        self._stopped.set()
+
     def _run(self) -> None:
         try:
             while not self._stopped.is_set():

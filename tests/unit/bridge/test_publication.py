@@ -1,5 +1,7 @@
 """What a bridge publishes, and what follows when Kafka has it, or has not."""
 
+from concurrent.futures import Future
+
 from agentsched.errors import DeliveryFailed
 from agentsched.ledger.values import State
 from agentsched.telemetry import metrics
@@ -55,6 +57,21 @@ def test_a_dead_letter_that_kafka_did_not_take_is_told_with_the_reason(rig, capl
     rig.sink.sent[0][1].set_exception(DeliveryFailed("the record is too large"))
     assert rig.inboxed() == [ev.SettleFailed(command)]
     assert "the record is too large" in caplog.text
+
+
+def test_what_fails_at_once_is_asked_for_again_like_all_that_fails(rig):
+    # So does a producer whose local queue is full: it never waits.
+    full = Future()
+    full.set_exception(DeliveryFailed("the local queue is full"))
+    rig.sink.send = lambda _record: full
+    command = letter()
+    assert rig.effects.run(command) == []
+    assert rig.inboxed() == [ev.SettleFailed(command)]
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == ()
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    rig.inboxed()
+    assert state_of(rig) is State.DONE
 
 
 def repeat():
