@@ -1,6 +1,7 @@
 """The consumer of agents: replies (or requests), one by one, each handed out once.
 
-It keeps its place in its consumer group and decides nothing about what it reads.
+It keeps its place in its consumer group and decides nothing about what it reads; a
+conflict record (`agentsched.conflicts`) is no message, and is passed over.
 """
 
 import logging
@@ -13,6 +14,7 @@ import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from agentsched.codec import decode_message
+from agentsched.conflicts import is_conflict
 from agentsched.errors import CodecError
 from agentsched.kafka_records import Partition
 from agentsched.kafka_server.errors import (
@@ -28,6 +30,7 @@ from agentsched.kafka_server.positions import (
     insist,
     partition_of,
 )
+from agentsched.kafka_server.received import text_headers
 from agentsched.kafka_server.seen import SeenReplies
 from agentsched.types import Message
 
@@ -116,7 +119,9 @@ class Consumer:
         """Return the next message (a `Reply` where it has a status), or None.
 
         Blocks for up to `timeout` seconds. A record that is no message is skipped
-        with a warning.
+        with a warning. So is one that says that a request was refused because its
+        identity has another payload (header `kind: conflict`), without one: whom it
+        concerns is known to `AgentClient`.
 
         Raises:
             KafkaFailed: not subscribed, not allowed, or the client is broken; it is
@@ -169,6 +174,8 @@ class Consumer:
         return self._decode(record)
 
     def _decode(self, record: confluent_kafka.Message) -> Message | None:
+        if is_conflict(text_headers(record)):
+            return None
         where = f"{record.topic()}[{record.partition()}]@{record.offset()}"
         try:
             message = decode_message(record.value() or b"")

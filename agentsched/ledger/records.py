@@ -220,6 +220,8 @@ class StoredReply:
 
     facts: RequestFacts
     value: bytes
+    payload_hash: str
+    """Of the request's value, 32 hex digits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,10 @@ class RedisLedger(RedisViews):
     def reply(self, epoch: str, key: str) -> StoredReply | None:
         """See `Ledger.reply`."""
         answer = self._scripts.run("reply", epoch, key)
-        return StoredReply(wire.decode_facts(answer[0]), answer[1]) if answer else None
+        if not answer:
+            return None
+        facts, value, payload_hash = answer
+        return StoredReply(wire.decode_facts(facts), value, payload_hash.decode())
 
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
         """See `Ledger.published`."""

@@ -5,7 +5,7 @@ Pure. Only failed replies are made from errors, and they repeat no content.
 
 from dataclasses import dataclass, replace
 
-from agentsched.codec import Identity, decode_message, encode_message
+from agentsched.codec import Identity, decode_message, encode_message, hash_value
 from agentsched.endings import CANCELLED, OVERDUE
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.ledger.records import Claimed, Outcome, RequestFacts
@@ -35,6 +35,8 @@ class Job:
     """On this process's monotonic clock, in seconds."""
     asked_at: float
     """When the claim was asked, on the same clock."""
+    payload_hash: str
+    """Of the request's value: the reply names it."""
 
     @classmethod
     def from_claim(cls, claimed: Claimed, asked_at: float) -> "Job":
@@ -68,6 +70,7 @@ class Job:
             queued_s=claimed.queued_ms / 1000,
             deadline=asked_at + claimed.time_left_ms / 1000,
             asked_at=asked_at,
+            payload_hash=hash_value(claimed.payload),
         )
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from agentsched.conflicts import conflict_record
 from agentsched.endings import CANCELLED
 from agentsched.ledger.records import AdmitOutcome, Admitted, State
 from agentsched.scheduling.order import CLASSES, rank
@@ -95,13 +96,15 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
         case AdmitOutcome.CONFLICT:
             index.move(state, entry, Stage.REPEATING)
             dead_letter = intake.conflict(entry.record, facts.source)
-            return [Deliver(dead_letter, facts.source, facts.offset)]
+            told = conflict_record(facts, entry.admission.payload_hash)
+            return [Deliver(dead_letter, facts.source, facts.offset, told)]
         case AdmitOutcome.REPEATED:
             index.move(state, entry, Stage.REPEATING)
             expired = intake.expired_reply(entry.admission)
             if answer.reply_at is None:  # nobody knows any more where it is
                 return [Deliver(expired, facts.source, facts.offset)]
-            return [SendRepeat(answer.reply_at, facts, expired)]
+            payload_hash = entry.admission.payload_hash
+            return [SendRepeat(answer.reply_at, facts, expired, payload_hash)]
         case _ if answer.state is State.ANSWERED:
             index.settle(state, facts.source, facts.offset)
         case AdmitOutcome.NEW if answer.state is State.DONE:

@@ -231,8 +231,8 @@ class Effects:
 
     def _do_without_redis(self, command: KafkaCommand) -> None:
         match command:
-            case do.Deliver(record):
-                self._sending.deliver(command, record)
+            case do.Deliver():
+                self._sending.deliver(command)
             case do.SendRepeat():
                 self._sending.repeat(command)
             case do.LookUp():

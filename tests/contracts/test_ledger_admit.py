@@ -226,6 +226,7 @@ def test_a_request_that_comes_with_its_reply_is_done_and_never_ready(world: Worl
     assert world.admit(admission) == [Admitted(AdmitOutcome.NEW, State.DONE)]
     stored = world.ledger.reply(world.epoch, admission.facts.key)
     assert (stored.facts, stored.value) == (admission.facts, b"too late")
+    assert stored.payload_hash == admission.payload_hash
     assert world.kinds_since(cursor) == []
 
 

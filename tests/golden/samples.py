@@ -168,7 +168,7 @@ REPLY = Format(
         2: Origin("high_priority", "QeVnbJ-5TX6oGYPb", 0, 42),
     },
     read=settled_by,
-    write=lambda _: dict(reply_record(FACTS, b"{}").headers),
+    write=lambda _: dict(reply_record(FACTS, b"{}", "").headers),
     newer=_next_in_headers,
     refusal=None,
 )

@@ -125,7 +125,9 @@ class _PublishesBeforeComplete(Execution):
     def _hand_in(
         self, job: Job, lease: HeldLease, answer: Answer, *, fenced: bool
     ) -> Ended:
-        delivery = self._sink.send(reply_record(job.facts, answer.value))
+        delivery = self._sink.send(
+            reply_record(job.facts, answer.value, job.payload_hash)
+        )
         delivery.result(self._settings.timing.delivery_timeout_s)
         return super()._hand_in(job, lease, answer, fenced=fenced)
 
@@ -134,7 +136,7 @@ class _AcknowledgesBeforeDelivery(Execution):
     """The request is marked as published when Kafka's client has taken the reply."""
 
     def _publish(self, job: Job, lease: HeldLease, answer: Answer) -> Ended:
-        self._sink.send(reply_record(job.facts, answer.value))
+        self._sink.send(reply_record(job.facts, answer.value, job.payload_hash))
         at = RecordAt(job.facts.reply_topic, 0, 0)
         self._ledger.published(lease.epoch, lease.key, at)
         return Ended.ANSWERED

@@ -1,5 +1,7 @@
 """Index and ready set: what is admitted, withdrawn, repeated."""
 
+from agentsched.codec import Identity, hash_value
+from agentsched.conflicts import read_conflict
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger.records import (
     AdmitOutcome,
@@ -125,14 +127,20 @@ def test_a_full_ready_set_is_asked_for_no_other_batch_before_the_next_tick():
     assert len(driver.of(do.Admit)) == 1
 
 
-def test_a_conflict_becomes_a_dead_letter_only():
+def test_a_conflict_becomes_a_dead_letter_and_its_sender_is_told():
     driver = Driver()
     driver.own()
     driver.read(0)
-    driver.admitted(AdmitOutcome.CONFLICT, state=None)
+    (refused,) = driver.admitted(AdmitOutcome.CONFLICT, state=None)
     (deliver,) = driver.of(do.Deliver)
     assert deliver.record.topic == "medium_priority.dead_letter"
     assert deliver.record.headers["reason"] == "CONFLICT"
+    told = read_conflict(deliver.conflict.headers)
+    assert told.identity == Identity(
+        refused.facts.agent_id, refused.facts.correlation_id
+    )
+    assert told.payload_hash == hash_value(refused.payload)
+    assert deliver.conflict.topic == "results"
     driver.feed(ev.OffsetSettled(SOURCE, 0))
     assert driver.watermark() == 1
 
