@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agentsched.codec import Identity
 from agentsched.commit_metadata import VERSION as NOTE_VERSION
 from agentsched.commit_metadata import CommitNote, decode_note, encode_note
+from agentsched.conflicts import Conflict, conflict_record, read_conflict
 from agentsched.dead_letters import dead_letter_record, read_letter
 from agentsched.doorbell import DOORBELL_VERSION, Doorbell
 from agentsched.errors import CodecError, ErrorCode, NewerFormat
@@ -169,6 +171,28 @@ REPLY = Format(
     },
     read=settled_by,
     write=lambda _: dict(reply_record(FACTS, b"{}", "").headers),
+    newer=_next_in_headers,
+    refusal=None,
+)
+
+CONFLICT = Format(
+    name="conflict records",
+    version=HEADERS_VERSION,
+    stands_in="agentsched/origin.py",
+    samples={
+        2: {
+            "kind": "conflict",
+            "correlation_id": "c-1",
+            "agent_id": "planner",
+            "payload_hash": "ed13a0ab7d41db0d9f50c28f628a470a",
+            "agentsched_version": "2",
+        }
+    },
+    values={
+        2: Conflict(Identity("planner", "c-1"), "ed13a0ab7d41db0d9f50c28f628a470a")
+    },
+    read=read_conflict,
+    write=lambda conflict: dict(conflict_record(FACTS, conflict.payload_hash).headers),
     newer=_next_in_headers,
     refusal=None,
 )
@@ -411,6 +435,7 @@ FORMATS = (
     DOORBELL,
     NOTE,
     REPLY,
+    CONFLICT,
     LETTER,
     MARKER,
     REQUEST_FACTS,
