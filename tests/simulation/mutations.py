@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agentsched.client.outstanding import Outstanding
+from agentsched.codec import Identity
 from agentsched.kafka_records import RecordAt
 from agentsched.ledger.memory import MemoryLedger
 from agentsched.ledger.records import (
@@ -21,6 +23,7 @@ from agentsched.ledger.records import (
     State,
 )
 from agentsched.replies import reply_record
+from agentsched.types import Reply
 from agentsched.worker.answers import Answer, Job
 from agentsched.worker.execution import Ended, Execution
 from agentsched.worker.leases import HeldLease
@@ -63,6 +66,15 @@ class _SettlesBeforeDelivery(Effects):
         if isinstance(command, do.Deliver):
             events.append(ev.OffsetSettled(command.source, command.offset))
         return events
+
+
+class _TellsNoConflict(Effects):
+    """A conflict is a dead letter only: its sender waits until its time-out."""
+
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        if isinstance(command, do.Deliver):
+            command = replace(command, conflict=None)
+        return super().run(command, epoch)
 
 
 class _Forgetful(Effects):
@@ -140,6 +152,23 @@ class _AcknowledgesBeforeDelivery(Execution):
         at = RecordAt(job.facts.reply_topic, 0, 0)
         self._ledger.published(lease.epoch, lease.key, at)
         return Ended.ANSWERED
+
+
+class _NamesNoPayload(Execution):
+    """A reply says only whose it is."""
+
+    def _publish(self, job: Job, lease: HeldLease, answer: Answer) -> Ended:
+        return super()._publish(replace(job, payload_hash=""), lease, answer)
+
+
+class _MatchesIdsOnly(Outstanding):
+    """A client takes every reply that has the ids of its request."""
+
+    def answer(
+        self, identity: Identity, reply: Reply, payload_hash: str | None = None
+    ) -> None:
+        del payload_hash
+        super().answer(identity, reply)
 
 
 class _AsksNoLease(MemoryLedger):
@@ -305,6 +334,16 @@ MUTATIONS: dict[str, Mutation] = {
     "acknowledge before delivery": Mutation(
         Parts(execution=_AcknowledgesBeforeDelivery),
         "marked as published, and it is not in Kafka",
+    ),
+    "conflicts are not told": Mutation(
+        Parts(effects=_TellsNoConflict), "a conflict is not told"
+    ),
+    "replies name no payload": Mutation(
+        Parts(execution=_NamesNoPayload), "I3 the reply does not name its payload"
+    ),
+    "clients match ids only": Mutation(
+        Parts(outstanding=_MatchesIdsOnly),
+        "a client is handed the reply to another request",
     ),
     "no lease check": Mutation(
         Parts(ledger=_AsksNoLease),
