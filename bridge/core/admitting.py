@@ -85,6 +85,7 @@ def on_withdrawn(state: BridgeState, event: WithdrawAnswered) -> list[Command]:
 
 def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Command]:
     facts = entry.admission.facts
+    entry.repeats = answer.outcome is AdmitOutcome.STORED
     match answer.outcome:
         case AdmitOutcome.FULL:
             state.ready_is_full = True

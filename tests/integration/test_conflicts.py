@@ -218,3 +218,12 @@ def test_the_published_consumer_hands_out_replies_only(system, caplog):
         consumer.close()
     assert {message.status for message in found if message} <= {"completed", "failed"}
     assert "no message" not in caplog.text
+
+
+def test_the_same_request_again_right_after_its_reply_is_answered_each_time(clients):
+    client, _ = clients
+    for number in range(60):
+        options = {"correlation_id": f"again-{number}", "timeout_s": TIMEOUT_S}
+        first = client.request("one", **options)
+        # While the worker notes that the reply is out, it is neither new nor answered.
+        assert client.submit("one", **options).result(SOON_S) == first

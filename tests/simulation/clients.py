@@ -59,10 +59,9 @@ class SimClients:
         if reply.id != label:
             self._blame("a client is handed the reply to another request", label)
 
-    def uninformed(self, submission: Submission) -> bool:
-        """Return whether somebody waits in vain for a request that was refused."""
-        waiting = self._waiting[submission.correlation_id]
-        return any(one.submission is submission for one in waiting)
+    def waiting(self, name: str) -> list[Submission]:
+        """Return whose clients were told nothing yet, of those who used this id."""
+        return [client.submission for client in self._waiting[name]]
 
 
 class _Client:

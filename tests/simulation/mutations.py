@@ -229,6 +229,20 @@ class _AdmitsTwice(MemoryLedger):
         return super().admit(epoch, admissions)
 
 
+class AttachesToWhatIsStored(MemoryLedger):
+    """One reply settles a record, too, that may have come after it."""
+
+    def admit(self, epoch: str, admissions: Sequence[Any]) -> list[Admitted]:
+        for admission in admissions:
+            facts = admission.facts
+            entry = self._book.find(facts.key)
+            if entry and entry.state is State.DONE:
+                same = entry.payload_hash == admission.payload_hash
+                if same and (facts.source, facts.offset) not in entry.offsets:
+                    self._book.attach(entry, facts.source, facts.offset)
+        return super().admit(epoch, admissions)
+
+
 class _NamesNoEpoch(MemoryLedger):
     """A server that was emptied goes on as if nothing had happened."""
 

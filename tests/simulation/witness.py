@@ -305,7 +305,8 @@ class Witness:
             expected = "MALFORMED"
         elif reason == "CONFLICT":
             told = story.payloads[submission.label] in story.told
-            if not told or self._clients.uninformed(submission):
+            waits = submission in self._clients.waiting(submission.correlation_id)
+            if waits or not told:
                 self.blame("a conflict is not told", submission.label)
         if reason != expected and not (reason == "POISON" and _is_poison(submission)):
             self.blame("a dead letter without a reason", submission.label, reason)
@@ -481,6 +482,10 @@ class Witness:
             )
 
     def _judge_story(self, name: str, story: Story) -> None:
+        # After a loss of Redis a reply may settle a record that came after it (L3).
+        for submission in self._clients.waiting(name):
+            if not self._lost_since(story.records[0][2]):
+                self.blame("L2 a client waits in vain", name, submission.label)
         # Put back, Redis may run a request again before that is seen, and once after.
         lost = 2 * self._lost_since(story.records[0][2])
         most_calls = 1 + story.expiries + story.put_backs + lost

@@ -1,5 +1,7 @@
 """Index and ready set: what is admitted, withdrawn, repeated."""
 
+from dataclasses import replace
+
 from agentsched.codec import Identity, hash_value
 from agentsched.conflicts import read_conflict
 from agentsched.kafka_records import RecordAt
@@ -8,6 +10,7 @@ from agentsched.ledger.records import (
     Admitted,
     Change,
     ChangeKind,
+    EntryView,
     ReadyEntry,
     State,
 )
@@ -177,6 +180,35 @@ def test_two_records_of_one_identity_get_their_own_answers():
     assert driver.watermark() == 1
     driver.feed(ev.OffsetSettled(SOURCE, 1))
     assert driver.watermark() == 2
+
+
+def sent_again_when_the_reply_was_stored():
+    driver = Driver()
+    driver.own()
+    driver.read(1, correlation_id="same")
+    driver.admitted(AdmitOutcome.STORED, State.DONE)
+    assert driver.of(do.Admit) == []
+    return driver, next(iter(driver.state.by_key))
+
+
+def test_who_sends_a_request_again_while_its_reply_goes_out_gets_it_after_that():
+    driver, key = sent_again_when_the_reply_was_stored()
+    change = Change(ChangeKind.SETTLED, key=key, source=SOURCE, offset=0)
+    driver.feed(ev.Changed((change,), driver.now_ms))
+    driver.admitted(AdmitOutcome.REPEATED, State.ANSWERED, RecordAt("results", 0, 7))
+    (command,) = driver.of(do.SendRepeat)
+    assert command.offset == 1
+
+
+def test_the_reconciler_sees_that_the_reply_is_out_where_the_log_did_not_say_so():
+    driver, key = sent_again_when_the_reply_was_stored()
+    view = EntryView(State.DONE, 1, 5_000)
+    driver.feed(ev.Inspected((key,), (view,), {}, driver.now_ms))
+    assert driver.of(do.Admit) == []
+    answered = replace(view, state=State.ANSWERED)
+    driver.feed(ev.Inspected((key,), (answered,), {}, driver.now_ms))
+    driver.admitted(AdmitOutcome.REPEATED, State.ANSWERED, RecordAt("results", 0, 7))
+    assert len(driver.of(do.SendRepeat)) == 1
 
 
 def test_a_draining_bridge_admits_nothing():
