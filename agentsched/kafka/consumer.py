@@ -1,6 +1,7 @@
 """The consumer of agents: replies (or requests), one by one, each handed out once.
 
-It keeps its place in its consumer group and decides nothing about what it reads.
+It keeps its place in its consumer group and decides nothing about what it reads; a
+conflict record (`agentsched.wire.conflicts`) is no message, and is passed over.
 """
 
 import logging
@@ -23,11 +24,13 @@ from agentsched.kafka.errors import (
 )
 from agentsched.kafka.group.departure import leave
 from agentsched.kafka.librdkafka import agent_consumer_properties, is_cooperative
+from agentsched.kafka.message import text_headers
 from agentsched.kafka.offsets import bounds, committed_offsets, insist, partition_of
 from agentsched.kafka.producer_input import as_topic
 from agentsched.kafka.seen_replies import SeenReplies
 from agentsched.types import Message
 from agentsched.wire.codec import decode_message
+from agentsched.wire.conflicts import is_conflict
 from agentsched.wire.records import Partition
 
 SLICE_S = 0.1
@@ -150,7 +153,9 @@ class Consumer:
         """Return the next message (a `Reply` where it has a status), or None.
 
         Blocks for up to `timeout` seconds. A record that is no message is skipped
-        with a warning.
+        with a warning. So is one that says that a request was refused because its
+        identity has another payload (header `kind: conflict`), without one: whom it
+        concerns is known to `AgentClient`.
 
         Raises:
             KafkaFailed: not subscribed, not allowed, or the client is broken; it is
@@ -213,6 +218,8 @@ class Consumer:
         return client
 
     def _decode(self, record: confluent_kafka.Message) -> Message | None:
+        if is_conflict(text_headers(record) or {}):
+            return None
         where = f"{record.topic()}[{record.partition()}]@{record.offset()}"
         try:
             message = decode_message(record.value() or b"")

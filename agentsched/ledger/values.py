@@ -65,6 +65,9 @@ class AdmitOutcome(StrEnum):
     """The same record again (a replay): nothing changed, `state` says where it is."""
     ATTACHED = "attached"
     """The agent sent it twice: this offset is settled by the one reply too."""
+    STORED = "stored"
+    """The agent sent it twice, and the reply is stored: it may be in Kafka by now, where
+    whoever sent this one does not see it. Nothing changed; once answered it is REPEATED."""
     REPEATED = "repeated"
     """The agent sent it again after the answer: `reply_at` says where the reply is."""
     CONFLICT = "conflict"
@@ -167,6 +170,8 @@ class StoredReply:
 
     facts: RequestFacts
     value: bytes
+    payload_hash: str
+    """Of the request's value, 32 hex digits."""
 
 
 @dataclass(frozen=True, slots=True)

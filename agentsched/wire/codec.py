@@ -28,6 +28,11 @@ CANCEL = "cancel"
 """The header `kind` of a record that cancels a request."""
 CHUNK = "chunk"
 """The header `kind` of a record that carries a piece of a streamed reply."""
+CONFLICT = "conflict"
+"""The header `kind` of a record that says that a request was refused: its identity has
+another payload; also what stands for a status in it."""
+PAYLOAD_HASH = "payload_hash"
+"""The header that names the payload which a reply answers; see `hash_value`."""
 IDENTITY_FIELDS = ("agent_id", "correlation_id", "id")
 LABELS = (
     "id",
@@ -167,7 +172,8 @@ def _check_record(record: InboundRecord, max_bytes: int) -> None:
 
 def _refuse_what_is_ours(found: JsonObject, record: InboundRecord) -> None:
     """A reply on an input topic is not answered: that could go round for ever."""
-    if found.fields.get("status") in _TERMINAL or record.headers.get("kind") == CHUNK:
+    status, kind = found.fields.get("status"), record.headers.get("kind")
+    if status in (*_TERMINAL, CONFLICT) or kind in (CHUNK, CONFLICT):
         raise CodecError(ErrorCode.MALFORMED, "this is a reply, on an input topic")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.types import Message, Reply, ReplyError, TaskStatus
-from agentsched.wire.codec import Identity, decode_message, encode_message
+from agentsched.wire.codec import PAYLOAD_HASH, Identity, decode_message, encode_message
 from agentsched.wire.records import OutboundRecord
 from agentsched.wire.request_facts import RequestFacts
 from agentsched.wire.source_record import SourceRecord
@@ -81,8 +81,18 @@ def too_large_reply(value: bytes, topic: str) -> bytes | None:
     return encode_message(reply.model_copy(update=changed))
 
 
-def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:
-    """Address a stored reply: keyed and headed by correlation id, with its source."""
+def reply_record(
+    facts: RequestFacts, value: bytes, payload_hash: str
+) -> OutboundRecord:
+    """Address a stored reply: keyed and headed by correlation id, with its source.
+
+    Args:
+        facts: of the request.
+        value: the reply.
+        payload_hash: of the request's value, so that nobody who asked something else
+            under this identity takes the reply; "": not known.
+    """
+    payload = {PAYLOAD_HASH: payload_hash} if payload_hash else {}
     trace = {"traceparent": facts.traceparent} if facts.traceparent else {}
     return OutboundRecord(
         topic=facts.reply_topic,
@@ -92,6 +102,7 @@ def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:
             "correlation_id": facts.correlation_id,
             "agent_id": facts.agent_id,
             **trace,
+            **payload,
             **SourceRecord.of(facts.source, facts.offset).headers(),
         },
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from agentsched.ledger.values import AdmitOutcome, Admitted, State
 from agentsched.scheduling.order import CLASSES, rank
 from agentsched.scheduling.ready_set import Moves, decide, quota
+from agentsched.wire.conflicts import conflict_record
 from bridge.core import cancel, index, intake
 from bridge.core.commands import (
     Admit,
@@ -83,6 +84,7 @@ def on_withdrawn(state: BridgeState, event: WithdrawAnswered) -> list[Command]:
 
 def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Command]:
     facts = entry.admission.facts
+    entry.repeats = answer.outcome is AdmitOutcome.STORED
     match answer.outcome:
         case AdmitOutcome.FULL:
             state.ready_is_full = True
@@ -94,13 +96,15 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
         case AdmitOutcome.CONFLICT:
             index.move(state, entry, Stage.REPEATING)
             dead_letter = intake.conflict(entry.record, facts.source)
-            return [PublishRefusal(dead_letter, facts.source, facts.offset)]
+            told = conflict_record(facts, entry.admission.payload_hash)
+            return [PublishRefusal(dead_letter, facts.source, facts.offset, told)]
         case AdmitOutcome.REPEATED:
             index.move(state, entry, Stage.REPEATING)
             expired = intake.expired_reply(entry.admission)
             if answer.reply_at is None:  # nobody knows any more where it is
                 return [PublishRefusal(expired, facts.source, facts.offset)]
-            return [SendRepeat(answer.reply_at, facts, expired)]
+            payload_hash = entry.admission.payload_hash
+            return [SendRepeat(answer.reply_at, facts, expired, payload_hash)]
         case _ if answer.state is State.ANSWERED:
             index.settle(state, facts.source, facts.offset)
         case AdmitOutcome.NEW if answer.state is State.DONE:

@@ -168,7 +168,8 @@ def _reply_topic(message: Message, rules: Rules) -> str:
 
 def expired_reply(admission: Admission) -> OutboundRecord:
     """Return what is sent when a repeated request's reply is no longer in Kafka."""
-    return reply_record(admission.facts, ended_reply(admission, REPLY_EXPIRED))
+    value = ended_reply(admission, REPLY_EXPIRED)
+    return reply_record(admission.facts, value, admission.payload_hash)
 
 
 def ended_reply(admission: Admission, error: ReplyError) -> bytes:

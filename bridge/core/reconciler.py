@@ -75,6 +75,8 @@ def _mend(
     if (error := _ending(state, entry, view)) is not None:
         return termination.end_known(entry, error)
     match view.state:
+        case State.ANSWERED if entry.repeats:
+            index.move(state, entry, Stage.WAITING)
         case State.ANSWERED:
             index.settle(state, facts.source, facts.offset)
         case State.READY if entry.stage is Stage.IN_FLIGHT:

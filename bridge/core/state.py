@@ -64,6 +64,9 @@ class Indexed:
     """It could not be withdrawn: it was rung before, or is cancelled."""
     was_admitted: bool = False
     """The ledger knew it once, and a worker may have answered it."""
+    repeats: bool = False
+    """It was sent again when the reply was stored: once that is in Kafka it is admitted
+    anew, and gets the reply again."""
     retry_ms: int = 0
     """Not admitted before this time (the ready set was full)."""
 

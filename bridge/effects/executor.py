@@ -235,8 +235,8 @@ class Effects:
 
     def _do_without_redis(self, command: KafkaCommand) -> None:
         match command:
-            case do.PublishRefusal(record):
-                self._sending.deliver(command, record)
+            case do.PublishRefusal():
+                self._sending.deliver(command)
             case do.SendRepeat():
                 self._sending.repeat(command)
             case do.LookUpReplies():

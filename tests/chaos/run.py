@@ -12,7 +12,15 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.chaos.checker import check
 from tests.chaos.commits import commits_of
 from tests.chaos.faults import FAULTS, Fault, back_to_work
-from tests.chaos.history import Happened, History, Letter, RawReply, Verdict, place_in
+from tests.chaos.history import (
+    Happened,
+    History,
+    Letter,
+    Place,
+    RawReply,
+    Verdict,
+    place_in,
+)
 from tests.chaos.scene import CANARY, MODELS, TTL_S, ProxiedKafka, Scene
 from tests.chaos.traffic import Traffic
 from tests.support.replies import RawReplies
@@ -167,9 +175,16 @@ def history_of(
         left_over=left_over,
         logs=scene.logs(),
         canary=CANARY,
+        told={_source(value) for value, _ in scene.replies.conflicts()},
         ttl_s=TTL_S,
         epoch_ms=(time.time() - time.monotonic()) * 1000,
     )
+
+
+def _source(value: dict) -> Place:
+    """Return which record a conflict record is about."""
+    source = value["conflict"]["source"]
+    return source["topic"], source["partition"], source["offset"]
 
 
 def _dead_letters(scene: Scene) -> list[Letter]:

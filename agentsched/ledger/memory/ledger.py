@@ -222,7 +222,7 @@ class MemoryLedger:
             entry = book.find(key)
             if entry is None or entry.state is not State.DONE:
                 return None
-            return StoredReply(entry.facts, entry.reply)
+            return StoredReply(entry.facts, entry.reply, entry.payload_hash)
 
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
         """See `Ledger.published`."""

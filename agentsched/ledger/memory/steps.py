@@ -35,6 +35,8 @@ def admit(book: Book, admission: Admission, *, done: bool) -> Admitted:
         return Admitted(AdmitOutcome.CONFLICT)
     if answered:
         return Admitted(AdmitOutcome.REPEATED, entry.state, entry.reply_at)
+    if entry.state is State.DONE:
+        return Admitted(AdmitOutcome.STORED, entry.state)
     book.attach(entry, facts.source, facts.offset)
     return Admitted(AdmitOutcome.ATTACHED, entry.state)
 

@@ -186,7 +186,10 @@ class RedisLedger:
     def reply(self, epoch: str, key: str) -> StoredReply | None:
         """See `Ledger.reply`."""
         answer = self._scripts.run("reply", epoch, key)
-        return StoredReply(codec.decode_facts(answer[0]), answer[1]) if answer else None
+        if not answer:
+            return None
+        facts, value, payload_hash = answer
+        return StoredReply(codec.decode_facts(facts), value, payload_hash.decode())
 
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
         """See `Ledger.published`."""

@@ -183,6 +183,7 @@ class Desk:
         """A doorbell for a request that is admitted and reserved."""
         body = {"id": "label", "content": "2+2?"} | fields
         payload = encode_message(body)
+        self.payload_hash = hash_value(payload)
         request = replace(
             facts(key, traceparent=traceparent),
             arrival_ms=now_ms() - 50,
@@ -201,7 +202,9 @@ class Desk:
         return self.execution.run(self.rung(**fields))
 
     def reply(self) -> dict[str, Any]:
+        """The one reply; it names the payload that it answers, whatever it says."""
         (record,) = self.sink.records
+        assert record.headers["payload_hash"] == self.payload_hash
         return json.loads(record.value or b"")
 
     def state(self, key: str = "k1") -> State | None:
