@@ -18,8 +18,8 @@ def test_a_failed_reply_echoes_the_labels_and_not_the_prompt():
 
 
 def test_a_reply_has_the_trace_of_its_request():
-    assert reply_record(facts(traceparent="t"), b"{}").headers["traceparent"] == "t"
-    assert "traceparent" not in reply_record(facts(), b"{}").headers
+    assert reply_record(facts(traceparent="t"), b"{}", "").headers["traceparent"] == "t"
+    assert "traceparent" not in reply_record(facts(), b"{}", "").headers
 
 
 def test_a_reply_is_keyed_and_headed_and_says_what_it_answers():
