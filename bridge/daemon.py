@@ -98,7 +98,9 @@ class Daemon:
         self._effects.attach(self._source)
         self._source.subscribe(self._rules.settings.kafka.input_topics)
         say(
-            events.BRIDGE_STARTED, bridge_id=self._effects.bridge_id, topics=self._topics()
+            events.BRIDGE_STARTED,
+            bridge_id=self._effects.bridge_id,
+            topics=self._topics(),
         )
         try:
             while not (self._stop.is_set() or self._effects.refused):
