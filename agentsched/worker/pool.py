@@ -128,7 +128,7 @@ class TaskPool(ThreadsPool):
 
     def shrink(self, n: int = 1) -> None:
         """Allow fewer at once; idle threads stay, as they cost nothing."""
-        self._resize(max(1, self.limit - n))
+        self._resize(self.limit - n)
 
     def _get_info(self) -> Any:  # noqa: ANN401  (Celery's own type is narrower)
         """Return what `celery inspect stats` and Flower show of the pool."""
@@ -142,8 +142,8 @@ class TaskPool(ThreadsPool):
             self._wakeup.close()
 
     def _resize(self, limit: int) -> None:
-        self.limit = limit
-        self.executor._max_workers = limit  # noqa: SLF001  (there is no other way)
+        self.limit = max(1, limit)
+        self.executor._max_workers = self.limit  # noqa: SLF001  (there is no other way)
 
     def _tell(self, callback: Callback, *args: Any) -> None:  # noqa: ANN401
         self._news.put((callback, args))

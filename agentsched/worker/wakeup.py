@@ -22,8 +22,8 @@ class Wakeup:
         """
         self._call = call
         self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
+        self._reader.settimeout(0)
+        self._writer.settimeout(0)
 
     def watch_in(self, loop: Any) -> None:  # noqa: ANN401  (kombu's Hub)
         """Have this loop watch; again for every connection, as it forgets then."""

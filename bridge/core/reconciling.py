@@ -73,7 +73,7 @@ def _mend(
         doubt.on_forgotten(state, entry)
         return []
     if (error := _ending(state, entry, view)) is not None:
-        return ending.end_known(entry, error)
+        return ending.end_known(entry, error, view.attempts)
     match view.state:
         case State.ANSWERED:
             index.settle(state, facts.source, facts.offset)

@@ -83,6 +83,8 @@ def test_it_grows_while_it_works(pool: TaskPool) -> None:
 def test_it_keeps_one_slot_when_it_shrinks(pool: TaskPool) -> None:
     pool.shrink(5)
     assert pool.num_processes == 1
+    pool.grow(-5)
+    assert pool.num_processes == 1
 
 
 @pytest.fixture
@@ -155,7 +157,7 @@ def test_an_error_of_celery_itself_does_not_end_its_loop(
 def test_the_loop_does_not_wait_before_what_celery_left_for_its_next_turn(
     pool: TaskPool, hub: Hub
 ) -> None:
-    acknowledged: list[bool] = []
+    acknowledged: list[int] = []
     waits: list[int] = []
     poll = hub.poller.poll
 
@@ -169,7 +171,7 @@ def test_the_loop_does_not_wait_before_what_celery_left_for_its_next_turn(
     pool.apply_async(
         lambda: (False, "done", 0.0),
         # As a request does it with its acknowledgement.
-        callback=lambda _: hub.call_soon(acknowledged.append, True),
+        callback=lambda _: hub.call_soon(acknowledged.append, 1),
         accept_callback=lambda *_: None,
     )
     run_all(pool)
