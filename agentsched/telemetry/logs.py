@@ -24,6 +24,9 @@ from agentsched.telemetry.handlers import LineFile, LineStream
 VALUE_MAX_CHARACTERS = 600
 """Longer than any id that a request may have (512)."""
 MESSAGE_MAX_CHARACTERS = 4_000
+WHERE_MAX_LINES = 20
+WHERE_MAX_CHARACTERS = 2_000
+"""Of a traceback: some ten calls, with the code of each."""
 
 CHATTY = ("aiohttp", "asyncio", "httpcore", "httpx", "kombu", "urllib3")
 """What these log below WARNING includes headers and bodies: it is never written."""
@@ -66,7 +69,7 @@ class Said:
         for name in self.event.fields:
             value = given.get(PYTHON_NAMES.get(name, name))
             if value is not None:
-                found[name] = _short(value)
+                found[name] = value if name == "where" else _short(value)
         return found
 
     def __str__(self) -> str:
@@ -163,8 +166,14 @@ def configure(
 
 
 def where(trace: TracebackType | None) -> str:
-    """Return the lines of code that an exception passed: files and code, no values."""
-    return "".join(traceback.format_tb(trace)).rstrip()
+    """Return the lines of code that an exception passed: files and code, no values.
+
+    As many of the last ones as there is room for: the very last is the one that raised.
+    """
+    lines = traceback.format_tb(trace, limit=-WHERE_MAX_LINES)
+    while len(lines) > 1 and sum(map(len, lines)) > WHERE_MAX_CHARACTERS:
+        del lines[0]
+    return "".join(lines).rstrip()[:WHERE_MAX_CHARACTERS]
 
 
 def _message(record: logging.LogRecord) -> str:

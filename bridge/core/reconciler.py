@@ -73,7 +73,7 @@ def _mend(
         redis_loss.on_forgotten(state, entry)
         return []
     if (error := _ending(state, entry, view)) is not None:
-        return deadline.end_known(entry, error)
+        return deadline.end_known(entry, error, view.attempts)
     match view.state:
         case State.ANSWERED:
             index.settle(state, facts.source, facts.offset)
