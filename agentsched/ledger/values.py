@@ -192,6 +192,8 @@ class EntryView:
     """Why it has to end without a call."""
     payload_hash: str = ""
     """As much of it as a tombstone keeps, 16 hex digits; empty: not known."""
+    attempts: int = 0
+    """How often a worker has started it; 0 once it is ANSWERED."""
 
     def has_payload(self, payload_hash: str) -> bool:
         """Whether it is an entry of this payload, not of another one with its identity.

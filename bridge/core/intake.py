@@ -172,15 +172,25 @@ def expired_reply(admission: Admission) -> OutboundRecord:
     return reply_record(admission.facts, value, admission.payload_hash)
 
 
-def ended_reply(admission: Admission, error: ReplyError) -> bytes:
-    """Return the failed reply of a request that ends without a call."""
-    return _failed_value(admission.facts, labels_of(admission.payload), error)
+def ended_reply(admission: Admission, error: ReplyError, attempts: int = 0) -> bytes:
+    """Return the failed reply of a request that a bridge ends.
+
+    Args:
+        admission: the request.
+        error: why it ends.
+        attempts: how often a worker has started it.
+    """
+    labels = labels_of(admission.payload)
+    return _failed_value(admission.facts, labels, error, attempts)
 
 
-def _failed_value(facts: RequestFacts, message: Message, error: ReplyError) -> bytes:
+def _failed_value(
+    facts: RequestFacts, message: Message, error: ReplyError, attempts: int = 0
+) -> bytes:
     identity = Identity(facts.agent_id, facts.correlation_id)
     # The class that it had here, which may not be the one that it asked for.
-    return failed_reply(message, identity, error, priority=Priority(facts.cls))
+    cls = Priority(facts.cls)
+    return failed_reply(message, identity, error, priority=cls, attempts=attempts)
 
 
 def conflict(record: InboundRecord, source: str) -> OutboundRecord:

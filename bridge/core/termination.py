@@ -45,9 +45,18 @@ def ending_of(view: EntryView) -> ReplyError | None:
     return OVERDUE if view.overdue_ms > patience_ms else None
 
 
-def end_known(entry: Indexed, error: ReplyError) -> list[Command]:
-    """Answer a request that the ledger knows; poison is put aside, too."""
-    facts, reply = entry.admission.facts, intake.ended_reply(entry.admission, error)
+def end_known(entry: Indexed, error: ReplyError, attempts: int) -> list[Command]:
+    """Answer a request that the ledger knows; poison is put aside, too.
+
+    Args:
+        entry: the request.
+        error: why it ends.
+        attempts: how often a worker has started it.
+    """
+    facts, reply = (
+        entry.admission.facts,
+        intake.ended_reply(entry.admission, error, attempts),
+    )
     if error is POISON:
         return [poison.bury(entry, reply)]
     return [EndRequest(facts, reply)]

@@ -57,6 +57,8 @@ def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
         finally:
             stopped.set()
             keeper.join(30)
+        # Twice with the others, three times alone.
+        assert replies[deadly]["attempts"] == 5
         codes = {id_: (r.get("error") or {}).get("code") for id_, r in replies.items()}
         assert codes.pop(deadly) == "POISON"
         assert set(codes.values()) == {None}

@@ -210,4 +210,5 @@ def view(entry: Entry, now_ms: int) -> EntryView:
         overdue_ms=0 if answered else now_ms - entry.facts.deadline_ms,
         ending=entry.ending,
         payload_hash=entry.payload_hash[:16],
+        attempts=0 if answered else entry.starts,
     )

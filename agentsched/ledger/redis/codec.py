@@ -119,9 +119,17 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
     """Read what `inspect.lua` says of one entry."""
     if not row:
         return None
-    state, ring, since_ms, lease_left_ms, pool, overdue_ms, ending, payload_hash = (
-        field.decode() for field in row
-    )
+    (
+        state,
+        ring,
+        since_ms,
+        lease_left_ms,
+        pool,
+        overdue_ms,
+        ending,
+        payload_hash,
+        starts,
+    ) = (field.decode() for field in row)
     return EntryView(
         State(state),
         ring=int(ring),
@@ -131,6 +139,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         overdue_ms=int(overdue_ms),
         ending=Ending(ending) if ending else None,
         payload_hash=payload_hash,
+        attempts=int(starts),
     )
 
 
