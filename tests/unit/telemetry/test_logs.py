@@ -125,27 +125,6 @@ def test_a_very_long_value_is_cut(stderr) -> None:
     assert len(lines(stderr)[0]["detail"]) == 600
 
 
-def _fail_below(depth: int) -> None:
-    if not depth:
-        raise KeyError
-    _and_below(depth - 1)  # two functions in turn: Python folds repeated lines
-
-
-def _and_below(depth: int) -> None:
-    _fail_below(depth)
-
-
-def test_where_a_bug_was_raised_is_seen_however_deep_it_was(stderr) -> None:
-    configure(LoggingSettings(), "worker")
-    try:
-        _fail_below(20)
-    except KeyError as error:
-        say(BUG, error="KeyError", where=where(error.__traceback__))
-    (line,) = lines(stderr)
-    assert line["where"].splitlines()[-1].strip() == "raise KeyError"
-    assert len(line["where"]) <= 600
-
-
 def test_an_event_below_the_level_is_not_written(stderr) -> None:
     configure(LoggingSettings(level="info"), "bridge")
     say(REQUEST_ADMITTED, correlation_id="c")
