@@ -224,6 +224,6 @@ def _oldest_s(partition: PartitionIndex, now_ms: int) -> float:
     """
     for entry in partition.entries.values():
         if entry.stage in WAITS:
-            arrival_ms = entry.admission.facts.arrival_ms
+            arrival_ms = entry.place[1]
             return max(0.0, (now_ms - arrival_ms) / 1000)
     return 0.0

@@ -113,7 +113,7 @@ class BridgeObserver:
                 continue
             entry = index.find(state, change.source, change.offset)
             if entry is not None:
-                say(log.REQUEST_SETTLED, **place_fields(entry.admission.facts))
+                say(log.REQUEST_SETTLED, **place_fields(entry.facts))
 
     # -- commands that had an effect ---------------------------------------------------
 
@@ -231,8 +231,8 @@ class BridgeObserver:
 
     def _known(self, key: str) -> dict[str, object]:
         """Return what the index knows of a request."""
-        entries = self._state.by_key.get(key) if self._state else None
-        return request_fields(entries[0].admission.facts) if entries else {}
+        entry = self._state.by_key.get(key) if self._state else None
+        return request_fields(entry.facts) if entry else {}
 
 
 def read_code(value: bytes) -> str:

@@ -32,7 +32,7 @@ def duties(state: BridgeState) -> list[Command]:
     admitted: list[Indexed] = []
     for _ in range(BATCH):
         entry = state.deadlines.best()
-        if entry is None or state.deadlines.rank_of(entry)[1] > now_ms:
+        if entry is None or entry.watched[0] > now_ms:
             break
         index.watch_deadline(state, entry, now_ms + RECHECK_MS)
         if entry.stage is Stage.WAITING:
@@ -48,7 +48,7 @@ def duties(state: BridgeState) -> list[Command]:
 
 def on_marked(state: BridgeState, key: str) -> list[Command]:
     """A request has to end: answer it, if it is one of ours."""
-    entries = state.by_key.get(key, [])
+    entries = index.with_key(state, key)
     waiting = [entry for entry in entries if entry.stage is Stage.WAITING]
     commands = end_waiting(state, waiting, CANCELLED)
     if any(entry.stage in (Stage.READY, Stage.IN_FLIGHT) for entry in entries):
@@ -62,12 +62,13 @@ def end_waiting(
     """Admit requests that are only in Kafka, each with its answer."""
     admissions: list[Admission] = []
     for entry in entries:
-        partition = state.partitions[entry.admission.facts.source]
+        partition = state.partitions[entry.source]
         if not partition.may_admit:
             continue  # it may be admitted, or answered: not known yet
         index.move(state, entry, Stage.ADMITTING)
-        reply = intake.ended_reply(entry.admission, error)
-        admissions.append(replace(entry.admission, reply=reply))
+        admission = entry.admission
+        reply = intake.ended_reply(admission, error)
+        admissions.append(replace(admission, reply=reply))
     return [Admit(tuple(admissions))] if admissions else []
 
 
@@ -83,7 +84,8 @@ def ending_of(view: EntryView) -> ReplyError | None:
 
 def end_known(entry: Indexed, error: ReplyError) -> list[Command]:
     """Answer a request that the ledger knows; poison is put aside, too."""
-    facts, reply = entry.admission.facts, intake.ended_reply(entry.admission, error)
+    admission = entry.admission
+    facts, reply = admission.facts, intake.ended_reply(admission, error)
     if error is POISON:
         return [Bury(intake.poison(entry.record, facts.source), facts, reply)]
     return [Answer(facts, reply)]

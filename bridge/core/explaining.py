@@ -9,7 +9,8 @@ from itertools import islice
 
 from agentsched.codec import Identity
 from agentsched.ledger.reports import Finding, Findings, Question
-from agentsched.scheduling.order import rank
+from agentsched.scheduling.order import CLASSES
+from bridge.core import index
 from bridge.core.commands import Tell
 from bridge.core.state import BridgeState, Indexed, Stage
 
@@ -27,7 +28,7 @@ def tell(state: BridgeState, question: Question) -> Tell:
     found: list[Indexed] = []
     for agent_id in _agents(state, question):
         key = Identity(agent_id, question.correlation_id).key
-        found += state.by_key.get(key, ())
+        found += index.with_key(state, key)
     asked_all = question.agent_id is not None or len(state.agents) <= AGENTS_TRIED
     return Tell(
         question.id,
@@ -49,7 +50,7 @@ def _agents(state: BridgeState, question: Question) -> Iterable[str]:
 
 
 def _finding(state: BridgeState, entry: Indexed, *, counted: bool) -> Finding:
-    facts = entry.admission.facts
+    facts = entry.facts
     return Finding(
         agent_id=facts.agent_id,
         correlation_id=facts.correlation_id,
@@ -70,12 +71,15 @@ def _before(state: BridgeState, entry: Indexed) -> int | None:
     """Count what the same models answer first; None when it does not wait."""
     if entry.stage not in (Stage.WAITING, *BEFORE_IN_READY_SET):
         return None
-    facts = entry.admission.facts
-    place = rank(facts)
+    models, rank = entry.traits.models, entry.rank
     ready = sum(
-        other.stage in BEFORE_IN_READY_SET and rank(other.admission.facts) < place
-        for entries in state.admitted.get(facts.models, {}).values()
+        other.stage in BEFORE_IN_READY_SET and other.rank < rank
+        for entries in state.admitted.get(models, {}).values()
         for other in entries
     )
-    queues = state.waiting.get(facts.models, {}).values()
-    return ready + sum(queue.count_before(place) for queue in queues)
+    band = CLASSES.index(entry.traits.cls)
+    queues = state.waiting.get(models, {})
+    before = sum(len(queues[cls]) for cls in CLASSES[:band] if cls in queues)
+    if (own := queues.get(entry.traits.cls)) is not None:
+        before += own.count_before(entry.place)
+    return ready + before

@@ -54,7 +54,7 @@ def on_inspected(state: BridgeState, event: Inspected) -> list[Command]:
     """Mend what the look has shown."""
     commands: list[Command] = []
     for key, view in zip(event.keys, event.views, strict=True):
-        for entry in list(state.by_key.get(key, ())):
+        for entry in index.with_key(state, key):
             if entry.stage in (Stage.READY, Stage.LEAVING, Stage.IN_FLIGHT):
                 commands += _mend(state, entry, view, event.doorbells)
     return list(dict.fromkeys(commands))  # one for all offsets of a request
@@ -66,8 +66,7 @@ def _mend(
     view: EntryView | None,
     doorbells: Mapping[str, int],
 ) -> list[Command]:
-    facts = entry.admission.facts
-    if view is None or not view.has_payload(entry.admission.payload_hash):
+    if view is None or not view.has_payload(entry.payload_hash.hex()):
         # Of another payload: a Redis that was put back forgot this one, and its identity
         # was taken. That one's reply would settle this record unanswered.
         doubt.on_forgotten(state, entry)
@@ -76,7 +75,7 @@ def _mend(
         return ending.end_known(entry, error)
     match view.state:
         case State.ANSWERED:
-            index.settle(state, facts.source, facts.offset)
+            index.settle(state, entry.source, entry.offset)
         case State.READY if entry.stage is Stage.IN_FLIGHT:
             index.move(state, entry, Stage.READY)
         case State.RUNG:
@@ -101,7 +100,7 @@ def _ending(state: BridgeState, entry: Indexed, view: EntryView) -> ReplyError |
 
 def _has_model(state: BridgeState, entry: Indexed) -> bool:
     settings = state.rules.settings
-    return any(settings.model(name) for name in entry.admission.facts.models)
+    return any(settings.model(name) for name in entry.traits.models)
 
 
 def _lost_doorbell(
@@ -119,7 +118,7 @@ def _lost_doorbell(
     if doorbells.get(view.model, 0) > 0:
         return []  # it lies in the queue: the workers are busy, nothing is lost
     entry.rings += 1
-    return [RingAgain(entry.admission.facts, view.ring, view.model)]
+    return [RingAgain(entry.facts, view.ring, view.model)]
 
 
 def backoff_ms(state: BridgeState, rings: int) -> int:

@@ -129,9 +129,7 @@ def _oldest(state: BridgeState) -> OldestRequest | None:
     ]
     if not heads:
         return None
-    facts = min(
-        (head.admission.facts for head in heads), key=lambda facts: facts.arrival_ms
-    )
+    facts = min(heads, key=lambda head: head.place[1]).facts
     return OldestRequest(
         correlation_id=facts.correlation_id,
         agent_id=facts.agent_id,

@@ -169,7 +169,7 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
             commands += ending.on_marked(state, change.key)
             continue
         stage = _STAGE_AFTER.get(change.kind)
-        for entry in state.by_key.get(change.key, ()) if stage else ():
+        for entry in index.with_key(state, change.key) if stage else ():
             if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):
                 index.move(state, entry, stage)
         dispatching.on_change(state, change)

@@ -1,0 +1,34 @@
+"""What the index takes in memory: its byte limit counts all of it, not payloads only.
+
+The constants are measured: `python benchmarks/index_memory.py`.
+"""
+
+from agentsched.kafka_records import Headers, InboundRecord
+from bridge.core.state import Indexed, Traits
+
+RECORD_BYTES = 700
+"""One request beside its texts: objects, and its share of dicts and queues."""
+TRAITS_BYTES = 1_000
+"""What the first request of an agent, class and model on a partition takes more."""
+REFUSED_BYTES = 2_500
+"""One record that becomes a dead letter, beside its value and headers, twice."""
+
+
+def of_request(entry: Indexed) -> int:
+    """Return the bytes that one request takes."""
+    texts = len(entry.payload) + len(entry.envelope) + len(entry.reply)
+    return RECORD_BYTES + texts + len(entry.correlation_id)
+
+
+def of_traits(traits: Traits) -> int:
+    """Return the bytes that what requests have in common takes."""
+    return TRAITS_BYTES + len(traits.agent_id) + len(traits.group)
+
+
+def of_refused(record: InboundRecord) -> int:
+    """Return the bytes that a record takes that nobody can be answered for."""
+    headers = sum(
+        len(name) + len(value or b"")
+        for name, value in Headers.of(record.headers).pairs
+    )
+    return REFUSED_BYTES + len(record.value or b"") + len(record.key or b"") + headers
