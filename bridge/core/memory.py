@@ -6,12 +6,12 @@ The constants are measured: `python benchmarks/index_memory.py`.
 from agentsched.kafka_records import Headers, InboundRecord
 from bridge.core.state import Indexed, Traits
 
-RECORD_BYTES = 700
+RECORD_BYTES = 720
 """One request beside its texts: objects, and its share of dicts and queues."""
-TRAITS_BYTES = 1_000
+TRAITS_BYTES = 450
 """What the first request of an agent, class and model on a partition takes more."""
-REFUSED_BYTES = 2_500
-"""One record that becomes a dead letter, beside its value and headers, twice."""
+REFUSED_BYTES = 1_500
+"""One record that becomes a dead letter, beside its value, key and headers."""
 
 
 def of_request(entry: Indexed) -> int:

@@ -79,7 +79,7 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
             state.ready_is_full = False
             return _duties(state)
         case Read():
-            return reading.on_read(state, event)
+            return [*reading.on_read(state, event), *backpressure.pause_full(state)]
         case Changed():
             return _on_changed(state, event)
         case AdmitAnswered():
