@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from agentsched.config.section import Path, named
 from agentsched.config.settings import RedisSettings, Settings
 from agentsched.errors import ConfigurationError
-from agentsched.kafka_server.refusals import refused_properties
+from agentsched.kafka.property_check import refused_properties
 
 
 def preflight(settings: Settings) -> list[tuple[Path, str]]:

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Ignore
 
 from agentsched.celery import app
-from agentsched.doorbell import TASK_NAME, Doorbell
 from agentsched.errors import CodecError
 from agentsched.telemetry.events import BUG, DOORBELL_REFUSED
 from agentsched.telemetry.logs import say, where
+from agentsched.wire.doorbell import TASK_NAME, Doorbell
 from agentsched.worker import runtime
-from agentsched.worker.control import is_revoked
 from agentsched.worker.execution import Ended
-from agentsched.worker.limits import TimeLimits
+from agentsched.worker.remote_control import is_revoked
+from agentsched.worker.time_limits import TimeLimits
 
 if TYPE_CHECKING:
     from celery import Task

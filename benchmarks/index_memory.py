@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from agentsched.config.settings import Settings
-from agentsched.kafka_records import Headers, InboundRecord, Partition
-from agentsched.ledger.controls import Controls
-from agentsched.ledger.records import (
+from agentsched.ledger.operator_orders import Controls
+from agentsched.ledger.values import (
     AdmitOutcome,
     Admitted,
     Change,
@@ -36,6 +35,7 @@ from agentsched.ledger.records import (
     PartitionView,
     State,
 )
+from agentsched.wire.records import Headers, InboundRecord, Partition
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules

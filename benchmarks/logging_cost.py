@@ -22,26 +22,26 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from agentsched.config.settings import LoggingSettings, Settings
-from agentsched.doorbell import Doorbell
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.kafka_records import (
+from agentsched.kafka.group.assignment import AssignedPartition
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.protocols import Completion
+from agentsched.telemetry.logs import configure
+from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.epoch import NO_EPOCH
+from agentsched.wire.records import (
     InboundRecord,
     Mark,
     OutboundRecord,
     Partition,
     RecordAt,
 )
-from agentsched.kafka_server.assignment import AssignedPartition
-from agentsched.ledger.records import NO_PULSE
-from agentsched.ledger.redis import RedisLedger
-from agentsched.ports import Completion
-from agentsched.telemetry.logs import configure
-from agentsched.worker.calls import CallLoop
+from agentsched.worker.call_loop import CallLoop
 from agentsched.worker.execution import Execution
 from agentsched.worker.leases import LeaseBook
 from agentsched.worker.suspects import Suspects
 from bridge.bootstrap import steady_clock
-from bridge.change_reader import ChangeReader
+from bridge.change_log import ChangeReader
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
 from bridge.effects import Effects, Outside
@@ -152,7 +152,7 @@ def run(url: str, settings: Settings) -> float:
         CallLoop(),
         Sink(),
     )
-    ledger.beat_worker("w", {"m": CAPACITY}, 600_000)
+    ledger.membership.beat_worker("w", {"m": CAPACITY}, 600_000)
     leases = LeaseBook()
     suspects = Suspects(leases.clock)
     execution = Execution(settings, ledger, sink, Model(), calls, leases, suspects)
@@ -175,7 +175,7 @@ def run(url: str, settings: Settings) -> float:
             make_source=Source,
             make_reader=lambda deliver: ChangeReader(ledger, deliver),
             now_ms=now_ms,
-            known_pulse=lambda: NO_PULSE,
+            known_pulse=lambda: NO_EPOCH,
             inbox=inbox,
         )
         loop = threading.Thread(target=daemon.run)

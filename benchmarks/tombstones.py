@@ -17,11 +17,12 @@ from pathlib import Path
 
 from agentsched.config.settings import RedisSettings
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import Admission, Limits, Outcome, RequestFacts
-from agentsched.ledger.redis import RedisLedger
-from agentsched.ledger.scripts import Scripts
-from agentsched.redis_client import redis_client
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.redis.scripts import Scripts
+from agentsched.ledger.values import Admission, CallOutcome, Limits
+from agentsched.redis.client import redis_client
+from agentsched.wire.records import RecordAt
+from agentsched.wire.request_facts import RequestFacts
 
 BATCH = 500
 SLICES = 8
@@ -66,9 +67,9 @@ class Bench:
         self.client = redis_client(RedisSettings(url=url))
         self.ledger = RedisLedger(self.client)
         self.scripts = Scripts(self.client, "agentsched")
-        self.epoch = self.ledger.beat().pulse.epoch
+        self.epoch = self.ledger.membership.beat().pulse.epoch
         self.limit(3600)
-        self.ledger.lead("d", 3_600_000)
+        self.ledger.membership.lead("d", 3_600_000)
 
     def limit(self, horizon_s: int) -> None:
         """Set the horizon; another one is another slice."""
@@ -110,7 +111,7 @@ class Bench:
         keys = [one.facts.key for one in ones]
         new = [Admission(one.facts, one.payload, one.payload_hash) for one in ones]
         at = RecordAt("results", 1, 2)
-        ok = Outcome(ok=True)
+        ok = CallOutcome(ok=True)
         ways: dict[str, list[Callable[[], object]]] = {
             "admit": [partial(ledger.admit, epoch, [it]) for it in new],
             "reserve": [partial(ledger.reserve, epoch, "d", k, 1, *POOL) for k in keys],

@@ -10,28 +10,28 @@ from functools import partial
 from queue import SimpleQueue
 
 from agentsched.celery import app
+from agentsched.celery.queues import CeleryDoorbells
 from agentsched.config.settings import Settings
-from agentsched.dead_letters import dead_letter_topic
-from agentsched.kafka_server.answers import find_answers
-from agentsched.kafka_server.fitting import FittingSink
-from agentsched.kafka_server.librdkafka import producer_properties
-from agentsched.kafka_server.notes import committed_notes
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.reader import read_record
-from agentsched.kafka_server.source import RequestSource
-from agentsched.kafka_server.topics import ensure_topics
-from agentsched.ledger.records import NO_PULSE, Pulse
-from agentsched.ledger.redis import RedisLedger
-from agentsched.queues import CeleryDoorbells
+from agentsched.kafka.admin.topics import ensure_topics
+from agentsched.kafka.group.commit_states import commit_states
+from agentsched.kafka.group.request_source import RequestSource
+from agentsched.kafka.librdkafka import producer_properties
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers.reply_lookup import find_answers
+from agentsched.kafka.readers.single_record import read_record
+from agentsched.kafka.reply_sink import ReplySink
+from agentsched.ledger.redis.ledger import RedisLedger
 from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.stores import MeteredSink, step_meter
-from bridge.change_reader import ChangeReader
+from agentsched.wire.dead_letters import dead_letter_topic
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
+from bridge.change_log import ChangeReader
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
 from bridge.effects import Effects, Later, Outside
-from bridge.measuring import BridgeMeter
-from bridge.observing import BridgeObserver
-from bridge.watching import BridgePage, KafkaWatch
+from bridge.gauges import BridgeMeter
+from bridge.health_page import BridgePage, KafkaWatch
+from bridge.observer import BridgeObserver
 
 READ_BACK_TIMEOUT_S = 5.0
 
@@ -85,14 +85,14 @@ class Bridge:
             self.page.stop()
 
 
-def known_pulse(settings: Settings) -> Pulse:
+def known_pulse(settings: Settings) -> EpochCounter:
     """Return the highest pulse of the ledger that the group has committed; blocks.
 
     Raises:
         KafkaFailed: Kafka did not answer.
     """
-    notes = committed_notes(settings.kafka)
-    return max((note.pulse for note in notes), default=NO_PULSE)
+    notes = commit_states(settings.kafka)
+    return max((note.pulse for note in notes), default=NO_EPOCH)
 
 
 def answer_topics(settings: Settings) -> list[str]:
@@ -125,10 +125,10 @@ def _build_daemon(
     ledger = RedisLedger.of(settings, step_meter(meters))
     outside = Outside(
         ledger=ledger,
-        membership=ledger,
-        operations=ledger,
+        membership=ledger.membership,
+        operations=ledger.operations,
         doorbells=CeleryDoorbells(app),
-        sink=FittingSink(
+        sink=ReplySink(
             MeteredSink(_make_producer(settings), meters),
             settings.kafka.output_topic,
             settings.kafka.reply_topics,

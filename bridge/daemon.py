@@ -11,22 +11,23 @@ from agentsched.errors import (
     LedgerError,
     LedgerUnavailable,
 )
-from agentsched.kafka_records import Mark, Partition
-from agentsched.kafka_server.assignment import AssignedPartition
-from agentsched.kafka_server.source import RequestSource
-from agentsched.ledger.records import Change, Pulse
-from agentsched.origin import source_name
+from agentsched.kafka.group.assignment import AssignedPartition
+from agentsched.kafka.group.request_source import RequestSource
+from agentsched.ledger.values import Change
 from agentsched.telemetry import events as log
 from agentsched.telemetry.logs import say
-from bridge.change_reader import ChangeReader, Deliver
+from agentsched.wire.epoch import EpochCounter
+from agentsched.wire.records import Mark, Partition
+from agentsched.wire.source_record import source_name
+from bridge.change_log import ChangeReader, Deliver
 from bridge.core import events as ev
 from bridge.core.commands import Command
-from bridge.core.committing import last_mark
+from bridge.core.commit import last_mark
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
 from bridge.core.step import step
 from bridge.effects import Effects, Later
-from bridge.observing import BridgeObserver
+from bridge.observer import BridgeObserver
 
 POLL_S = 0.005
 """How long the loop waits for records; what comes back waits so long at the most."""
@@ -60,7 +61,7 @@ class Daemon:
         make_source: Callable[["Daemon"], RequestSource],
         make_reader: Callable[[Deliver], ChangeReader],
         now_ms: Callable[[], int],
-        known_pulse: Callable[[], Pulse],
+        known_pulse: Callable[[], EpochCounter],
         inbox: SimpleQueue[Later],
         observer: BridgeObserver | None = None,
     ) -> None:

@@ -2,8 +2,8 @@
 
 import click
 
-from agentsched.cli.steering import control, opened, said_why, tell_who_follows
-from agentsched.ledger.controls import ControlKind
+from agentsched.cli.operator_orders import control, opened, said_why, tell_who_follows
+from agentsched.ledger.operator_orders import ControlKind
 from agentsched.types import label_problem
 
 
@@ -25,6 +25,6 @@ def command(agents: tuple[str, ...], *, reason: str, by: str) -> None:
             raise click.BadParameter(f"an agent {problem}")
     with opened() as (_, ledger):
         for name in agents:
-            ledger.impose(control(ControlKind.BLOCK, name, by, reason))
+            ledger.operations.impose(control(ControlKind.BLOCK, name, by, reason))
             click.echo(f"agent {name} is blocked: its requests get AGENT_BLOCKED")
         tell_who_follows(ledger)

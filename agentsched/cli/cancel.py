@@ -4,12 +4,12 @@ import contextlib
 
 import click
 
-from agentsched.codec import Identity, cancel_record
 from agentsched.config.loading import load_settings
 from agentsched.errors import ConfigurationError
-from agentsched.kafka_server.librdkafka import producer_properties
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.librdkafka import producer_properties
+from agentsched.kafka.producer import Producer
 from agentsched.types import DEFAULT_AGENT_ID
+from agentsched.wire.codec import Identity, cancel_record
 
 CLOSE_S = 5.0
 

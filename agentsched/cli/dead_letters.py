@@ -9,14 +9,14 @@ from rich.console import Console
 
 from agentsched.cli.dead_letters_purge import purge
 from agentsched.cli.dead_letters_replay import replay
-from agentsched.cli.letter_choice import (
+from agentsched.cli.dead_letters_selection import (
     choice,
     choosing,
     scanning,
     tell_missing,
     tracked,
 )
-from agentsched.cli.letter_tables import (
+from agentsched.cli.dead_letters_tables import (
     content_json,
     found_json,
     letter_json,
@@ -24,10 +24,10 @@ from agentsched.cli.letter_tables import (
     show_found,
     show_letter,
 )
-from agentsched.dead_letters import place
-from agentsched.kafka_records import RecordAt
-from agentsched.kafka_server.reader import read_record
-from agentsched.operating.letters import Found, search, whole_letters
+from agentsched.kafka.readers.single_record import read_record
+from agentsched.operations.dead_letters.search import Found, search, whole_letters
+from agentsched.wire.dead_letters import place
+from agentsched.wire.records import RecordAt
 
 
 @click.group("dead-letters")

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import click
 
-from agentsched.cli.durations import Moment
-from agentsched.cli.letter_choice import (
+from agentsched.cli.dead_letters_selection import (
     Choice,
     choice,
     scanning,
     tell_missing,
     tracked,
 )
-from agentsched.kafka_records import Partition
-from agentsched.kafka_server.bounded import TopicScan
-from agentsched.kafka_server.purging import delete_before
-from agentsched.operating.letters import Wanted, search
+from agentsched.cli.durations import Moment
+from agentsched.kafka.admin.record_deletion import delete_before
+from agentsched.kafka.readers.topic_scan import TopicScan
+from agentsched.operations.dead_letters.search import LetterFilter, search
+from agentsched.wire.records import Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _cuts(
     scan: TopicScan, chosen: Choice, before_s: float | None
 ) -> dict[Partition, Cut]:
     ends = _ends(scan, chosen, before_s)
-    result = search(scan, chosen.topics, Wanted(), tracked)
+    result = search(scan, chosen.topics, LetterFilter(), tracked)
     tell_missing(result.missing, result.strange)
     cuts: dict[Partition, Cut] = {}
     for each, end in ends.items():

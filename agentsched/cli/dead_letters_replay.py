@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from agentsched.cli.letter_choice import (
+from agentsched.cli.dead_letters_selection import (
     Choice,
     choice,
     choosing,
@@ -19,16 +19,21 @@ from agentsched.cli.letter_choice import (
     tell_missing,
     tracked,
 )
-from agentsched.cli.plain_text import one_line
-from agentsched.dead_letters import place
-from agentsched.kafka_server.bounded import TopicScan
-from agentsched.kafka_server.librdkafka import producer_properties
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.reader import read_record
-from agentsched.operating.letters import Found, Search, search, whole_letters
-from agentsched.operating.replaying import Outcome, Replay, Replayer
+from agentsched.cli.terminal_text import one_line
+from agentsched.kafka.librdkafka import producer_properties
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers.single_record import read_record
+from agentsched.kafka.readers.topic_scan import TopicScan
+from agentsched.operations.dead_letters.replay import Replay, Replayer, ReplayOutcome
+from agentsched.operations.dead_letters.search import (
+    Found,
+    Search,
+    search,
+    whole_letters,
+)
+from agentsched.wire.dead_letters import place
 
-COLOURS = {Outcome.REFUSED: "yellow", Outcome.FAILED: "red"}
+COLOURS = {ReplayOutcome.REFUSED: "yellow", ReplayOutcome.FAILED: "red"}
 
 
 @click.command("replay")
@@ -71,7 +76,7 @@ def replay(  # noqa: PLR0913  (one for each option)
         if todo and not dry_run and not yes:
             _ask(todo)
         done = _replay(scan, chosen, todo, dry_run=dry_run)
-        counts: Counter[Outcome] = Counter()
+        counts: Counter[ReplayOutcome] = Counter()
         for each in done:
             counts[each.outcome] += 1
             _tell(each, as_json=as_json)
@@ -80,7 +85,11 @@ def replay(  # noqa: PLR0913  (one for each option)
         click.echo(f"{at}: no dead letter", err=True)
     total = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
     click.echo(total or "nothing to replay", err=as_json)
-    sys.exit(1 if missed or counts[Outcome.REFUSED] or counts[Outcome.FAILED] else 0)
+    sys.exit(
+        1
+        if missed or counts[ReplayOutcome.REFUSED] or counts[ReplayOutcome.FAILED]
+        else 0
+    )
 
 
 def _choose(result: Search, limit: int | None, *, again: bool) -> list[Found]:

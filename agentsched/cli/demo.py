@@ -12,25 +12,25 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from agentsched.cli.outcome import Outcome, outcome
-from agentsched.cli.steps import steps
-from agentsched.cli.tables import show_classes, show_models, show_verdict
-from agentsched.cli.traffic import requests, topic_of
+from agentsched.cli.demo_outcome import DemoOutcome, demo_outcome
+from agentsched.cli.demo_tables import show_classes, show_models, show_verdict
+from agentsched.cli.demo_traffic import requests, topic_of
+from agentsched.cli.progress import steps
 from agentsched.embedded.stack import EmbeddedStack
 from agentsched.embedded.stack_config import OUTPUT_TOPIC
 from agentsched.errors import DeliveryFailed
-from agentsched.kafka_server.consumer import Consumer
-from agentsched.kafka_server.producer import Producer
-from agentsched.ledger.redis import RedisLedger
-from agentsched.ledger.totals import totals_now
+from agentsched.kafka.consumer import Consumer
+from agentsched.kafka.producer import Producer
+from agentsched.ledger.model_totals import totals_now
+from agentsched.ledger.redis.ledger import RedisLedger
 from agentsched.types import Message, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future
 
-    from agentsched.kafka_records import RecordAt
-    from agentsched.ledger.records import ModelTotals
+    from agentsched.ledger.values import ModelTotals
+    from agentsched.wire.records import RecordAt
 
 PATIENCE_S = 60.0
 """How long the demo waits while not one more answer comes."""
@@ -67,7 +67,7 @@ class Demo:
         self.totals: Mapping[str, ModelTotals] = {}
         self.peaks: dict[str, int] = {}
 
-    def run(self, console: Console) -> Outcome:
+    def run(self, console: Console) -> DemoOutcome:
         """Send everything at once, so that a backlog forms; wait for the answers.
 
         Raises:
@@ -82,7 +82,7 @@ class Demo:
             accepted = self._send(producer)
             self._collect(consumer, accepted, console)
             self._look_at_models()
-        return outcome(self._requests, accepted, self._replies.values())
+        return demo_outcome(self._requests, accepted, self._replies.values())
 
     def _send(self, producer: Producer) -> set[str]:
         sent: dict[str, Future[RecordAt]] = {

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agentsched.config.loading import load_settings
-from agentsched.ledger.redis import RedisLedger
-from agentsched.operating.diagnosis import Finding, Level, exit_code
-from agentsched.operating.examining import checks, examine
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.operations.doctor.diagnosis import CheckResult, Level, exit_code
+from agentsched.operations.doctor.facts import checks, examine
 
 COLOURS = {Level.OK: "green", Level.ADVICE: "yellow", Level.FAULT: "red"}
 
@@ -30,7 +30,7 @@ def command(*, as_json: bool) -> None:
     """
     settings = load_settings().settings
     console = Console(stderr=True)
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     with closing(RedisLedger.of(settings)) as ledger:
         todo = checks(settings, ledger, os.environ)
         with console.status("Checking ...") as status:
@@ -44,7 +44,7 @@ def command(*, as_json: bool) -> None:
     sys.exit(exit_code(found))
 
 
-def _show(console: Console, findings: list[Finding]) -> None:
+def _show(console: Console, findings: list[CheckResult]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

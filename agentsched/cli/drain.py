@@ -7,11 +7,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agentsched.cli.steering import control, opened, said_why
+from agentsched.cli.operator_orders import control, opened, said_why
 from agentsched.errors import LedgerUnavailable
-from agentsched.ledger.controls import ControlKind
-from agentsched.ledger.redis import RedisLedger
-from agentsched.operating.draining import Left, left
+from agentsched.ledger.operator_orders import ControlKind
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.operations.drain import Left, left
 
 POLL_S = 0.2
 
@@ -40,10 +40,10 @@ def command(*, timeout_s: float, end: bool, reason: str, by: str) -> None:
     console = Console(highlight=False)
     with opened() as (_, ledger):
         if end:
-            ended = ledger.lift(ControlKind.DRAIN)
+            ended = ledger.operations.lift(ControlKind.DRAIN)
             console.print("the drain has ended" if ended else "there was no drain")
             return
-        ledger.impose(control(ControlKind.DRAIN, "", by, reason))
+        ledger.operations.impose(control(ControlKind.DRAIN, "", by, reason))
         empty = _wait(console, ledger, timeout_s)
     if not empty:
         sys.exit(1)

@@ -6,10 +6,10 @@ import time
 import click
 from rich.console import Console
 
-from agentsched.cli.steering import opened
-from agentsched.operating.inquiring import find
-from agentsched.operating.spans import span
-from agentsched.operating.whereabouts import Answer, Place, Whereabouts
+from agentsched.cli.operator_orders import opened
+from agentsched.operations.durations import span
+from agentsched.operations.explain.search import find
+from agentsched.operations.explain.whereabouts import Explanation, Place, Whereabouts
 
 WHERE = {
     Place.KAFKA: "waits in Kafka, indexed by a bridge",
@@ -42,7 +42,7 @@ def command(correlation_id: str, agent_id: str | None, *, as_json: bool) -> None
     sys.exit(0 if answer.found else 1)
 
 
-def _show(console: Console, answer: Answer, agent_id: str | None) -> None:
+def _show(console: Console, answer: Explanation, agent_id: str | None) -> None:
     for one in answer.found:
         console.print(
             f"{one.correlation_id} of {one.agent_id}", style="bold", markup=False
@@ -108,7 +108,7 @@ def _deadline(left_ms: int) -> str:
     return f"its time to live ended {span(-left_ms)} ago"
 
 
-def _unknown(answer: Answer, agent_id: str | None) -> list[str]:
+def _unknown(answer: Explanation, agent_id: str | None) -> list[str]:
     lines = []
     if not answer.bridges:
         lines.append("no bridge runs: what is in Kafka only is not known to anybody")

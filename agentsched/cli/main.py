@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import click
 
 from agentsched import __version__
-from agentsched.cli.interrupts import orderly_end
+from agentsched.cli.signals import orderly_end
 from agentsched.errors import AgentSchedError, ConfigurationError
 
 INTERRUPTED = 130

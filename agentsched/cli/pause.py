@@ -2,7 +2,7 @@
 
 import click
 
-from agentsched.cli.steering import (
+from agentsched.cli.operator_orders import (
     control,
     insist_on_models,
     insist_on_one_way,
@@ -10,8 +10,8 @@ from agentsched.cli.steering import (
     said_why,
     tell_who_follows,
 )
-from agentsched.ledger.controls import ControlKind
-from agentsched.operating.looking import see
+from agentsched.ledger.operator_orders import ControlKind
+from agentsched.operations.status.reader import see
 
 
 @click.command("pause")
@@ -37,6 +37,6 @@ def command(models: tuple[str, ...], *, every: bool, reason: str, by: str) -> No
             in_flight[pool.model] = in_flight.get(pool.model, 0) + pool.in_flight
         insist_on_models(models, in_flight)
         for name in in_flight if every else models:
-            ledger.impose(control(ControlKind.PAUSE, name, by, reason))
+            ledger.operations.impose(control(ControlKind.PAUSE, name, by, reason))
             click.echo(f"{name} is paused; in flight now: {in_flight[name]}")
         tell_who_follows(ledger)

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from agentsched.cli.durations import Moment
-from agentsched.cli.plain_text import one_line
-from agentsched.codec import decode_message
+from agentsched.cli.terminal_text import one_line
 from agentsched.config.loading import load_settings
 from agentsched.config.settings import Settings
 from agentsched.errors import CodecError
-from agentsched.kafka_records import InboundRecord
-from agentsched.kafka_server.seen import SeenReplies
-from agentsched.kafka_server.topic_reader import EVERYTHING_MS, TopicReader
+from agentsched.kafka.readers.topic_tail import EVERYTHING_MS, TopicTail
+from agentsched.kafka.seen_replies import SeenReplies
 from agentsched.types import DEFAULT_AGENT_ID, Reply, TaskStatus
+from agentsched.wire.codec import decode_message
+from agentsched.wire.records import InboundRecord
 
 POLL_S = 0.2
 TEXTS = frozenset({"content", "messages", "tool_calls", "params"})
@@ -100,9 +100,9 @@ def _busy(*, is_shown: bool) -> contextlib.AbstractContextManager[object]:
     return Console(stderr=True).status("reading replies ...")
 
 
-def _reader(settings: Settings, start_ms: int | None) -> TopicReader:
+def _reader(settings: Settings, start_ms: int | None) -> TopicTail:
     kafka = settings.kafka
-    return TopicReader(
+    return TopicTail(
         kafka.bootstrap_servers,
         [kafka.output_topic, *kafka.reply_topics],
         since_ms=start_ms,
@@ -112,7 +112,7 @@ def _reader(settings: Settings, start_ms: int | None) -> TopicReader:
 
 
 def _read(
-    reader: TopicReader, start_ms: int, *, follow: bool
+    reader: TopicTail, start_ms: int, *, follow: bool
 ) -> Iterator[tuple[InboundRecord, Reply]]:
     """Return replies in the order of each partition, each once."""
     for name in reader.missing:

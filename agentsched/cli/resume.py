@@ -2,11 +2,11 @@
 
 import click
 
-from agentsched.cli.steering import insist_on_models, insist_on_one_way, opened
+from agentsched.cli.operator_orders import insist_on_models, insist_on_one_way, opened
 from agentsched.config.settings import Settings
-from agentsched.ledger.controls import Control, ControlKind, Controls
-from agentsched.ledger.redis import RedisLedger
-from agentsched.operating.reasons import order_of
+from agentsched.ledger.operator_orders import Control, ControlKind, Controls
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.operations.explain.reasons import order_of
 
 
 @click.command("resume")
@@ -20,7 +20,7 @@ def command(models: tuple[str, ...], *, every: bool) -> None:
     """
     insist_on_one_way(models, every=every)
     with opened() as (settings, ledger):
-        controls = ledger.controls()
+        controls = ledger.operations.controls()
         if every:
             _resume_all(ledger, controls)
         else:
@@ -57,7 +57,7 @@ def _resume_all(ledger: RedisLedger, controls: Controls) -> None:
 
 
 def _lift(ledger: RedisLedger, control: Control, name: str) -> None:
-    ledger.lift(control.kind, control.name)
+    ledger.operations.lift(control.kind, control.name)
     stopped = "paused" if control.kind is ControlKind.PAUSE else "drained"
-    since = order_of(control, ledger.now_ms())
+    since = order_of(control, ledger.membership.now_ms())
     click.echo(f"{name} is resumed; it was {stopped} {since}")

@@ -7,7 +7,8 @@ from typing import Any, TextIO, cast
 import click
 
 from agentsched.cli.durations import Duration
-from agentsched.cli.request_lines import (
+from agentsched.cli.send_batch import ask_all, post_all
+from agentsched.cli.send_input import (
     Asked,
     Format,
     from_arguments,
@@ -17,7 +18,6 @@ from agentsched.cli.request_lines import (
     recognise,
     with_defaults,
 )
-from agentsched.cli.sending import ask_all, post_all
 from agentsched.config.loading import load_settings
 from agentsched.types import DEFAULT_AGENT_ID, Priority, TaskType
 

@@ -12,14 +12,14 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from agentsched.cli.operator_orders import opened
 from agentsched.cli.status_tables import away, page
-from agentsched.cli.steering import opened
 from agentsched.config.settings import Settings
 from agentsched.errors import LedgerUnavailable
-from agentsched.kafka_server.backlog import Backlog
-from agentsched.ledger.redis import RedisLedger
-from agentsched.operating.looking import look
-from agentsched.operating.status import Status
+from agentsched.kafka.admin.backlog import Backlog
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.operations.status.reader import look
+from agentsched.operations.status.status import Status
 
 Sight = Status | LedgerUnavailable
 """What a look brings: Redis may be away."""

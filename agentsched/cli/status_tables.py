@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agentsched.errors import LedgerUnavailable
-from agentsched.operating.spans import span
-from agentsched.operating.status import BridgeStatus, ModelStatus, Status
+from agentsched.operations.durations import span
+from agentsched.operations.status.status import BridgeStatus, ModelStatus, Status
 from agentsched.types import Priority
 
 NOTICES_SHOWN = 12

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from agentsched.cli.durations import Duration
-from agentsched.cli.steps import steps
+from agentsched.cli.progress import steps
 from agentsched.config.loading import load_settings
 from agentsched.config.settings import Settings
-from agentsched.kafka_server.topic_states import Inspection, inspect_topics
-from agentsched.kafka_server.topics import TopicsReport, ensure_topics
-from agentsched.topic_plan import (
+from agentsched.kafka.admin.topic_inspection import Inspection, inspect_topics
+from agentsched.kafka.admin.topics import TopicsReport, ensure_topics
+from agentsched.kafka.topic_plan import (
     FOREVER_MS,
     SAFE_REPLICATION,
     Role,

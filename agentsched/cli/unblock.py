@@ -2,9 +2,9 @@
 
 import click
 
-from agentsched.cli.steering import opened
-from agentsched.ledger.controls import ControlKind
-from agentsched.operating.reasons import order_of
+from agentsched.cli.operator_orders import opened
+from agentsched.ledger.operator_orders import ControlKind
+from agentsched.operations.explain.reasons import order_of
 
 
 @click.command("unblock")
@@ -15,11 +15,11 @@ def command(agents: tuple[str, ...]) -> None:
     What was refused stays refused: the agent has to send it again.
     """
     with opened() as (_, ledger):
-        blocked = ledger.controls().blocked
+        blocked = ledger.operations.controls().blocked
         for name in agents:
-            ledger.lift(ControlKind.BLOCK, name)
+            ledger.operations.lift(ControlKind.BLOCK, name)
             if one := blocked.get(name):
-                since = order_of(one, ledger.now_ms())
+                since = order_of(one, ledger.membership.now_ms())
                 click.echo(f"agent {name} is unblocked; it was blocked {since}")
             else:
                 click.echo(f"agent {name} was not blocked by `agentsched block`")

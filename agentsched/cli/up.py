@@ -8,7 +8,7 @@ from shlex import quote
 import click
 from rich.console import Console
 
-from agentsched.cli.steps import steps
+from agentsched.cli.progress import steps
 from agentsched.embedded.demo_models import DEMO_MODELS
 from agentsched.embedded.servers import KafkaKind
 from agentsched.embedded.stack import EmbeddedStack

@@ -9,7 +9,7 @@ from agentsched.client.errors import (
     RequestFailed,
     RequestNotAccepted,
 )
-from agentsched.client.outgoing import RequestOptions
+from agentsched.client.request_record import RequestOptions
 
 __all__ = [
     "AgentClient",

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from agentsched.client.exchange import Exchange
-from agentsched.client.outgoing import (
+from agentsched.client.request_record import (
     BEYOND_TTL_S,
     DEFAULT_TIMEOUT_S,
     Content,
@@ -20,17 +20,17 @@ from agentsched.client.outgoing import (
     Sender,
     outgoing,
 )
-from agentsched.codec import Identity
 from agentsched.config.settings import DEFAULT_INPUT_TOPICS, Settings
-from agentsched.kafka_server.librdkafka import record_size_properties
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.topic_reader import TopicReader
+from agentsched.kafka.librdkafka import record_size_properties
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers.topic_tail import TopicTail
 from agentsched.types import DEFAULT_AGENT_ID, Reply
+from agentsched.wire.codec import Identity
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from agentsched.kafka_records import RecordAt
+    from agentsched.wire.records import RecordAt
 
 MOST_OUTSTANDING = 100_000
 """What librdkafka queues (`queue.buffering.max.messages`): beyond, sending would block."""
@@ -97,7 +97,7 @@ class AgentClient:
             properties=record_size_properties(request_max_bytes)
             | dict(properties or {}),
         )
-        reader = TopicReader(
+        reader = TopicTail(
             bootstrap_servers,
             [reply_topic],
             fetch_wait_ms=fetch_wait_ms,

@@ -12,20 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agentsched.client.errors import ClientClosed, RequestNotAccepted
-from agentsched.client.outgoing import Outgoing
-from agentsched.client.outstanding import Outstanding, Waiting
-from agentsched.client.replies import ReplyThread
-from agentsched.client.room import Room
-from agentsched.codec import Identity, cancel_record
+from agentsched.client.pending_limit import Room
+from agentsched.client.pending_requests import Outstanding, Waiting
+from agentsched.client.reply_thread import ReplyThread
+from agentsched.client.request_record import Outgoing
 from agentsched.errors import AgentSchedError
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.topic_reader import TopicReader
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers.topic_tail import TopicTail
+from agentsched.wire.codec import Identity, cancel_record
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from agentsched.kafka_records import RecordAt
     from agentsched.types import Reply
+    from agentsched.wire.records import RecordAt
 
 UNACKNOWLEDGED_MAX_BYTES = 67_108_864
 """Payloads in memory: those that Kafka has not acknowledged yet, not all outstanding."""
@@ -42,7 +42,7 @@ class Exchange:
     """
 
     def __init__(
-        self, producer: Producer, reader: TopicReader, max_outstanding: int
+        self, producer: Producer, reader: TopicTail, max_outstanding: int
     ) -> None:
         self._producer = producer
         self._outstanding = Outstanding()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from agentsched.classes import stated_class
 from agentsched.config.catalogue import find, settings_of, walk
 from agentsched.config.draft import Draft, Origin
 from agentsched.config.environment import CONFIG_VARIABLE, apply_environment
@@ -20,6 +19,7 @@ from agentsched.config.section import Inactive, Published
 from agentsched.config.settings import DefaultEndpointSettings, Settings
 from agentsched.config.yaml_text import read_yaml
 from agentsched.errors import ConfigurationError
+from agentsched.wire.topic_class import stated_class
 
 DEFAULT_FILE = "agentsched.yaml"
 NO_FILE = f"the environment (there is no {DEFAULT_FILE} here)"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agentsched.embedded import apache_node
 from agentsched.embedded.apache_jars import kafka_jars
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import EmbeddedError
 

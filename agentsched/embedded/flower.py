@@ -8,13 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-from agentsched.embedded.child import GuardedChild
-from agentsched.embedded.ports import LOOPBACK, answers, free_port
+from agentsched.embedded.child_process import GuardedChild
+from agentsched.embedded.loopback import LOOPBACK, answers, free_port
 from agentsched.embedded.restarts import Restarts
 from agentsched.embedded.services import environment
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import AgentSchedError
-from agentsched.flower_login import Login, flower_login
+from agentsched.flower.login import Login, flower_login
 
 USUAL_PORT = 5555
 """Flower's own default; another one where it is taken."""

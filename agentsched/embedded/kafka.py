@@ -1,4 +1,4 @@
-"""Owns the embedded Kafka's process (`kafka_host.py`), seen from the parent.
+"""Owns the embedded Kafka's process (`kafka_mock.py`), seen from the parent.
 
 A ring in memory of 5 MiB a partition: what nobody read in time is gone without an
 error, and everything is gone when it ends. Consumers need `group.protocol=consumer`
@@ -13,11 +13,11 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentsched.embedded.logfile import LogFile
+from agentsched.embedded.log_file import LogFile
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import EmbeddedError
 
-HOST = Path(__file__).with_name("kafka_host.py")
+HOST = Path(__file__).with_name("kafka_mock.py")
 STOP_TIMEOUT_S = 5.0
 
 

@@ -12,13 +12,13 @@ from typing import Protocol
 
 from agentsched.config.settings import KafkaSettings
 from agentsched.embedded.apache_kafka import ApacheKafka
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.kafka import EmbeddedKafka
 from agentsched.embedded.services import environment
 from agentsched.embedded.stack_config import PARTITIONS, topics
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EmbeddedError
-from agentsched.kafka_server.topics import ensure_topics
+from agentsched.kafka.admin.topics import ensure_topics
 
 MODEL_SERVER_START_S = 30.0
 PUBLISHED_MODEL_PORT = 30000

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from agentsched.config.environment import CONFIG_VARIABLE, OUR_ENVIRONMENT
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.restarts import Restarts
 from agentsched.errors import EmbeddedError
 
-log = logging.getLogger("agentsched.services")
+logger = logging.getLogger("agentsched.services")
 
 READY_POLL_S = 0.05
 STOP_MARGIN_S = 10.0
@@ -128,7 +128,7 @@ class Services:
             if pause_s is not None:
                 failure = child.failure(f"has ended and starts again in {pause_s:g} s")
                 noticed.append(str(failure))
-                log.error("%s", failure)
+                logger.error("%s", failure)
             if self._restarts.due(name, now_s):
                 child.stop()
                 self._start(name, *self._commands[name])

@@ -24,13 +24,13 @@ from agentsched.embedded.stack_config import (
 )
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import AgentSchedError, EmbeddedError
-from agentsched.ledger.redis import RedisLedger
+from agentsched.ledger.redis.ledger import RedisLedger
 
 WORKERS_START_S = 60.0
 
 Report = Callable[[str], None]
 
-log = logging.getLogger("agentsched.stack")
+logger = logging.getLogger("agentsched.stack")
 
 
 class EmbeddedStack(Stoppable):
@@ -202,7 +202,7 @@ class EmbeddedStack(Stoppable):
         with contextlib.closing(RedisLedger.from_url(self.redis_url)) as ledger:
 
             def live_slots() -> Mapping[str, int]:
-                live = ledger.live_slots()
+                live = ledger.membership.live_slots()
                 missing = [name for name in names if name not in live]
                 if missing:
                     report(f"waiting for workers of {', '.join(missing)}")

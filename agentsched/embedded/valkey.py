@@ -10,8 +10,8 @@ import socket
 import time
 from pathlib import Path
 
-from agentsched.embedded.child import GuardedChild
-from agentsched.embedded.ports import free_port
+from agentsched.embedded.child_process import GuardedChild
+from agentsched.embedded.loopback import free_port
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import EmbeddedError
 

@@ -1,1 +1,1 @@
-"""The only package that knows confluent-kafka: clients for agents, bridge and workers."""
+"""The published import path of `Producer` and `Consumer`."""

@@ -12,26 +12,27 @@ All methods block for one round trip, and are safe to call from several threads.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import (
-    NO_PULSE,
+from agentsched.ledger.operator_protocol import Operations
+from agentsched.ledger.values import (
     Admission,
     Admitted,
     Beat,
+    CallOutcome,
     Change,
     Claimed,
     EntryView,
     Limits,
     ModelTotals,
-    Outcome,
     PartitionView,
-    Pulse,
     PutBack,
     ReserveOutcome,
     Snapshot,
     State,
     StoredReply,
 )
+from agentsched.ledger.views import Views
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
+from agentsched.wire.records import RecordAt
 
 
 class Ledger(Protocol):
@@ -141,7 +142,7 @@ class Ledger(Protocol):
         key: str,
         lease_id: str | None,
         reply: bytes,
-        outcome: Outcome,
+        outcome: CallOutcome,
     ) -> bool:
         """Store the reply: -> DONE. First wins; it never changes afterwards.
 
@@ -248,7 +249,7 @@ class Membership(Protocol):
     All times run on the ledger's clock. Raises `LedgerUnavailable`.
     """
 
-    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
+    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
         """Raise the counter of the epoch by one; for bridges.
 
         Who only looks takes `Views.epoch`: an epoch that begins without what Kafka knows
@@ -298,3 +299,19 @@ class Membership(Protocol):
 
     def live_slots(self) -> dict[str, int]:
         """Slots per model over all live workers."""
+
+
+class WholeLedger(Ledger, Protocol):
+    """The ledger with all that meets there beside the steps of requests."""
+
+    @property
+    def membership(self) -> Membership:
+        """Epoch, dispatcher lease, heartbeats."""
+
+    @property
+    def operations(self) -> Operations:
+        """Orders, reports and questions."""
+
+    @property
+    def views(self) -> Views:
+        """What operators may look at."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import Ending, RequestFacts, State
+from agentsched.ledger.values import Ending, State
+from agentsched.wire.records import RecordAt
+from agentsched.wire.request_facts import RequestFacts
 
 
 @dataclass(frozen=True, slots=True)

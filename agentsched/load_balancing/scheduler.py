@@ -19,11 +19,11 @@ from agentsched.config.settings import ModelSettings, Settings
 from agentsched.embedded.services import Services
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import AgentSchedError, ConfigurationError
-from agentsched.ledger.redis import RedisLedger
-from agentsched.ledger.totals import NOTHING_YET, Totals, totals_now
-from agentsched.load_balancing.served import ServedModels
-from agentsched.load_balancing.settings import SchedulerConfig, settings_of
-from agentsched.load_balancing.stats import model_stats
+from agentsched.ledger.model_totals import NOTHING_YET, Totals, totals_now
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.load_balancing.model_stats import model_stats
+from agentsched.load_balancing.scheduler_config import SchedulerConfig, settings_of
+from agentsched.load_balancing.served_models import ServedModels
 from agentsched.types import ModelStats, TaskType
 
 __all__ = ["Scheduler", "SchedulerConfig"]

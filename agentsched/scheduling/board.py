@@ -6,7 +6,7 @@ It follows the ledger's change log; the ledger decides when the two differ.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentsched.ledger.records import ReadyEntry, Slot, Snapshot
+from agentsched.ledger.values import ReadyEntry, Slot, Snapshot
 from agentsched.scheduling.order import RankedQueue, rank
 
 Flow = tuple[tuple[str, ...], str]

@@ -4,8 +4,8 @@ import heapq
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-from agentsched.ledger.records import RequestFacts
 from agentsched.types import Priority
+from agentsched.wire.request_facts import RequestFacts
 
 CLASSES: tuple[str, ...] = tuple(priority.value for priority in Priority)
 """The class bands, most urgent first."""

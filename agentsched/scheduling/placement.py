@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agentsched.ledger.records import ReadyEntry, Slot
+from agentsched.ledger.values import ReadyEntry, Slot
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.order import Rank, rank

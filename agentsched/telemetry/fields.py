@@ -3,8 +3,8 @@
 None of them is content of a request; which event has which stands in `events.py`.
 """
 
-from agentsched.doorbell import Doorbell
-from agentsched.ledger.records import RequestFacts
+from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.request_facts import RequestFacts
 
 FIELDS = {
     "address": "Where the process serves `/metrics`, `/healthz` and `/readyz`.",

@@ -16,7 +16,7 @@ from functools import lru_cache
 from types import TracebackType
 
 from agentsched.config.settings import LoggingSettings
-from agentsched.redis_refusals import refusal
+from agentsched.redis.refusals import refusal
 from agentsched.telemetry.events import LogEvent
 from agentsched.telemetry.fields import PYTHON_NAMES
 from agentsched.telemetry.handlers import LineFile, LineStream

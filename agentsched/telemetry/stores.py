@@ -4,8 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from time import perf_counter
 
-from agentsched.kafka_records import OutboundRecord, RecordAt
-from agentsched.ports import RecordSink
+from agentsched.protocols import RecordSink
 from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.metrics import (
     KAFKA_DELIVERY_FAILURES,
@@ -13,6 +12,7 @@ from agentsched.telemetry.metrics import (
     REDIS_STEP_FAILURES,
     REDIS_STEP_SECONDS,
 )
+from agentsched.wire.records import OutboundRecord, RecordAt
 
 
 def step_meter(meters: Meters) -> Callable[[str, float, str], None]:

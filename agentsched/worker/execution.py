@@ -10,7 +10,6 @@ from enum import StrEnum
 from uuid import uuid4
 
 from agentsched.config.settings import Settings
-from agentsched.doorbell import Doorbell
 from agentsched.errors import (
     CallFailed,
     DeliveryFailed,
@@ -19,35 +18,31 @@ from agentsched.errors import (
     LedgerUnavailable,
     NewerFormat,
 )
-from agentsched.kafka_records import RecordAt
 from agentsched.ledger.protocol import Ledger
-from agentsched.ledger.records import Claimed, ClaimOutcome, PutBack
-from agentsched.ports import Completer, RecordSink
-from agentsched.replies import reply_record
-from agentsched.worker.answers import (
-    Answer,
+from agentsched.ledger.values import Claimed, ClaimOutcome, PutBack
+from agentsched.protocols import Completer, RecordSink
+from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.records import RecordAt
+from agentsched.wire.replies import reply_record
+from agentsched.worker.call import ask
+from agentsched.worker.call_loop import CallLoop
+from agentsched.worker.call_result import (
+    CallResult,
     Job,
-    cancelled_answer,
-    failed_answer,
-    overdue_answer,
+    cancelled_result,
+    failed_result,
+    overdue_result,
 )
-from agentsched.worker.asking import ask
-from agentsched.worker.calls import CallLoop
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
-from agentsched.worker.limits import (
-    NO_LIMITS,
-    TimeLimits,
-    exceeded,
-    wait_for,
-)
-from agentsched.worker.observing import WorkerObserver
-from agentsched.worker.patience import persist
+from agentsched.worker.ledger_retry import persist
+from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.suspects import (
     CRASHES_MOST,
     SUSPECT_CRASHES,
     Crashed,
     Suspects,
 )
+from agentsched.worker.time_limits import NO_LIMITS, TimeLimits, exceeded, wait_for
 
 
 class Ended(StrEnum):
@@ -149,7 +144,7 @@ class Execution:
                 return Ended.PUT_BACK
             case ClaimOutcome.OVERDUE if claimed.crashes < SUSPECT_CRASHES:
                 job = Job.from_claim(claimed, asked_at)
-                return self._hand_in(job, lease, overdue_answer(job), fenced=False)
+                return self._hand_in(job, lease, overdue_result(job), fenced=False)
             case ClaimOutcome.OVERDUE:  # a suspect is not read here: its bridge answers
                 return Ended.STALE
             case ClaimOutcome.CLAIMED:
@@ -173,16 +168,18 @@ class Execution:
         except TimeoutError:
             # Its slot stays in use until the lease is over: the call goes on.
             failure = exceeded("hard", limits.hard_s)
-            answer = failed_answer(job, failure, model_s=limits.hard_s)
+            answer = failed_result(job, failure, model_s=limits.hard_s)
             return self._hand_in(job, lease, answer, fenced=False)
         return self._finish(job, lease, answer)
 
-    def _finish(self, job: Job, lease: HeldLease, answer: Answer | None) -> Ended:
+    def _finish(self, job: Job, lease: HeldLease, answer: CallResult | None) -> Ended:
         if answer is None or lease.stopped is Stop.LOST:
             return self._hand_back(job, lease)
         return self._hand_in(job, lease, answer, fenced=True)
 
-    def _watched(self, job: Job, call: Callable[[], Answer | None]) -> Answer | None:
+    def _watched(
+        self, job: Job, call: Callable[[], CallResult | None]
+    ) -> CallResult | None:
         self._observer.claimed(job)
         try:
             answer = call()
@@ -194,16 +191,18 @@ class Execution:
 
     def _call_unless_stopped(
         self, job: Job, lease: HeldLease, limits: TimeLimits
-    ) -> Answer | None:
+    ) -> CallResult | None:
         match lease.stopped:
             case None:
                 return self._call(job, lease, limits)
             case Stop.CANCELLED:
-                return cancelled_answer(job, model_s=None)
+                return cancelled_result(job, model_s=None)
             case _:
                 return None
 
-    def _call(self, job: Job, lease: HeldLease, limits: TimeLimits) -> Answer | None:
+    def _call(
+        self, job: Job, lease: HeldLease, limits: TimeLimits
+    ) -> CallResult | None:
         """Have the model answer; None when the call was stopped.
 
         Raises:
@@ -221,12 +220,12 @@ class Execution:
         except CancelledError:
             return self._stopped(job, lease, started)
         except CallFailed as error:  # the hard limit
-            return failed_answer(job, error, model_s=self._clock.now_s() - started)
+            return failed_result(job, error, model_s=self._clock.now_s() - started)
 
-    def _stopped(self, job: Job, lease: HeldLease, started: float) -> Answer | None:
+    def _stopped(self, job: Job, lease: HeldLease, started: float) -> CallResult | None:
         if lease.stopped is not Stop.CANCELLED:
             return None
-        return cancelled_answer(job, model_s=self._clock.now_s() - started)
+        return cancelled_result(job, model_s=self._clock.now_s() - started)
 
     def _run_alone(self, claimed: Claimed, job: Job, lease: HeldLease) -> Ended:
         """Run a suspect in a process of its own; the request stays sealed in this one."""
@@ -270,7 +269,7 @@ class Execution:
         return Ended.LOST
 
     def _hand_in(
-        self, job: Job, lease: HeldLease, answer: Answer, *, fenced: bool
+        self, job: Job, lease: HeldLease, answer: CallResult, *, fenced: bool
     ) -> Ended:
         """Store the reply, then publish it; only the stored one may get to Kafka."""
         won = persist(
@@ -291,7 +290,7 @@ class Execution:
         self._observer.answered(job, answer)
         return self._publish(job, lease, answer)
 
-    def _publish(self, job: Job, lease: HeldLease, answer: Answer) -> Ended:
+    def _publish(self, job: Job, lease: HeldLease, answer: CallResult) -> Ended:
         """Wait for Kafka; what fails here is left to a bridge, which sends it again."""
         delivery = self._sink.send(reply_record(job.facts, answer.value))
         try:

@@ -7,27 +7,27 @@ thread or connection is older than the process that uses it.
 from collections.abc import Callable, Mapping
 
 from agentsched.config.settings import Settings
-from agentsched.kafka_server.fitting import FittingSink
-from agentsched.kafka_server.librdkafka import Properties, producer_properties
-from agentsched.kafka_server.producer import Producer
-from agentsched.ledger.redis import RedisLedger
+from agentsched.kafka.librdkafka import Properties, producer_properties
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.reply_sink import ReplySink
+from agentsched.ledger.redis.ledger import RedisLedger
 from agentsched.llm_backend.client import HttpCompleter
 from agentsched.telemetry import events
 from agentsched.telemetry.health import Pulse
 from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.stores import MeteredSink, step_meter
-from agentsched.worker.aborts import AbortListener
-from agentsched.worker.calls import CallLoop
+from agentsched.worker.abort_listener import AbortListener
+from agentsched.worker.call_loop import CallLoop
 from agentsched.worker.execution import Execution
-from agentsched.worker.giving_up import stop_worker
-from agentsched.worker.keeper import Keeper
+from agentsched.worker.health_page import WorkerPage
+from agentsched.worker.heartbeat import Heartbeat
 from agentsched.worker.leases import LeaseBook
-from agentsched.worker.limits import NO_LIMITS, TimeLimits
-from agentsched.worker.observing import WorkerObserver
-from agentsched.worker.page import WorkerPage
-from agentsched.worker.revokes import Revokes
+from agentsched.worker.observer import WorkerObserver
+from agentsched.worker.revoke import Revokes
+from agentsched.worker.shutdown import stop_worker
 from agentsched.worker.suspects import Suspects
+from agentsched.worker.time_limits import NO_LIMITS, TimeLimits
 
 CLOSE_S = 5.0
 """For each of the parts that are closed."""
@@ -48,7 +48,7 @@ class Runtime:
         Args:
             settings: the whole configuration.
             worker_id: names this process; unlike any other that runs or ran.
-            slots: see `Keeper`.
+            slots: see `Heartbeat`.
             limits: of calls for which the task has none of its own.
 
         Raises:
@@ -73,7 +73,7 @@ class Runtime:
         self.execution = Execution(
             settings,
             self._ledger,
-            FittingSink(
+            ReplySink(
                 MeteredSink(self._producer, meters),
                 settings.kafka.output_topic,
                 settings.kafka.reply_topics,
@@ -85,7 +85,7 @@ class Runtime:
             observer,
         )
         self.revokes = Revokes(self._ledger, self._leases)
-        self._keeper = Keeper(
+        self._keeper = Heartbeat(
             self._ledger,
             self._leases,
             settings.timing,

@@ -13,10 +13,10 @@ from queue import SimpleQueue
 
 from agentsched.config.loading import load_settings
 from agentsched.llm_backend.client import HttpCompleter
-from agentsched.worker.answers import Job
-from agentsched.worker.asking import ask
+from agentsched.worker.call import ask
+from agentsched.worker.call_result import Job
 from agentsched.worker.clock import Clock
-from agentsched.worker.suspect_wire import decode_claimed, encode_answer
+from agentsched.worker.suspect_protocol import decode_claimed, encode_answer
 
 
 def _read_lines(lines: "SimpleQueue[bytes]") -> None:

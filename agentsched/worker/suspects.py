@@ -13,10 +13,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from agentsched.ledger.records import Claimed
-from agentsched.worker.answers import Answer
+from agentsched.ledger.values import Claimed
+from agentsched.worker.call_result import CallResult
 from agentsched.worker.clock import Clock
-from agentsched.worker.suspect_wire import decode_answer, encode_claimed
+from agentsched.worker.suspect_protocol import decode_answer, encode_claimed
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,9 @@ class Suspects:
             self._give_up()
             return None
 
-    def run(self, child: Child, claimed: Claimed, time_left_s: float) -> Answer | None:
+    def run(
+        self, child: Child, claimed: Claimed, time_left_s: float
+    ) -> CallResult | None:
         """Have one suspect answered by a child that was taken; blocks.
 
         Returns:

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from agentsched.doorbell import Doorbell
-from agentsched.kafka_records import OutboundRecord, Partition, RecordAt
-from agentsched.ledger.records import Admission, Pulse, RequestFacts
-from agentsched.ledger.reports import BridgeReport, Findings
+from agentsched.ledger.bridge_reports import BridgeReport, IndexAnswer
+from agentsched.ledger.values import Admission
+from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.epoch import EpochCounter
+from agentsched.wire.records import OutboundRecord, Partition, RecordAt
+from agentsched.wire.request_facts import RequestFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class SendStored:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndRequest:
     """Complete a request without a lease, and publish that reply."""
 
     facts: RequestFacts
@@ -104,7 +106,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Bury:
+class BuryPoison:
     """Publish a dead letter, and once Kafka has it answer the request without a lease."""
 
     dead_letter: OutboundRecord = field(hash=False)  # its headers are a mapping
@@ -113,7 +115,7 @@ class Bury:
 
 
 @dataclass(frozen=True, slots=True)
-class Deliver:
+class PublishRefusal:
     """Publish a dead letter or refusal, settle the offset -> OffsetSettled."""
 
     record: OutboundRecord
@@ -160,7 +162,7 @@ class RestoreDone:
     runs: tuple[range, ...]
 
 
-class Wanted(NamedTuple):
+class OffsetRange(NamedTuple):
     """Offsets of one partition."""
 
     source: str
@@ -170,12 +172,12 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LookUp:
+class LookUpReplies:
     """Look for replies and dead letters of some offsets -> LookedUp or LookUpFailed."""
 
     epoch: str
     """In which it is asked."""
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[OffsetRange, ...]
     since_ms: int
     """None was written before this time of Kafka."""
 
@@ -187,7 +189,7 @@ class Commit:
     partition: Partition
     offset: int
     metadata: str
-    """See `agentsched.commit_metadata`."""
+    """See `agentsched.wire.commit_state`."""
 
 
 class Alarm(StrEnum):
@@ -239,7 +241,7 @@ class Resume:
 class BeatEpoch:
     """Raise the counter of the epoch -> EpochBeaten, or EpochOpened after a loss."""
 
-    known: Pulse
+    known: EpochCounter
     """The highest that was seen."""
     heard: str
     """Where the last change of this epoch stood that was seen."""
@@ -271,11 +273,11 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class AnswerQuestion:
     """Answer an operator's question."""
 
     question_id: str
-    findings: Findings
+    findings: IndexAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,13 +296,13 @@ Command = (
     | Expire
     | Inspect
     | SendStored
-    | Answer
-    | Bury
-    | Deliver
+    | EndRequest
+    | BuryPoison
+    | PublishRefusal
     | SendRepeat
     | Cancel
     | RestoreDone
-    | LookUp
+    | LookUpReplies
     | Commit
     | RaiseAlarm
     | ForgetDone
@@ -311,6 +313,6 @@ Command = (
     | ReadOrders
     | CountCalls
     | Report
-    | Tell
+    | AnswerQuestion
     | TakeSnapshot
 )

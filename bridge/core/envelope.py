@@ -7,7 +7,7 @@ only for dead letters.
 import struct
 from itertools import accumulate, pairwise
 
-from agentsched.kafka_records import Headers, InboundRecord
+from agentsched.wire.records import Headers, InboundRecord
 
 _FIXED = struct.Struct("<q?I")
 """written_after_ms, whether the record has a value, how many texts follow."""

@@ -7,30 +7,30 @@ nothing between processes.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from agentsched.commit_metadata import CommitNote
-from agentsched.kafka_records import InboundRecord, Partition
-from agentsched.ledger.controls import Controls
-from agentsched.ledger.records import (
+from agentsched.ledger.bridge_reports import Question
+from agentsched.ledger.operator_orders import Controls
+from agentsched.ledger.values import (
     Admitted,
     Change,
     EntryView,
     PartitionView,
-    Pulse,
     ReserveOutcome,
     Snapshot,
 )
-from agentsched.ledger.reports import Question
+from agentsched.wire.commit_state import CommitState
+from agentsched.wire.epoch import EpochCounter
+from agentsched.wire.records import InboundRecord, Partition
 from bridge.core.commands import (
     Cancel,
-    Deliver,
-    LookUp,
+    LookUpReplies,
+    PublishRefusal,
     Reserve,
     RestoreDone,
     SendRepeat,
 )
 from bridge.core.rules import Rules
 
-Settling = Deliver | SendRepeat | Cancel | RestoreDone
+Settling = PublishRefusal | SendRepeat | Cancel | RestoreDone
 """Commands that settle offsets by themselves."""
 
 
@@ -46,7 +46,7 @@ class Assigned:
     """The offset after the last record that is there now."""
     committed: int | None = None
     """What the group has committed; None: nothing, or Kafka has forgotten it."""
-    note: CommitNote | None = None
+    note: CommitState | None = None
     """What is committed beside it, of this very topic."""
 
 
@@ -213,14 +213,14 @@ class EpochOpened:
 class EpochBeaten:
     """The counter of this epoch was raised: nothing of it was lost."""
 
-    pulse: Pulse
+    pulse: EpochCounter
 
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
     """Which of the wanted offsets have a reply or a dead letter in Kafka."""
 
-    command: LookUp
+    command: LookUpReplies
     found: Mapping[str, Collection[int]]
     """By source."""
     now_ms: int
@@ -230,7 +230,7 @@ class LookedUp:
 class LookUpFailed:
     """Kafka could not be asked."""
 
-    command: LookUp
+    command: LookUpReplies
     detail: str = ""
     """Why, for people."""
 

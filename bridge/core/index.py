@@ -6,8 +6,9 @@ disagree.
 
 from collections.abc import Iterable, Sequence
 
-from agentsched.kafka_records import InboundRecord
-from agentsched.ledger.records import Admission, RequestFacts
+from agentsched.ledger.values import Admission
+from agentsched.wire.records import InboundRecord
+from agentsched.wire.request_facts import RequestFacts
 from bridge.core import memory
 from bridge.core.envelope import pack
 from bridge.core.places import PlaceQueue

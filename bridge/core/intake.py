@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from agentsched.codec import (
+from agentsched.errors import CodecError, ErrorCode
+from agentsched.ledger.values import Admission
+from agentsched.types import Message, Priority, ReplyError
+from agentsched.wire.codec import (
     AnswerableError,
     Identity,
     decode_cancel,
@@ -11,13 +14,11 @@ from agentsched.codec import (
     is_cancel,
     labels_of,
 )
-from agentsched.dead_letters import dead_letter_record
-from agentsched.endings import POISON, REPLY_EXPIRED
-from agentsched.errors import CodecError, ErrorCode
-from agentsched.kafka_records import InboundRecord, OutboundRecord
-from agentsched.ledger.records import Admission, RequestFacts
-from agentsched.replies import failed_reply, reply_record
-from agentsched.types import Message, Priority, ReplyError
+from agentsched.wire.dead_letters import dead_letter_record
+from agentsched.wire.records import InboundRecord, OutboundRecord
+from agentsched.wire.replies import failed_reply, reply_record
+from agentsched.wire.request_facts import RequestFacts
+from agentsched.wire.terminal_errors import REPLY_EXPIRED
 from bridge.core.rules import Rules
 
 NO_MODELS: tuple[str, ...] = ()
@@ -183,8 +184,3 @@ def conflict(record: InboundRecord, source: str) -> OutboundRecord:
     """Return the dead letter of a request whose identity another payload has."""
     detail = "another payload already has this identity"
     return dead_letter_record(record, source, ErrorCode.CONFLICT, detail)
-
-
-def poison(record: InboundRecord, source: str) -> OutboundRecord:
-    """Return the dead letter of a request that ends the processes that run it."""
-    return dead_letter_record(record, source, ErrorCode.POISON, POISON.message)

@@ -3,7 +3,7 @@
 The constants are measured: `python benchmarks/index_memory.py`.
 """
 
-from agentsched.kafka_records import Headers, InboundRecord
+from agentsched.wire.records import Headers, InboundRecord
 from bridge.core.state import Indexed, Traits
 
 RECORD_BYTES = 720

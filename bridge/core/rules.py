@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from agentsched.classes import class_of_topic
 from agentsched.config.settings import AgentSettings, ModelSettings, Settings
-from agentsched.ledger.records import Limits
+from agentsched.ledger.values import Limits
 from agentsched.scheduling.order import CLASSES
+from agentsched.wire.topic_class import class_of_topic
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,27 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agentsched.commit_metadata import MOST_CHARACTERS, CommitNote
-from agentsched.kafka_records import InboundRecord, Partition
-from agentsched.ledger.controls import Controls
-from agentsched.ledger.records import (
-    NO_PULSE,
-    Admission,
-    PartitionView,
-    Pulse,
-    RequestFacts,
-)
-from agentsched.ledger.reports import AgentLoad
+from agentsched.ledger.bridge_reports import AgentLoad
+from agentsched.ledger.operator_orders import Controls
+from agentsched.ledger.values import Admission, PartitionView
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.order import CLASSES, Rank
-from bridge.core.commands import Alarm, Cancel, Deliver, RestoreDone, SendRepeat
+from agentsched.wire.commit_state import MOST_CHARACTERS, CommitState
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
+from agentsched.wire.records import InboundRecord, Partition
+from agentsched.wire.request_facts import RequestFacts
+from bridge.core.commands import Alarm, Cancel, PublishRefusal, RestoreDone, SendRepeat
 from bridge.core.envelope import unpack
 from bridge.core.intake import Refused
+from bridge.core.offset_tracker import OffsetTracker
 from bridge.core.places import Place, PlaceQueue
-from bridge.core.rates import Rate
+from bridge.core.rate import Rate
 from bridge.core.rules import Rules
-from bridge.core.tracker import OffsetTracker
 
 Models = tuple[str, ...]
 """The models that may answer a request: requests with the same ones form a group."""
@@ -218,9 +214,9 @@ class PartitionIndex:
     """Whether Kafka knew a committed offset when the partition came."""
     noted: tuple[range, ...] = ()
     """What Kafka knows to be answered: below that offset, and what is noted beside it."""
-    note: CommitNote | None = None
+    note: CommitState | None = None
     """What an earlier owner committed beside the watermark."""
-    pulse: Pulse = NO_PULSE
+    pulse: EpochCounter = NO_EPOCH
     """The ledger had got so far, and nothing was doubted: what our own notes say."""
     is_noted: bool = False
     """Kafka has a note of ours: requests may be admitted."""
@@ -264,7 +260,7 @@ class AgentCount:
 
 
 @dataclass(slots=True, eq=False)
-class Says:
+class ReportCounts:
     """What reports need beside the index."""
 
     answered: int = 0
@@ -320,7 +316,7 @@ class BridgeState:
     """DOUBTED, by group and class."""
     agents: dict[str, AgentCount] = field(default_factory=dict)
     """How many requests each agent has; who has none is not in here."""
-    says: Says = field(default_factory=Says)
+    says: ReportCounts = field(default_factory=ReportCounts)
     admitted_bytes: int = 0
     """Payloads of all that is admitted."""
     controls: Controls | None = None
@@ -333,7 +329,7 @@ class BridgeState:
     leading: bool = False
     live_slots: dict[str, int] = field(default_factory=dict)
     lead: Lead = field(default_factory=Lead)
-    undelivered: list[Deliver | SendRepeat | Cancel | RestoreDone] = field(
+    undelivered: list[PublishRefusal | SendRepeat | Cancel | RestoreDone] = field(
         default_factory=list
     )
     """What did not get done; it is tried again in a while."""
@@ -360,9 +356,9 @@ class BridgeState:
         return entry if entry is not None and entry.watched is place else None
 
     @property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> EpochCounter:
         """The highest pulse that was seen."""
-        return Pulse(self.epoch, self.beats)
+        return EpochCounter(self.epoch, self.beats)
 
     @property
     def ledger_now_ms(self) -> int:

@@ -4,19 +4,20 @@ Pure in what matters: no clock, socket, randomness or library; the same events g
 the same commands. The state is changed in place and returned.
 """
 
-from agentsched.ledger.records import ChangeKind
+from agentsched.ledger.values import ChangeKind
 from bridge.core import (
-    admitting,
+    admission,
     backpressure,
-    committing,
-    controlling,
-    dispatching,
-    doubt,
-    ending,
+    cancel,
+    commit,
+    deadline,
+    dispatcher,
     index,
-    reading,
-    reconciling,
-    reporting,
+    operator_orders,
+    partitions,
+    reconciler,
+    redis_loss,
+    report,
 )
 from bridge.core.commands import BeatEpoch, Command, MeetPeers, ReadOrders
 from bridge.core.events import (
@@ -67,9 +68,9 @@ def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
     commands = _handle(state, event)
     return state, [
         *commands,
-        *controlling.refuse(state),
-        *admitting.plan(state),
-        *dispatching.place(state),
+        *operator_orders.refuse(state),
+        *admission.plan(state),
+        *dispatcher.place(state),
     ]
 
 
@@ -79,58 +80,58 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
             state.ready_is_full = False
             return _duties(state)
         case Read():
-            return [*reading.on_read(state, event), *backpressure.pause_full(state)]
+            return [*partitions.on_read(state, event), *backpressure.pause_full(state)]
         case Changed():
             return _on_changed(state, event)
         case AdmitAnswered():
-            return admitting.on_admitted(state, event)
+            return admission.on_admitted(state, event)
         case WithdrawAnswered():
-            return admitting.on_withdrawn(state, event)
+            return admission.on_withdrawn(state, event)
         case ReserveAnswered():
-            return dispatching.on_reserved(state, event)
+            return dispatcher.on_reserved(state, event)
         case Inspected():
-            return reconciling.on_inspected(state, event)
+            return reconciler.on_inspected(state, event)
         case Synced():
-            return dispatching.on_synced(state, event)
+            return dispatcher.on_synced(state, event)
         case PeersSeen():
-            return dispatching.on_peers(state, event)
+            return dispatcher.on_peers(state, event)
         case OrdersSeen():
-            return controlling.on_orders(state, event)
+            return operator_orders.on_orders(state, event)
         case CallsCounted():
-            return reporting.on_calls(state, event)
+            return report.on_calls(state, event)
         case Assigned():
-            return reading.on_assigned(state, event)
+            return partitions.on_assigned(state, event)
         case PartitionLoaded():
-            return reading.on_loaded(state, event)
+            return partitions.on_loaded(state, event)
         case Revoked():
             index.drop_partition(state, event.source)
         case OffsetSettled():
             _settle(state, event.source, event.offset)
         case SettleFailed():
-            return reading.on_settle_failed(state, event)
+            return partitions.on_settle_failed(state, event)
         case Committed():
-            return committing.on_committed(state, event)
+            return commit.on_committed(state, event)
         case CommitRefused():
-            return committing.on_refused(state, event)
+            return commit.on_refused(state, event)
         case RecordsDeleted():
-            return reading.on_deleted(state, event)
+            return partitions.on_deleted(state, event)
         case EpochOpened():
             return _start_over(state, event)
         case EpochBeaten():
             if event.pulse > state.pulse:
                 state.beats = event.pulse.beats
         case LookedUp():
-            settled = doubt.on_looked_up(state, event)
-            return [*settled, *reading.release_held(state)]
+            settled = redis_loss.on_looked_up(state, event)
+            return [*settled, *partitions.release_held(state)]
         case LookUpFailed():
-            return doubt.on_look_up_failed(state, event)
+            return redis_loss.on_look_up_failed(state, event)
         case RulesChanged():
             state.rules = event.rules
-            controlling.note_blocked(state)
+            operator_orders.note_blocked(state)
         case DrainStarted():
             state.draining = True
-            leaving = admitting.withdraw_all(state)
-            return [MeetPeers(lead=False), *leaving, *committing.commits(state)]
+            leaving = admission.withdraw_all(state)
+            return [MeetPeers(lead=False), *leaving, *commit.commits(state)]
     return []
 
 
@@ -141,14 +142,14 @@ def _duties(state: BridgeState) -> list[Command]:
         commands += [MeetPeers(lead=not state.draining), ReadOrders()]
     return [
         *commands,
-        *doubt.duties(state),
-        *ending.duties(state),
-        *reading.duties(state),
-        *committing.duties(state),
-        *dispatching.duties(state),
-        *reconciling.duties(state),
+        *redis_loss.duties(state),
+        *deadline.duties(state),
+        *partitions.duties(state),
+        *commit.duties(state),
+        *dispatcher.duties(state),
+        *reconciler.duties(state),
         *backpressure.duties(state),
-        *reporting.duties(state),
+        *report.duties(state),
     ]
 
 
@@ -166,13 +167,13 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
             _settle(state, change.source, change.offset)
             continue
         if change.kind is ChangeKind.ENDING:
-            commands += ending.on_marked(state, change.key)
+            commands += cancel.on_marked(state, change.key)
             continue
         stage = _STAGE_AFTER.get(change.kind)
         for entry in index.with_key(state, change.key) if stage else ():
             if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):
                 index.move(state, entry, stage)
-        dispatching.on_change(state, change)
+        dispatcher.on_change(state, change)
     return commands
 
 
@@ -189,4 +190,4 @@ def _start_over(state: BridgeState, event: EpochOpened) -> list[Command]:
     state.epoch, state.beats, state.heard = event.epoch, event.beats, ""
     state.epoch_is_fresh = event.fresh
     state.lead = Lead(earned_ms=state.now_ms)
-    return doubt.on_epoch(state, event, was_open=was_open)
+    return redis_loss.on_epoch(state, event, was_open=was_open)

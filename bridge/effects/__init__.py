@@ -4,8 +4,8 @@
 Nothing here decides what is to be done.
 """
 
-from bridge.effects.effects import Effects
-from bridge.effects.later import Later
-from bridge.effects.outside import Outside
+from bridge.effects.adapters import Outside
+from bridge.effects.deferred import Later
+from bridge.effects.executor import Effects
 
 __all__ = ["Effects", "Later", "Outside"]

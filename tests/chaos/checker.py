@@ -3,7 +3,7 @@
 from collections import defaultdict
 from math import inf
 
-from agentsched.codec import decode_message
+from agentsched.wire.codec import decode_message
 from tests.chaos.deadlines import in_time
 from tests.chaos.duplicates import raw_duplicates
 from tests.chaos.history import History, RawReply, Verdict

@@ -22,7 +22,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from agentsched.client.client import AgentClient
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EmbeddedError, LedgerError
@@ -242,12 +242,12 @@ class Scene(System):
     def live_slots(self) -> dict[str, int]:
         """Slots per model; none while Redis does not answer."""
         with contextlib.suppress(LedgerError):
-            return self.ledger.live_slots()
+            return self.ledger.membership.live_slots()
         return {}
 
     def left_over(self) -> dict[str, int]:
         """What should be nothing once all is answered."""
-        found = self.ledger.snapshot(self.ledger.epoch() or "")
+        found = self.ledger.snapshot(self.ledger.views.epoch() or "")
         return {"READY entries": len(found.ready), "slots in use": len(found.slots)}
 
     # -- Redis --------------------------------------------------------------------

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agentsched.codec import encode_message
 from agentsched.types import Reply, TaskStatus
+from agentsched.wire.codec import encode_message
 from tests.chaos.checker import check
 from tests.chaos.commits import Commit
 from tests.chaos.deadlines import stalled_s

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentsched.kafka_records import Mark
+from agentsched.wire.records import Mark
 from tests.chaos.commits import Commit, commits_of
 
 pytestmark = [pytest.mark.kafka]

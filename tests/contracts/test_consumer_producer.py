@@ -9,13 +9,13 @@ import confluent_kafka
 import pytest
 from confluent_kafka import KafkaException
 
-from agentsched.codec import encode_message
 from agentsched.errors import AgentSchedError, DeliveryFailed
-from agentsched.kafka_records import OutboundRecord
-from agentsched.kafka_server.consumer import Consumer
-from agentsched.kafka_server.errors import ConsumerClosed, KafkaFailed, ProducerClosed
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.consumer import Consumer
+from agentsched.kafka.errors import ConsumerClosed, KafkaFailed, ProducerClosed
+from agentsched.kafka.producer import Producer
 from agentsched.types import Message, Reply, TaskStatus
+from agentsched.wire.codec import encode_message
+from agentsched.wire.records import OutboundRecord
 from tests.support.waiting import eventually
 
 
@@ -199,7 +199,7 @@ def test_close_from_another_thread_ends_a_running_consume(open_consumer, topic):
 LOOP = """
 import sys, threading
 from confluent_kafka import KafkaException
-from agentsched.kafka_server.consumer import Consumer
+from agentsched.kafka.consumer import Consumer
 consumer = Consumer(sys.argv[1], sys.argv[2], properties=eval(sys.argv[4]))
 consumer.subscribe([sys.argv[3]])
 reading = threading.Event()
@@ -285,7 +285,7 @@ def test_who_closes_again_waits_until_the_group_is_left(
         client.close()
         done.append("left")
 
-    monkeypatch.setattr("agentsched.kafka_server.consumer.leave", leave_slowly)
+    monkeypatch.setattr("agentsched.kafka.consumer.leave", leave_slowly)
     consumer.close()
     again.join(10)
     assert done == ["left", "again"]

@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import (
-    Admission,
-    AdmitOutcome,
-    Admitted,
-    Limits,
-    State,
-)
+from agentsched.ledger.values import Admission, AdmitOutcome, Admitted, Limits, State
+from agentsched.wire.records import RecordAt
 from tests.support.ledgers import REPLY_AT, SOURCE, World
 
 OTHER = "low_priority:T3:4"
@@ -139,7 +133,7 @@ def test_a_known_request_is_never_full(world: World):
 
 def test_without_limits_the_default_bound_of_the_ready_set_holds(world: World):
     world.backend.lose()
-    world.epoch = world.ledger.beat().pulse.epoch
+    world.epoch = world.ledger.membership.beat().pulse.epoch
     bound = Limits(capacity={}).ready_max_entries
     answers = world.admit(*(world.admission() for _ in range(bound + 1)))
     assert [answer.outcome for answer in answers[-2:]] == ["new", "full"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentsched.ledger.records import (
+from agentsched.ledger.values import (
     AdmitOutcome,
     Admitted,
     ChangeKind,

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agentsched.ledger.records import ClaimOutcome, ReserveOutcome, State
+from agentsched.ledger.values import ClaimOutcome, ReserveOutcome, State
 from tests.support.ledgers import GPT, GPT_AT, LEADER, LLAMA, World
 
 RESERVED = ReserveOutcome.RESERVED
@@ -48,14 +48,14 @@ def test_who_does_not_hold_the_dispatcher_lease_reserves_nothing(world: World):
 
 def test_a_dispatcher_whose_lease_is_over_reserves_nothing(world: World):
     key = world.ready()
-    world.ledger.resign(LEADER)
-    world.ledger.lead("short", 20)
+    world.ledger.membership.resign(LEADER)
+    world.ledger.membership.lead("short", 20)
     world.backend.advance(21)
     assert world.reserve(key, by="short") is ReserveOutcome.NOT_DISPATCHER
 
 
 def test_nobody_reserves_while_there_is_no_dispatcher(world: World):
-    world.ledger.resign(LEADER)
+    world.ledger.membership.resign(LEADER)
     assert world.reserve(world.ready(), by="") is ReserveOutcome.NOT_DISPATCHER
 
 
@@ -89,8 +89,8 @@ def test_a_rung_and_a_running_request_hold_a_slot_each(world: World):
 
 def test_without_limits_there_is_no_capacity(world: World):
     world.backend.lose()
-    world.epoch = world.ledger.beat().pulse.epoch
-    world.ledger.lead(LEADER, 60_000)
+    world.epoch = world.ledger.membership.beat().pulse.epoch
+    world.ledger.membership.lead(LEADER, 60_000)
     assert world.reserve(world.ready()) is NO_CAPACITY
 
 

@@ -2,8 +2,8 @@
 
 from threading import Thread
 
-from agentsched.codec import hash_value
-from agentsched.ledger.records import Change, ChangeKind, ReadyEntry, Slot
+from agentsched.ledger.values import Change, ChangeKind, ReadyEntry, Slot
+from agentsched.wire.codec import hash_value
 from tests.support.ledgers import GPT, GPT_AT, LLAMA, LLAMA_AT, SOURCE, World
 from tests.support.waiting import eventually
 

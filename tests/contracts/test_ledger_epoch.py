@@ -42,7 +42,7 @@ def test_a_step_with_an_old_epoch_has_no_effect(world: World, step: str):
     key = world.running(offset=900)
     old = world.epoch
     world.backend.lose()
-    world.epoch = world.ledger.beat().pulse.epoch
+    world.epoch = world.ledger.membership.beat().pulse.epoch
     world.ledger.set_limits(world.epoch, LIMITS)
     with pytest.raises(EpochChanged):
         STEPS[step](world, old, key)
@@ -53,12 +53,12 @@ def test_a_step_with_an_old_epoch_has_no_effect(world: World, step: str):
 
 def test_a_new_epoch_differs_from_the_old(world: World):
     world.backend.lose()
-    assert world.ledger.beat().pulse.epoch != world.epoch
+    assert world.ledger.membership.beat().pulse.epoch != world.epoch
 
 
 def test_entries_of_an_old_epoch_are_not_seen(world: World):
     world.running()
     world.backend.lose()
-    world.epoch = world.ledger.beat().pulse.epoch
+    world.epoch = world.ledger.membership.beat().pulse.epoch
     snapshot = world.ledger.snapshot(world.epoch)
     assert (snapshot.ready, snapshot.slots) == ((), ())

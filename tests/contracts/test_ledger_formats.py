@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from agentsched.errors import NewerFormat
-from agentsched.ledger.records import (
+from agentsched.ledger.values import (
     AdmitOutcome,
     Admitted,
+    CallOutcome,
     ClaimOutcome,
     Ending,
-    Outcome,
     ReserveOutcome,
     State,
 )
@@ -40,7 +40,7 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).parents[2]
 LUA = ROOT / "agentsched/ledger/lua"
 PAGE = (ROOT / "docs/reference/formats.md").read_text("utf-8")
-OK = Outcome(ok=True, model_ms=40)
+OK = CallOutcome(ok=True, model_ms=40)
 CONFLICTING = b"another payload"
 
 
@@ -71,7 +71,7 @@ class Kept:
         self.backend, self.ledger = backend, backend.ledger
         self.left = Snapshot.read(number)
         self.now_ms = load(backend.client, backend.namespace, self.left)
-        self.epoch = self.ledger.beat().pulse.epoch
+        self.epoch = self.ledger.membership.beat().pulse.epoch
 
     def admission(self, state: str, again: int = 0, payload: bytes = PAYLOAD):
         return history.admission(state, self.now_ms, again, payload)
@@ -218,23 +218,23 @@ def test_what_a_bridge_knew_of_its_partitions_is_read(kept: Kept):
 
 
 def test_the_orders_of_operators_hold(kept: Kept):
-    found = kept.ledger.orders(kept.epoch, "another bridge")
+    found = kept.ledger.operations.orders(kept.epoch, "another bridge")
     assert {(one.kind, one.name, one.by, one.reason) for one in found.controls} == {
         (one.kind, one.name, one.by, one.reason) for one in CONTROLS
     }
     assert not any(one.written for one in found.controls)
     assert found.questions == (history.QUESTION,)
-    assert kept.ledger.orders(kept.epoch, "b1").questions == ()
+    assert kept.ledger.operations.orders(kept.epoch, "b1").questions == ()
 
 
 def test_who_is_there_is_known(kept: Kept):
-    (reported,) = kept.ledger.reports()
+    (reported,) = kept.ledger.operations.reports()
     assert reported.report == history.REPORT
-    assert kept.ledger.told(history.QUESTION.id) == {"b1": history.FOUND}
-    assert kept.ledger.live_slots() == {MODEL: 7}
-    (worker,) = kept.ledger.workers()
+    assert kept.ledger.operations.told(history.QUESTION.id) == {"b1": history.FOUND}
+    assert kept.ledger.membership.live_slots() == {MODEL: 7}
+    (worker,) = kept.ledger.views.workers()
     assert worker.http == "127.0.0.1:9102"
-    assert not kept.ledger.lead("another", LONG_MS)
+    assert not kept.ledger.membership.lead("another", LONG_MS)
 
 
 # -- what is written -----------------------------------------------------------------
@@ -261,10 +261,10 @@ def test_what_is_written_is_the_sample(empty: OnRedis):
 # -- what is newer -------------------------------------------------------------------
 
 STEPS = {
-    "beat": lambda k: k.ledger.beat(),
-    "beat_worker": lambda k: k.ledger.beat_worker("w2", {MODEL: 1}, LONG_MS),
-    "lead": lambda k: k.ledger.lead(DISPATCHER, LONG_MS),
-    "impose": lambda k: k.ledger.impose(CONTROLS[0]),
+    "beat": lambda k: k.ledger.membership.beat(),
+    "beat_worker": lambda k: k.ledger.membership.beat_worker("w2", {MODEL: 1}, LONG_MS),
+    "lead": lambda k: k.ledger.membership.lead(DISPATCHER, LONG_MS),
+    "impose": lambda k: k.ledger.operations.impose(CONTROLS[0]),
     "admit": lambda k: k.admit(("answered",)),
     "claim": lambda k: k.ledger.claim(k.epoch, key_of("rung"), 1, "L", LONG_MS),
     "snapshot": lambda k: k.ledger.snapshot(k.epoch),
@@ -287,7 +287,7 @@ def test_a_newer_ledger_is_refused_by_every_step(empty: OnRedis, step: str):
 def test_an_error_names_both_what_is_newer_and_its_version(empty: OnRedis):
     empty.client.hset(f"{empty.namespace}:epoch", "format", FORMAT + 1)
     with pytest.raises(NewerFormat, match=f"a ledger of version {FORMAT + 1}"):
-        empty.ledger.beat()
+        empty.ledger.membership.beat()
 
 
 @pytest.mark.parametrize(

@@ -21,23 +21,23 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from agentsched.codec import hash_value
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import (
-    NO_PULSE,
+from agentsched.ledger.transitions import STEP_TABLE
+from agentsched.ledger.values import (
     Admission,
+    CallOutcome,
     Change,
     Claimed,
     EntryView,
     Limits,
-    Outcome,
     PutBack,
-    RequestFacts,
     ReserveOutcome,
     Snapshot,
     State,
 )
-from agentsched.ledger.table import STEP_TABLE
+from agentsched.wire.codec import hash_value
+from agentsched.wire.epoch import NO_EPOCH
+from agentsched.wire.records import RecordAt
+from agentsched.wire.request_facts import RequestFacts
 from tests.support.ledgers import (
     GPT,
     GPT_AT,
@@ -82,7 +82,7 @@ class Twins(RuleBasedStateMachine):
         self._voided: set[str] = set()
         self._replies: dict[str, bytes] = {}
         self._last: tuple[str, tuple[Any, ...], Any] | None = None
-        self._known = [NO_PULSE, NO_PULSE]
+        self._known = [NO_EPOCH, NO_EPOCH]
         """The highest pulse that a bridge saw in each."""
         self._saved: tuple[Any, Any, Any] | None = None
         self._beat()
@@ -90,7 +90,7 @@ class Twins(RuleBasedStateMachine):
     def _beat(self) -> list[bool]:
         """Beat as a bridge does; return where that began an epoch."""
         beats = [
-            ledger.beat(known)
+            ledger.membership.beat(known)
             for ledger, known in zip(self._ledgers, self._known, strict=True)
         ]
         self._known = [beat.pulse for beat in beats]
@@ -111,7 +111,7 @@ class Twins(RuleBasedStateMachine):
         self._replies.clear()
         self._set_limits()
         for ledger in self._ledgers:
-            assert ledger.lead(LEADER, HOUR_MS)
+            assert ledger.membership.lead(LEADER, HOUR_MS)
         self._listen()
 
     def _listen(self) -> None:
@@ -185,7 +185,7 @@ class Twins(RuleBasedStateMachine):
             case State.RUNNING:
                 self._do("claim", key, key, 1, "L1", HOUR_MS)
             case State.DONE:
-                self._do("complete", key, key, "L1", REPLIES[0], Outcome(ok=True))
+                self._do("complete", key, key, "L1", REPLIES[0], CallOutcome(ok=True))
             case State.ANSWERED:
                 self._do("published", key, key, RecordAt("results", 3, 77))
 
@@ -311,7 +311,7 @@ class Twins(RuleBasedStateMachine):
         key = self._one_of(data, State.RUNNING)
         if lease is None:
             self._voids(key)
-        outcome = Outcome(ok=True, model_ms=40, called=called)
+        outcome = CallOutcome(ok=True, model_ms=40, called=called)
         self._do("complete", key, key, lease, reply, outcome)
 
     @_any(State.DONE)
@@ -338,8 +338,8 @@ class Twins(RuleBasedStateMachine):
                     ("claim", key, ring, lease, HOUR_MS),
                     ("renew", {key: lease}, HOUR_MS),
                     ("put_back", key, lease, 0, PutBack.STOPPED, 2),
-                    ("complete", key, lease, REPLIES[0], Outcome(ok=False)),
-                    ("complete", key, None, REPLIES[1], Outcome(ok=True)),
+                    ("complete", key, lease, REPLIES[0], CallOutcome(ok=False)),
+                    ("complete", key, None, REPLIES[1], CallOutcome(ok=True)),
                     ("published", key, RecordAt("results", 1, 2)),
                     ("cancel", key, 3600),
                 ]
@@ -488,13 +488,15 @@ class Twins(RuleBasedStateMachine):
         """Answer everything: nothing may be left that does not end by itself."""
         self._set_limits(horizon_s=1)
         for key in KEYS:
-            self._both("complete", key, None, b"end", Outcome(ok=True, called=False))
+            self._both(
+                "complete", key, None, b"end", CallOutcome(ok=True, called=False)
+            )
             self._both("published", key, RecordAt("results", 0, 1))
             for lease in LEASES:
                 self._both("put_back", key, lease)
         self._both("forget_done", SOURCE, 10 * 65_536)
         for ledger, epoch in zip(self._ledgers, self._epochs, strict=True):
-            ledger.drop_older(epoch)
+            ledger.membership.drop_older(epoch)
         client, root = self._redis.client, f"{self._redis.namespace}:"
         kept = {"epoch", "dispatcher", "changes", "limits", "totals", "watermarks"}
         kept |= {"places"}

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agentsched.ledger.records import ClaimOutcome, Outcome, ReserveOutcome, State
+from agentsched.ledger.values import CallOutcome, ClaimOutcome, ReserveOutcome, State
 from tests.support.ledgers import GPT, GPT_AT, LONG_MS, World
 
 
@@ -304,24 +304,24 @@ def test_a_voided_slot_outlives_the_answer(world: World):
 
 def test_calls_are_counted_once_with_their_time(world: World):
     key = world.running()
-    world.complete(key, "L1", outcome=Outcome(ok=True, model_ms=40))
-    world.complete(key, "L1", outcome=Outcome(ok=True, model_ms=40))
+    world.complete(key, "L1", outcome=CallOutcome(ok=True, model_ms=40))
+    world.complete(key, "L1", outcome=CallOutcome(ok=True, model_ms=40))
     failed = world.running()
-    world.complete(failed, "L1", outcome=Outcome(ok=False, model_ms=2))
+    world.complete(failed, "L1", outcome=CallOutcome(ok=False, model_ms=2))
     totals = world.ledger.totals(world.epoch)[GPT]
     assert (totals.calls, totals.failed, totals.model_ms) == (2, 1, 42)
 
 
 def test_a_reply_without_a_call_is_no_call(world: World):
-    world.complete(world.rung(), outcome=Outcome(ok=False, called=False))
+    world.complete(world.rung(), outcome=CallOutcome(ok=False, called=False))
     assert world.ledger.totals(world.epoch)[GPT].calls == 0
 
 
 def test_the_call_of_a_voided_lease_is_counted_when_its_holder_ends_it(world: World):
     key = world.running("L1")
-    world.complete(key, outcome=Outcome(ok=False, called=False))
-    world.complete(key, "L1", outcome=Outcome(ok=True, model_ms=9))
-    world.complete(key, "L1", outcome=Outcome(ok=True, model_ms=9))
+    world.complete(key, outcome=CallOutcome(ok=False, called=False))
+    world.complete(key, "L1", outcome=CallOutcome(ok=True, model_ms=9))
+    world.complete(key, "L1", outcome=CallOutcome(ok=True, model_ms=9))
     totals = world.ledger.totals(world.epoch)[GPT]
     assert (totals.calls, totals.model_ms) == (1, 9)
 

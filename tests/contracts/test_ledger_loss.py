@@ -6,34 +6,37 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agentsched.errors import EpochChanged
-from agentsched.ledger.records import NO_PULSE, Pulse, ReserveOutcome, State
+from agentsched.ledger.values import ReserveOutcome, State
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from tests.support.ledgers import LONG_MS, OK, SOURCE, OnRedis, World
 
 
 def test_the_counter_grows_with_every_beat(world: World):
-    first, second = (world.ledger.beat().pulse for _ in range(2))
+    first, second = (world.ledger.membership.beat().pulse for _ in range(2))
     assert first.epoch == second.epoch == world.epoch
     assert second.beats == first.beats + 1
 
 
 def test_who_knows_what_redis_shows_gets_the_same_epoch(world: World):
-    known = world.ledger.beat().pulse
-    assert world.ledger.beat(known).pulse == Pulse(world.epoch, known.beats + 1)
+    known = world.ledger.membership.beat().pulse
+    assert world.ledger.membership.beat(known).pulse == EpochCounter(
+        world.epoch, known.beats + 1
+    )
 
 
 def test_an_epoch_begins_when_there_is_none_and_says_so(world: World):
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     world.backend.lose()
-    beat = world.ledger.beat(known)
+    beat = world.ledger.membership.beat(known)
     assert beat.pulse.epoch > known.epoch
     assert (beat.pulse.beats, beat.fresh) == (1, True)
 
 
 def test_a_lower_counter_than_was_seen_begins_an_epoch(world: World):
     saved = world.backend.save()
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     world.backend.rollback(saved)
-    beat = world.ledger.beat(known)
+    beat = world.ledger.membership.beat(known)
     assert beat.pulse.epoch > known.epoch
     assert not beat.fresh
 
@@ -41,25 +44,29 @@ def test_a_lower_counter_than_was_seen_begins_an_epoch(world: World):
 def test_an_older_epoch_than_was_seen_begins_an_epoch(world: World):
     saved = world.backend.save()
     world.backend.lose()
-    known = world.ledger.beat(Pulse(world.epoch, 1)).pulse
+    known = world.ledger.membership.beat(EpochCounter(world.epoch, 1)).pulse
     assert known.epoch > world.epoch
     world.backend.rollback(saved)
-    assert world.ledger.beat(known).pulse.epoch > known.epoch
+    assert world.ledger.membership.beat(known).pulse.epoch > known.epoch
 
 
 def test_a_newer_epoch_than_was_seen_stays(world: World):
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     world.backend.lose()
-    newer = world.ledger.beat(known).pulse
-    assert world.ledger.beat(known).pulse == Pulse(newer.epoch, newer.beats + 1)
+    newer = world.ledger.membership.beat(known).pulse
+    assert world.ledger.membership.beat(known).pulse == EpochCounter(
+        newer.epoch, newer.beats + 1
+    )
 
 
 def test_bridges_that_see_the_same_loss_agree_on_one_epoch(world: World):
     saved = world.backend.save()
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     world.backend.rollback(saved)
     with ThreadPoolExecutor(4) as threads:
-        beats = list(threads.map(lambda _: world.ledger.beat(known), range(8)))
+        beats = list(
+            threads.map(lambda _: world.ledger.membership.beat(known), range(8))
+        )
     assert len({beat.pulse.epoch for beat in beats}) == 1
     assert sorted(beat.pulse.beats for beat in beats) == [*range(1, 9)]
 
@@ -80,7 +87,7 @@ def test_who_reads_on_where_the_log_was_put_back_is_told(world: World):
 
 def test_a_lost_change_that_was_heard_of_begins_an_epoch(world: World):
     world.ready()
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     saved = world.backend.save()
     cursor = world.cursor()
     world.ready()
@@ -88,34 +95,34 @@ def test_a_lost_change_that_was_heard_of_begins_an_epoch(world: World):
     world.backend.rollback(saved)
     world.backend.advance(2)
     world.ready()  # the log goes on beyond the place that was lost
-    assert world.ledger.beat(known, cursor).pulse.epoch == known.epoch
-    assert world.ledger.beat(known, heard.at).pulse.epoch > known.epoch
+    assert world.ledger.membership.beat(known, cursor).pulse.epoch == known.epoch
+    assert world.ledger.membership.beat(known, heard.at).pulse.epoch > known.epoch
 
 
 def test_what_was_heard_of_an_older_epoch_proves_nothing(world: World):
     world.ready()
-    heard, known = world.cursor(), world.ledger.beat().pulse
+    heard, known = world.cursor(), world.ledger.membership.beat().pulse
     world.backend.lose()
-    newer = world.ledger.beat(known).pulse
-    assert world.ledger.beat(known, heard).pulse.epoch == newer.epoch
+    newer = world.ledger.membership.beat(known).pulse
+    assert world.ledger.membership.beat(known, heard).pulse.epoch == newer.epoch
 
 
 def test_an_epoch_that_replaced_another_tells_its_age(world: World):
     saved = world.backend.save()
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     world.backend.rollback(saved)
-    world.ledger.beat(known)
+    world.ledger.membership.beat(known)
     world.backend.advance(30)
-    assert 30 <= world.ledger.beat(known).age_ms < LONG_MS
+    assert 30 <= world.ledger.membership.beat(known).age_ms < LONG_MS
 
 
 def test_entries_that_a_rollback_brought_back_are_not_seen(world: World):
     key = world.running(offset=4)
     saved = world.backend.save()
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     world.backend.rollback(saved)
     assert world.state(key) is State.RUNNING
-    old, world.epoch = world.epoch, world.ledger.beat(known).pulse.epoch
+    old, world.epoch = world.epoch, world.ledger.membership.beat(known).pulse.epoch
     assert world.state(key) is None
     assert world.ledger.partition(world.epoch, SOURCE, 0, 9).live == {}
     snapshot = world.ledger.snapshot(world.epoch)
@@ -127,9 +134,9 @@ def test_entries_that_a_rollback_brought_back_are_not_seen(world: World):
 def test_answered_offsets_outlive_a_rollback(world: World):
     world.answered(offset=4)
     saved = world.backend.save()
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     world.backend.rollback(saved)
-    world.epoch = world.ledger.beat(known).pulse.epoch
+    world.epoch = world.ledger.membership.beat(known).pulse.epoch
     assert world.done_offsets() == {4}
 
 
@@ -138,12 +145,12 @@ def test_what_older_epochs_left_is_dropped_and_nothing_else(redis_url: str):
     world.ready()
     world.ledger.settle(world.epoch, SOURCE, 7)
     saved = world.backend.save()
-    known = world.ledger.beat().pulse
+    known = world.ledger.membership.beat().pulse
     world.backend.rollback(saved)
-    old, world.epoch = world.epoch, world.ledger.beat(known).pulse.epoch
+    old, world.epoch = world.epoch, world.ledger.membership.beat(known).pulse.epoch
     world.ready()
     kept = other.backend.names()
-    world.ledger.drop_older(world.epoch)
+    world.ledger.membership.drop_older(world.epoch)
     assert not [name for name in world.backend.names() if old.encode() in name]
     assert world.done_offsets() == {7}
     assert len(world.ledger.snapshot(world.epoch).ready) == 1
@@ -155,7 +162,7 @@ def test_what_older_epochs_left_is_dropped_and_nothing_else(redis_url: str):
 
 def test_without_any_knowledge_the_first_generation_begins(world: World):
     world.backend.lose()
-    assert world.ledger.beat(NO_PULSE).pulse.epoch.startswith("00000001")
+    assert world.ledger.membership.beat(NO_EPOCH).pulse.epoch.startswith("00000001")
 
 
 @pytest.mark.parametrize("way", ["ready", "rung", "running"])

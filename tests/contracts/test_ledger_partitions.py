@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentsched.ledger.done_offsets import BLOCK_OFFSETS
+from agentsched.ledger.answered_offsets import BLOCK_OFFSETS
 from tests.support.ledgers import SOURCE, World
 
 END = 10 * BLOCK_OFFSETS

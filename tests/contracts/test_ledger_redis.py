@@ -8,9 +8,9 @@ import redis
 
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
-from agentsched.ledger.controls import Control, ControlKind
-from agentsched.ledger.records import AdmitOutcome, ClaimOutcome
-from agentsched.ledger.redis import RedisLedger
+from agentsched.ledger.operator_orders import Control, ControlKind
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.values import AdmitOutcome, ClaimOutcome
 from tests.support.ledgers import LONG_MS, OnRedis, World
 
 SECRET = b"the-prompt-of-a-person"
@@ -31,11 +31,11 @@ def test_a_server_that_is_gone_is_ledger_unavailable(tmp_path: Path):
         lambda: world.admit(admission),
         lambda: world.complete(key, "L1"),
         lambda: world.changes_since("0-0"),
-        world.ledger.epoch,
-        world.ledger.beat,
-        lambda: world.ledger.leave_worker("w1"),
-        lambda: world.ledger.leave_bridge("b1"),
-        lambda: world.ledger.lead("d", 10),
+        world.ledger.views.epoch,
+        world.ledger.membership.beat,
+        lambda: world.ledger.membership.leave_worker("w1"),
+        lambda: world.ledger.membership.leave_bridge("b1"),
+        lambda: world.ledger.membership.lead("d", 10),
     ):
         with pytest.raises(LedgerUnavailable):
             call()
@@ -43,8 +43,8 @@ def test_a_server_that_is_gone_is_ledger_unavailable(tmp_path: Path):
 
 
 def test_a_worker_that_left_leaves_nothing_behind(on_redis: World, redis_url: str):
-    on_redis.ledger.beat_worker("gone", {"m": 1}, LONG_MS, "127.0.0.1:1")
-    on_redis.ledger.leave_worker("gone")
+    on_redis.ledger.membership.beat_worker("gone", {"m": 1}, LONG_MS, "127.0.0.1:1")
+    on_redis.ledger.membership.leave_worker("gone")
     with redis.Redis.from_url(redis_url) as client:
         namespace = on_redis.backend.namespace
         for name in ("workers:slots", "workers:http"):
@@ -57,14 +57,14 @@ def test_every_step_is_told_with_its_end(tmp_path: Path):
         ledger = RedisLedger.from_url(
             server.url, on_step=lambda step, took_s, error: told.append((step, error))
         )
-        epoch = ledger.beat().pulse.epoch
+        epoch = ledger.membership.beat().pulse.epoch
         ledger.withdraw(epoch, [KEY])
         with pytest.raises(EpochChanged):
             ledger.unreserve("another", KEY, 1)
         with pytest.raises(EpochChanged):
             ledger.withdraw("another", [KEY])
     with pytest.raises(LedgerUnavailable):
-        ledger.live_slots()
+        ledger.membership.live_slots()
     assert told == [
         ("beat", ""),
         ("withdraw", ""),
@@ -138,15 +138,15 @@ def test_the_bitmap_does_not_expire(on_redis: World):
 def test_what_another_version_wrote_for_operators_is_left_out(on_redis: World):
     ledger, client = on_redis.ledger, on_redis.backend.client
     name = on_redis.backend.namespace
-    ledger.impose(Control(ControlKind.PAUSE, "gpt-4"))
+    ledger.operations.impose(Control(ControlKind.PAUSE, "gpt-4"))
     client.zadd(f"{name}:questions", {"1 []": "inf"})
     client.hset(f"{name}:findings:1", "b1", "[]")
-    ledger.beat_bridge("b1", LONG_MS)
+    ledger.membership.beat_bridge("b1", LONG_MS)
     client.set(f"{name}:report:b1", "1 []")
-    orders = ledger.orders(on_redis.epoch, "b2")
+    orders = ledger.operations.orders(on_redis.epoch, "b2")
     assert ([one.name for one in orders.controls], orders.questions) == (["gpt-4"], ())
-    assert ledger.told("1") == {}
-    assert [one.report for one in ledger.reports()] == [None]
+    assert ledger.operations.told("1") == {}
+    assert [one.report for one in ledger.operations.reports()] == [None]
 
 
 UNREAD = {
@@ -162,7 +162,7 @@ def test_an_order_that_cannot_be_read_holds_as_far_as_its_name_is_known(
     on_redis.backend.client.hset(
         f"{on_redis.backend.namespace}:controls", mapping=UNREAD
     )
-    controls = on_redis.ledger.orders(on_redis.epoch, "b1").controls
+    controls = on_redis.ledger.operations.orders(on_redis.epoch, "b1").controls
     assert (list(controls.paused), list(controls.blocked)) == (["gpt-4"], ["crawler"])
     assert [one.name for one in controls.unknown] == ["throttle llama3"]
     assert not controls.starts("another model")
@@ -175,9 +175,9 @@ def test_an_order_that_cannot_be_read_comes_back_after_a_loss_as_it_was(
     ledger, client = on_redis.ledger, on_redis.backend.client
     place = f"{on_redis.backend.namespace}:controls"
     client.hset(place, mapping=UNREAD)
-    known, kept = ledger.controls(), (b"pause gpt-4", b"throttle llama3")
+    known, kept = ledger.operations.controls(), (b"pause gpt-4", b"throttle llama3")
     client.delete(place)
-    ledger.restore(known)
+    ledger.operations.restore(known)
     assert client.hmget(place, kept) == [UNREAD[name] for name in kept]
     assert client.hget(place, "block crawler").endswith(b" no time and no JSON")
 
@@ -187,6 +187,6 @@ def test_an_order_that_is_not_known_can_be_lifted(on_redis: World):
     on_redis.backend.client.hset(
         f"{on_redis.backend.namespace}:controls", mapping=UNREAD
     )
-    (unknown,) = ledger.controls().unknown
-    assert ledger.lift(unknown.kind, unknown.name)
-    assert ledger.controls().unknown == ()
+    (unknown,) = ledger.operations.controls().unknown
+    assert ledger.operations.lift(unknown.kind, unknown.name)
+    assert ledger.operations.controls().unknown == ()

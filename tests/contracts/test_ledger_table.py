@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agentsched.ledger.records import State
-from agentsched.ledger.table import STATES, STEP_TABLE, STEPS
+from agentsched.ledger.transitions import STATES, STEP_TABLE, STEPS
+from agentsched.ledger.values import State
 from tests.support.ledgers import GPT, GPT_AT, REPLY_AT, SOURCE, World
 
 FAR = 10**6

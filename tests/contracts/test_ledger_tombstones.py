@@ -9,9 +9,9 @@ import pytest
 
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import LedgerError
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.records import AdmitOutcome, Admitted, State
-from agentsched.ledger.scripts import _source
+from agentsched.ledger.redis.scripts import _source
+from agentsched.ledger.values import AdmitOutcome, Admitted, State
+from agentsched.wire.records import RecordAt
 from tests.support.ledgers import REPLY_AT, SOURCE, OnRedis, World
 
 SLICES = 8
@@ -138,14 +138,14 @@ def test_offsets_and_places_come_back_whole(on_redis: World):
     facts = on_redis.facts(key=key, source="high_priority:T1:999", offset=2**47 - 2)
     same = replace(on_redis.admission(key=key), facts=facts)
     assert on_redis.admit(same) == [Admitted(AdmitOutcome.SAME, State.ANSWERED)]
-    assert on_redis.ledger.describe(on_redis.epoch, key).reply_at == at
+    assert on_redis.ledger.views.describe(on_redis.epoch, key).reply_at == at
 
 
 def test_the_age_of_an_answer_is_told(world: World):
     key = world.answered()
     world.backend.advance(30)
     assert 30 <= world.view(key).since_ms < 60_000
-    assert 30 <= world.ledger.describe(world.epoch, key).since_ms < 60_000
+    assert 30 <= world.ledger.views.describe(world.epoch, key).since_ms < 60_000
 
 
 # -- versions ------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_a_tombstone_of_the_future_is_refused_with_a_reason(on_redis: World):
         lambda: on_redis.admit(on_redis.admission(key=GOLDEN_KEY)),
         lambda: on_redis.publish(GOLDEN_KEY),
         lambda: on_redis.complete(GOLDEN_KEY),
-        lambda: on_redis.ledger.describe(on_redis.epoch, GOLDEN_KEY),
+        lambda: on_redis.ledger.views.describe(on_redis.epoch, GOLDEN_KEY),
     ):
         with pytest.raises(LedgerError, match="newer version of AgentSched"):
             step()
@@ -240,7 +240,7 @@ def test_tombstones_that_the_version_before_wrote_are_honoured(on_redis: World):
     assert on_redis.publish(key)
     assert on_redis.ledger.withdraw(on_redis.epoch, [key]) == [False]
     assert on_redis.ledger.cancel(on_redis.epoch, key, 60) is State.ANSWERED
-    assert on_redis.ledger.describe(on_redis.epoch, key).reply_at == REPLY_AT
+    assert on_redis.ledger.views.describe(on_redis.epoch, key).reply_at == REPLY_AT
     assert 0 < on_redis.backend.client.ttl(name) <= 3600
 
 
@@ -283,7 +283,7 @@ def _fill_and_measure(on_redis: World) -> None:
             pipeline.hlen(root(on_redis) + name)
         assert sum(pipeline.execute()) == VOLUME + 1
     assert grown / VOLUME <= MOST_BYTES, grown / VOLUME
-    found = on_redis.ledger.describe(on_redis.epoch, sha1(b"77").hexdigest()[:32])
+    found = on_redis.ledger.views.describe(on_redis.epoch, sha1(b"77").hexdigest()[:32])
     assert found.reply_at == RecordAt("results", 5, 77)
     assert on_redis.publish(sha1(b"199999").hexdigest()[:32])
     on_redis.backend.ledger.close()

@@ -3,7 +3,7 @@
 import pytest
 
 from agentsched.errors import EpochChanged
-from agentsched.ledger.records import Ending, State
+from agentsched.ledger.values import Ending, State
 from agentsched.ledger.views import Description, LiveWorker, Pool
 from tests.support.ledgers import (
     GPT,
@@ -17,23 +17,23 @@ from tests.support.ledgers import (
 
 
 def describe(world, key) -> Description:
-    description = world.ledger.describe(world.epoch, key)
+    description = world.ledger.views.describe(world.epoch, key)
     assert description is not None
     return description
 
 
 def test_the_epoch_is_shown_and_none_is_made(world: World):
-    assert world.ledger.epoch() == world.epoch
+    assert world.ledger.views.epoch() == world.epoch
     world.backend.lose()
-    assert world.ledger.epoch() is None
-    assert world.ledger.epoch() is None
+    assert world.ledger.views.epoch() is None
+    assert world.ledger.views.epoch() is None
 
 
 def test_every_pool_shows_its_slots_in_use(world: World):
     world.rung()
     world.running()
     world.ready()
-    assert world.ledger.pools(world.epoch) == [
+    assert world.ledger.views.pools(world.epoch) == [
         Pool(GPT, GPT_AT, 2, 7),
         Pool(LLAMA, LLAMA_AT, 0, 2),
     ]
@@ -41,36 +41,41 @@ def test_every_pool_shows_its_slots_in_use(world: World):
 
 def test_a_slot_whose_lease_is_over_is_not_in_use(world: World):
     world.crashed()
-    assert [pool.in_flight for pool in world.ledger.pools(world.epoch)] == [0, 0]
+    assert [pool.in_flight for pool in world.ledger.views.pools(world.epoch)] == [0, 0]
 
 
 def test_pools_are_those_of_the_limits_in_force(world: World):
     world.limit(capacity={(LLAMA, LLAMA_AT): 5})
-    assert world.ledger.pools(world.epoch) == [Pool(LLAMA, LLAMA_AT, 0, 5)]
+    assert world.ledger.views.pools(world.epoch) == [Pool(LLAMA, LLAMA_AT, 0, 5)]
 
 
 def test_live_workers_are_shown_with_their_slots(world: World):
-    world.ledger.beat_worker("w2@b/1", {GPT: 3}, LONG_MS)
-    world.ledger.beat_worker("w1@a/1", {GPT: 4, LLAMA: 1}, LONG_MS)
-    world.ledger.beat_worker("w3@a/1", {GPT: 4}, LONG_MS)
-    world.ledger.leave_worker("w3@a/1")
-    assert world.ledger.workers() == [
+    world.ledger.membership.beat_worker("w2@b/1", {GPT: 3}, LONG_MS)
+    world.ledger.membership.beat_worker("w1@a/1", {GPT: 4, LLAMA: 1}, LONG_MS)
+    world.ledger.membership.beat_worker("w3@a/1", {GPT: 4}, LONG_MS)
+    world.ledger.membership.leave_worker("w3@a/1")
+    assert world.ledger.views.workers() == [
         LiveWorker("w1@a/1", {GPT: 4, LLAMA: 1}),
         LiveWorker("w2@b/1", {GPT: 3}),
     ]
 
 
 def test_a_live_worker_says_where_its_metrics_are(world: World):
-    world.ledger.beat_worker("w@a/1", {GPT: 3}, LONG_MS, "127.0.0.1:9791")
-    assert world.ledger.workers() == [LiveWorker("w@a/1", {GPT: 3}, "127.0.0.1:9791")]
+    world.ledger.membership.beat_worker("w@a/1", {GPT: 3}, LONG_MS, "127.0.0.1:9791")
+    assert world.ledger.views.workers() == [
+        LiveWorker("w@a/1", {GPT: 3}, "127.0.0.1:9791")
+    ]
 
 
 def test_what_the_ledger_does_not_know_has_no_description(world: World):
-    assert world.ledger.describe(world.epoch, world.unknown()) is None
+    assert world.ledger.views.describe(world.epoch, world.unknown()) is None
 
 
 def test_a_view_of_another_epoch_is_refused(world: World):
-    for look in (world.ledger.pools, lambda e: world.ledger.describe(e, "k")):
+    for look in (
+        world.ledger.views.pools,
+        lambda e: world.ledger.views.describe(e, "k"),
+    ):
         with pytest.raises(EpochChanged):
             look("another")
 
@@ -147,7 +152,7 @@ def test_an_answered_request_is_described_by_where_its_reply_is(world: World):
 def test_looking_changes_nothing(world: World):
     key, cursor = world.ready(), world.cursor()
     describe(world, key)
-    world.ledger.pools(world.epoch)
-    world.ledger.workers()
+    world.ledger.views.pools(world.epoch)
+    world.ledger.views.workers()
     assert world.kinds_since(cursor) == []
     assert world.state(key) is State.READY

@@ -10,7 +10,7 @@ import pytest
 
 from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.producer import Producer
 from tests.support.processes import writers
 from tests.support.up import Up
 

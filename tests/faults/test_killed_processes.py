@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from agentsched.codec import encode_message
-from agentsched.kafka_records import OutboundRecord
+from agentsched.wire.codec import encode_message
+from agentsched.wire.records import OutboundRecord
 from tests.support.model_server import ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually

@@ -30,7 +30,7 @@ class Peaks(threading.Thread):
     def run(self):
         while not self._over.wait(0.05):
             ledger = self._system.ledger
-            if (epoch := ledger.epoch()) is None:
+            if (epoch := ledger.views.epoch()) is None:
                 continue  # the bridge has not begun yet
             found = ledger.snapshot(epoch)
             self.waiting = max(self.waiting, len(found.ready))
@@ -80,5 +80,5 @@ def test_an_overload_waits_in_kafka_and_high_requests_pass_it(tmp_path, kafka):
         assert peaks.waiting <= READY_MOST
         assert peaks.slots <= CAPACITY
         eventually(lambda: system.committed("low") == LOW + HURRIED, timeout_s=30)
-        found = system.ledger.snapshot(system.ledger.epoch() or "")
+        found = system.ledger.snapshot(system.ledger.views.epoch() or "")
         assert (len(found.ready), len(found.slots)) == (0, 0)

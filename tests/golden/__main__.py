@@ -13,7 +13,7 @@ import redis
 
 from agentsched import __version__
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.ledger.redis import RedisLedger
+from agentsched.ledger.redis.ledger import RedisLedger
 from tests.golden.history import write
 from tests.golden.snapshot import path_of, take
 

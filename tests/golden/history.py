@@ -3,21 +3,26 @@
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from agentsched.codec import hash_value
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.controls import Control, ControlKind
-from agentsched.ledger.records import (
+from agentsched.ledger.bridge_reports import (
+    BridgeReport,
+    IndexAnswer,
+    IndexedRequest,
+    Question,
+)
+from agentsched.ledger.operator_orders import Control, ControlKind
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.values import (
     Admission,
     AdmitOutcome,
+    CallOutcome,
     ClaimOutcome,
     Limits,
-    Outcome,
     PutBack,
-    RequestFacts,
     ReserveOutcome,
 )
-from agentsched.ledger.redis import RedisLedger
-from agentsched.ledger.reports import BridgeReport, Finding, Findings, Question
+from agentsched.wire.codec import hash_value
+from agentsched.wire.records import RecordAt
+from agentsched.wire.request_facts import RequestFacts
 
 MODEL, ENDPOINT = "gpt-4", "https://gpt.example/v1"
 DISPATCHER = "dispatcher-1"
@@ -51,9 +56,9 @@ CONTROLS = (
     Control(ControlKind.DRAIN, by="cy@ops", reason="new kernel"),
 )
 REPORT = BridgeReport(software="0.1.0", leading=True, waiting={"high": 3}, in_flight=2)
-FOUND = Findings(
+FOUND = IndexAnswer(
     found=(
-        Finding(
+        IndexedRequest(
             agent_id="planner",
             correlation_id="c-1",
             cls="high",
@@ -111,7 +116,7 @@ class Written:
 
 def write(ledger: RedisLedger) -> Written:
     """Write it into an empty namespace."""
-    epoch, now_ms = ledger.beat().pulse.epoch, ledger.now_ms()
+    epoch, now_ms = ledger.membership.beat().pulse.epoch, ledger.membership.now_ms()
     ledger.set_limits(epoch, Limits(capacity={(MODEL, ENDPOINT): 7}))
     _meet(ledger)
     for state in OFFSETS:
@@ -134,7 +139,7 @@ def write(ledger: RedisLedger) -> Written:
     ledger.cancel(epoch, key_of("ending"), LONG_MS)
     ledger.cancel(epoch, key_of("cancelled"), LONG_MS)
     for state in ("done", "answered"):
-        outcome = Outcome(ok=True, model_ms=40)
+        outcome = CallOutcome(ok=True, model_ms=40)
         assert ledger.complete(epoch, key_of(state), f"lease-{state}", REPLY, outcome)
     assert ledger.published(epoch, key_of("answered"), REPLY_AT)
     ledger.settle(epoch, SOURCE, SETTLED)
@@ -143,11 +148,11 @@ def write(ledger: RedisLedger) -> Written:
 
 
 def _meet(ledger: RedisLedger) -> None:
-    assert ledger.lead(DISPATCHER, LONG_MS)
-    ledger.beat_bridge("b1", LONG_MS)
-    ledger.beat_worker("w1", {MODEL: 7}, LONG_MS, "127.0.0.1:9102")
+    assert ledger.membership.lead(DISPATCHER, LONG_MS)
+    ledger.membership.beat_bridge("b1", LONG_MS)
+    ledger.membership.beat_worker("w1", {MODEL: 7}, LONG_MS, "127.0.0.1:9102")
     for control in CONTROLS:
-        ledger.impose(control)
-    ledger.report("b1", REPORT, LONG_MS)
-    ledger.ask(QUESTION, LONG_MS)
-    ledger.tell(QUESTION.id, "b1", FOUND, LONG_MS)
+        ledger.operations.impose(control)
+    ledger.operations.report("b1", REPORT, LONG_MS)
+    ledger.operations.ask(QUESTION, LONG_MS)
+    ledger.operations.tell(QUESTION.id, "b1", FOUND, LONG_MS)

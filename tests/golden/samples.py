@@ -11,26 +11,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentsched.commit_metadata import VERSION as NOTE_VERSION
-from agentsched.commit_metadata import CommitNote, decode_note, encode_note
-from agentsched.dead_letters import dead_letter_record, read_letter
-from agentsched.doorbell import DOORBELL_VERSION, Doorbell
 from agentsched.errors import CodecError, ErrorCode, NewerFormat
-from agentsched.kafka_records import Headers, InboundRecord, OutboundRecord, RecordAt
-from agentsched.ledger import wire
-from agentsched.ledger.controls import CONTROL_VERSION, Control, ControlKind
-from agentsched.ledger.records import FACTS_VERSION, NO_PULSE, Pulse, RequestFacts
-from agentsched.ledger.reports import (
+from agentsched.ledger.bridge_reports import (
     REPORT_VERSION,
     BridgeReport,
-    Finding,
-    Findings,
     FlowLoad,
+    IndexAnswer,
+    IndexedRequest,
     Question,
 )
-from agentsched.origin import HEADERS_VERSION, Origin, settled_by
-from agentsched.replays import Replayed, marker_record, read_marker
-from agentsched.replies import reply_record
+from agentsched.ledger.operator_orders import CONTROL_VERSION, Control, ControlKind
+from agentsched.ledger.redis import codec
+from agentsched.wire.commit_state import VERSION as NOTE_VERSION
+from agentsched.wire.commit_state import (
+    CommitState,
+    decode_commit_state,
+    encode_commit_state,
+)
+from agentsched.wire.dead_letters import dead_letter_record, read_letter
+from agentsched.wire.doorbell import DOORBELL_VERSION, Doorbell
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
+from agentsched.wire.records import Headers, InboundRecord, OutboundRecord, RecordAt
+from agentsched.wire.replays import Replayed, marker_record, read_marker
+from agentsched.wire.replies import reply_record
+from agentsched.wire.request_facts import FACTS_VERSION, RequestFacts
+from agentsched.wire.source_record import HEADERS_VERSION, SourceRecord, settled_by
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def _next_in_json(text: str) -> str:
 DOORBELL = Format(
     name="doorbell",
     version=DOORBELL_VERSION,
-    stands_in="agentsched/doorbell.py",
+    stands_in="agentsched/wire/doorbell.py",
     samples={
         1: '{"key": "1bcdef01234567891bcdef0123456789", "ring": 3,'
         ' "epoch": "000000011e91a8e97c940b45", "model": "gpt-4", "cls": "high",'
@@ -116,24 +121,24 @@ def _note_body(text: str) -> tuple[str, bytes]:
 NOTE = Format(
     name="commit metadata",
     version=NOTE_VERSION,
-    stands_in="agentsched/commit_metadata.py",
+    stands_in="agentsched/wire/commit_state.py",
     samples={
         1: "agentsched:1:eNpjbFjMKmEAAYaGqZaGiRaplubJliYGSSamAoGpYXlJXrqmIRFm+e6RAUmM"
         "TLvZ1zABAFe3Dao="
     },
     values={
-        1: CommitNote(
-            Pulse("000000011e91a8e97c940b45", 86_400),
+        1: CommitState(
+            EpochCounter("000000011e91a8e97c940b45", 86_400),
             "QeVnbJ-5TX6oGYPb",
             clean=True,
             done=(range(43, 45), range(1000, 1300)),
         )
     },
-    read=lambda text: decode_note(text, WATERMARK),
-    write=lambda note: encode_note(note, WATERMARK),
+    read=lambda text: decode_commit_state(text, WATERMARK),
+    write=lambda note: encode_commit_state(note, WATERMARK),
     newer=lambda text: text.replace(":1:", ":2:"),
     # It says nothing for sure: Kafka is asked what was answered.
-    refusal=CommitNote(NO_PULSE),
+    refusal=CommitState(NO_EPOCH),
     comparable=_note_body,
 )
 
@@ -161,11 +166,11 @@ def _version_1(headers: dict[str, str]) -> dict[str, str]:
 REPLY = Format(
     name="reply headers",
     version=HEADERS_VERSION,
-    stands_in="agentsched/origin.py",
+    stands_in="agentsched/wire/source_record.py",
     samples={1: _version_1(REPLY_HEADERS), 2: REPLY_HEADERS},
     values={
-        1: Origin("high_priority", "", 0, 42),
-        2: Origin("high_priority", "QeVnbJ-5TX6oGYPb", 0, 42),
+        1: SourceRecord("high_priority", "", 0, 42),
+        2: SourceRecord("high_priority", "QeVnbJ-5TX6oGYPb", 0, 42),
     },
     read=settled_by,
     write=lambda _: dict(reply_record(FACTS, b"{}").headers),
@@ -230,7 +235,7 @@ _LETTER = (
 LETTER = Format(
     name="dead-letter headers",
     version=HEADERS_VERSION,
-    stands_in="agentsched/origin.py",
+    stands_in="agentsched/wire/source_record.py",
     samples={1: _version_1(LETTER_HEADERS), 2: LETTER_HEADERS},
     values={1: _LETTER, 2: _LETTER},
     read=_letter,
@@ -259,7 +264,7 @@ _MARKER = Replayed(
 MARKER = Format(
     name="replay markers",
     version=HEADERS_VERSION,
-    stands_in="agentsched/origin.py",
+    stands_in="agentsched/wire/source_record.py",
     samples={1: MARKER_HEADERS | {"agentsched_version": "1"}, 2: MARKER_HEADERS},
     values={1: _MARKER, 2: _MARKER},
     read=lambda headers: read_marker(_in_letter_topic(headers, None)),
@@ -273,7 +278,7 @@ MARKER = Format(
 REQUEST_FACTS = Format(
     name="facts of a request",
     version=FACTS_VERSION,
-    stands_in="agentsched/ledger/records.py",
+    stands_in="agentsched/ledger/values.py",
     samples={
         1: '{"key":"1bcdef01234567891bcdef0123456789","agent_id":"planner",'
         '"correlation_id":"c-1","group":"planning","cls":"high",'
@@ -284,8 +289,8 @@ REQUEST_FACTS = Format(
         '"version":1}'
     },
     values={1: FACTS},
-    read=wire.decode_facts,
-    write=wire.encode_facts,
+    read=codec.decode_facts,
+    write=codec.encode_facts,
     newer=_next_in_json,
     refusal=NewerFormat,
     fix=UPGRADE,
@@ -308,7 +313,7 @@ def _order_of_the_future() -> Control:
 CONTROL = Format(
     name="orders of operators",
     version=CONTROL_VERSION,
-    stands_in="agentsched/ledger/controls.py",
+    stands_in="agentsched/ledger/operator_orders.py",
     samples={
         1: (b"pause gpt-4", b'1763940000000 {"by": "ana@ops", "reason": "vendor"}'),
         2: (
@@ -317,10 +322,10 @@ CONTROL = Format(
         ),
     },
     values={1: ORDERED, 2: ORDERED},
-    read=lambda sample: wire.decode_control(*sample),
+    read=lambda sample: codec.decode_control(*sample),
     write=lambda control: (
-        wire.encode_place(control.kind, control.name).encode(),
-        f"{control.at_ms} {wire.encode_control(control)}".encode(),
+        codec.encode_place(control.kind, control.name).encode(),
+        f"{control.at_ms} {codec.encode_control(control)}".encode(),
     ),
     newer=_next_order,
     # It holds all the same, and says so.
@@ -330,7 +335,7 @@ CONTROL = Format(
 REPORT = Format(
     name="reports of bridges",
     version=REPORT_VERSION,
-    stands_in="agentsched/ledger/reports.py",
+    stands_in="agentsched/ledger/bridge_reports.py",
     samples={
         1: '{"version":1,"software":"0.1.0","http":"","leading":true,'
         '"stopping":false,"draining":false,"waiting":{},"in_flight":0,'
@@ -355,7 +360,7 @@ REPORT = Format(
 QUESTION = Format(
     name="questions of operators",
     version=REPORT_VERSION,
-    stands_in="agentsched/ledger/reports.py",
+    stands_in="agentsched/ledger/bridge_reports.py",
     samples={
         # Before, it had no number.
         0: '{"id":"1f","correlation_id":"c-1","agent_id":"planner"}',
@@ -379,13 +384,13 @@ _FOUND = (
 FINDINGS = Format(
     name="answers of bridges",
     version=REPORT_VERSION,
-    stands_in="agentsched/ledger/reports.py",
+    stands_in="agentsched/ledger/bridge_reports.py",
     samples={0: "{" + _FOUND, 1: '{"version":1,' + _FOUND},
     values=dict.fromkeys(
         (0, 1),
-        Findings(
+        IndexAnswer(
             found=(
-                Finding(
+                IndexedRequest(
                     agent_id="planner",
                     correlation_id="c-1",
                     cls="high",
@@ -400,8 +405,8 @@ FINDINGS = Format(
             )
         ),
     ),
-    read=Findings.from_json,
-    write=Findings.to_json,
+    read=IndexAnswer.from_json,
+    write=IndexAnswer.to_json,
     newer=_next_in_json,
     refusal=ValueError,
     fix="version",

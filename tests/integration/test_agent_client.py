@@ -22,10 +22,10 @@ from agentsched.client import (
     ReplyTimeout,
     RequestFailed,
     RequestNotAccepted,
-    replies,
+    reply_thread,
 )
-from agentsched.codec import Identity
 from agentsched.types import Message, ReplyError
+from agentsched.wire.codec import Identity
 from tests.support.answerer import Answerer, completed
 from tests.support.waiting import eventually
 
@@ -314,7 +314,7 @@ def kafka_clients():
 @pytest.fixture
 def nowhere(monkeypatch):
     """Where no Kafka is, with less patience than usual."""
-    monkeypatch.setattr(replies, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(reply_thread, "PATIENCE_S", 0.5)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening
         yield f"127.0.0.1:{taken.getsockname()[1]}"

@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from agentsched.errors import DeliveryFailed
-from agentsched.kafka_records import OutboundRecord
-from agentsched.ledger.controls import Control, ControlKind
+from agentsched.ledger.operator_orders import Control, ControlKind
+from agentsched.wire.records import OutboundRecord
 from tests.support.bad_input import ANSWERED, DEAD, UNUSUAL, Bad
 from tests.support.model_server import ModelServer
 from tests.support.replies import RawReplies
@@ -68,7 +68,7 @@ def put(system, record):
 @pytest.fixture(scope="module")
 def sent(system):
     """All of it, with a plain good request behind each; returns their ids."""
-    system.ledger.impose(Control(ControlKind.BLOCK, "villain"))
+    system.ledger.operations.impose(Control(ControlKind.BLOCK, "villain"))
     eventually(lambda: blocked_requests_are_refused(system), timeout_s=20)
     plain = []
     for some in zip_longest(LETTERS, REPLIES, GOOD):

@@ -5,16 +5,20 @@ import contextlib
 import pytest
 
 from agentsched.config.settings import KafkaSettings
-from agentsched.dead_letters import dead_letter_record
 from agentsched.errors import ErrorCode
-from agentsched.kafka_records import Headers, OutboundRecord, Partition
-from agentsched.kafka_server.bounded import TopicScan
-from agentsched.kafka_server.errors import KafkaFailed
-from agentsched.kafka_server.positions import Bounds
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.purging import delete_before
-from agentsched.operating.letters import Wanted, search, whole_letters
-from agentsched.replays import marker_record
+from agentsched.kafka.admin.record_deletion import delete_before
+from agentsched.kafka.errors import KafkaFailed
+from agentsched.kafka.offsets import Bounds
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers.topic_scan import TopicScan
+from agentsched.operations.dead_letters.search import (
+    LetterFilter,
+    search,
+    whole_letters,
+)
+from agentsched.wire.dead_letters import dead_letter_record
+from agentsched.wire.records import Headers, OutboundRecord, Partition
+from agentsched.wire.replays import marker_record
 from tests.support.requests import record
 
 
@@ -103,7 +107,7 @@ def test_of_many_letters_the_newest_are_found_and_the_rest_is_counted(
     put(None, headers=Headers.of(marker.headers).pairs)
     put(b"somebody else's")
     with scan_of(settings, topic) as scan:
-        result = search(scan, [topic, "never"], Wanted(), most=3)
+        result = search(scan, [topic, "never"], LetterFilter(), most=3)
         assert [each.letter.correlation_id for each in result.found] == [
             "c2",
             "c3",
@@ -125,7 +129,7 @@ def test_a_replay_is_known_however_late_it_was(settings, topic, put):
     put(b"between")
     put(None, headers=Headers.of(marker_record(at, at).headers).pairs)
     with scan_of(settings, topic) as scan:
-        (found,) = search(scan, [topic], Wanted(places=frozenset({at}))).found
+        (found,) = search(scan, [topic], LetterFilter(places=frozenset({at}))).found
     assert found.replayed is not None
 
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from agentsched.codec import Identity, cancel_record
 from agentsched.embedded.services import environment
-from agentsched.ledger.records import State
+from agentsched.ledger.values import State
+from agentsched.wire.codec import Identity, cancel_record
 from tests.support.model_server import ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -31,12 +31,12 @@ def cancel(system, correlation_id, cls="high", agent_id="default"):
 
 
 def no_slot_is_taken(system):
-    return not system.ledger.snapshot(system.ledger.epoch() or "").slots
+    return not system.ledger.snapshot(system.ledger.views.epoch() or "").slots
 
 
 def states(system):
     """The states of all that has a slot."""
-    epoch = system.ledger.beat().pulse.epoch
+    epoch = system.ledger.membership.beat().pulse.epoch
     keys = [slot.key for slot in system.ledger.snapshot(epoch).slots]
     return {view.state for view in system.ledger.inspect(epoch, keys) if view}
 

@@ -77,7 +77,7 @@ def test_the_commands_of_the_page_work(redis_url: str, tmp_path: Path) -> None:
             words[words.index("worker") + 1 : 0] = ["-n", f"w{number}@%h"]
             rig.start_celery(words)
         eventually(
-            lambda: rig.ledger.live_slots() == {"gpt-4": 3 * len(others)},
+            lambda: rig.ledger.membership.live_slots() == {"gpt-4": 3 * len(others)},
             timeout_s=60,
             message="they offer slots",
         )

@@ -9,11 +9,11 @@ import pytest
 from confluent_kafka import KafkaException
 
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_server.asking import Asking
-from agentsched.kafka_server.certificates import certificate_fault
-from agentsched.kafka_server.ends import EndOffsets
-from agentsched.kafka_server.errors import KafkaFailed
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.admin.client import Asking
+from agentsched.kafka.admin.end_offsets import EndOffsets
+from agentsched.kafka.certificate import certificate_fault
+from agentsched.kafka.errors import KafkaFailed
+from agentsched.kafka.producer import Producer
 from tests.support.tls import Authority, TlsFront
 
 

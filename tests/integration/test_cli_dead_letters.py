@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from agentsched.dead_letters import dead_letter_record
 from agentsched.errors import ErrorCode
-from agentsched.kafka_records import Headers, InboundRecord, OutboundRecord
-from agentsched.kafka_server.bounded import TopicScan
+from agentsched.kafka.readers.topic_scan import TopicScan
+from agentsched.wire.dead_letters import dead_letter_record
+from agentsched.wire.records import Headers, InboundRecord, OutboundRecord
 from tests.support.command import run_agentsched
 from tests.support.guides import commands
 from tests.support.model_server import ModelServer

@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 from agentsched.config.loading import parse_settings
 from agentsched.config.settings import KafkaSettings
 from agentsched.embedded.kafka import EmbeddedKafka
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.topic_states import inspect_topics
+from agentsched.kafka.admin.topic_inspection import inspect_topics
+from agentsched.kafka.producer import Producer
 from tests.support.command import run_agentsched
 from tests.support.waiting import eventually
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 from confluent_kafka import Consumer, Producer
 
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.kafka import EmbeddedKafka
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EmbeddedError

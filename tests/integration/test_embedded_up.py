@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from agentsched.flower_login import flower_login
+from agentsched.flower.login import flower_login
 from tests.support.flower_server import ask
 from tests.support.processes import writers
 from tests.support.up import Up

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from flower.urls import handlers
 
-from agentsched.flower_login import flower_login
+from agentsched.flower.login import flower_login
 from tests.integration.worker_rig import WorkerRig
 from tests.support.flower_server import FlowerServer
 from tests.support.model_server import Answer, Hang
@@ -160,7 +160,7 @@ def test_a_worker_is_shown_with_its_pool(watched: Watched) -> None:
         return workers.get(watched.node, {}).get("stats", {}).get("pool", {})
 
     eventually(lambda: pool().get("slots") == {"gpt-4": 3}, message="slots per model")
-    assert "agentsched.worker.pool" in watched.text(f"/worker/{watched.node}")
+    assert "agentsched.worker.thread_pool" in watched.text(f"/worker/{watched.node}")
 
 
 def test_a_task_is_terminated_from_its_page(watched: Watched) -> None:

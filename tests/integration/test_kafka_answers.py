@@ -6,10 +6,10 @@ import confluent_kafka
 import pytest
 
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_server.answers import find_answers
-from agentsched.kafka_server.errors import KafkaFailed
-from agentsched.kafka_server.producer import Producer
-from agentsched.origin import Origin
+from agentsched.kafka.errors import KafkaFailed
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers.reply_lookup import find_answers
+from agentsched.wire.source_record import SourceRecord
 
 SOURCE = "high_priority:T1:0"
 
@@ -31,7 +31,7 @@ def produce(broker):
     with Producer(broker.bootstrap) as producer:
 
         def answer(topic, offset, source=SOURCE, key="k", **more):
-            headers = Origin.of(source, offset).headers() | more
+            headers = SourceRecord.of(source, offset).headers() | more
             return producer.produce("{}", topic, headers, key=key).result(20)
 
         yield answer
@@ -90,7 +90,7 @@ def test_only_what_may_be_new_enough_is_read(kafka, topic_prefix):
     client = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
     now_ms, day_ms = since_now_ms(), 86_400_000
     for offset, age_ms in enumerate((3 * day_ms, day_ms // 2, 0)):
-        headers = Origin.of(SOURCE, offset).headers()
+        headers = SourceRecord.of(SOURCE, offset).headers()
         client.produce(topic, "{}", headers=headers, timestamp=now_ms - age_ms)
     assert client.flush(20) == 0
     settings = KafkaSettings(bootstrap_servers=(kafka.bootstrap,))
@@ -113,7 +113,7 @@ def test_the_ends_of_transactions_and_an_open_one_hide_nothing(kafka, topic_pref
         client.produce(topic, "x")
         client.flush(10)
         with Producer(kafka.bootstrap) as plain:
-            headers = Origin.of(SOURCE, number).headers()
+            headers = SourceRecord.of(SOURCE, number).headers()
             plain.produce("{}", topic, headers).result(20)
         if number == 0:
             client.commit_transaction(30)

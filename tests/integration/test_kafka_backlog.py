@@ -5,10 +5,10 @@ from contextlib import closing
 import pytest
 
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_records import Depth, Mark, Partition
-from agentsched.kafka_server.backlog import Backlog
-from agentsched.kafka_server.errors import KafkaFailed
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.admin.backlog import Backlog
+from agentsched.kafka.errors import KafkaFailed
+from agentsched.kafka.producer import Producer
+from agentsched.wire.records import Depth, Mark, Partition
 from tests.support.kafka_cluster import free_ports
 from tests.support.member import Member
 from tests.support.waiting import eventually

@@ -4,10 +4,10 @@ import pytest
 
 from agentsched.config.settings import KafkaSettings
 from agentsched.embedded.kafka import EmbeddedKafka
-from agentsched.kafka_records import Partition
-from agentsched.kafka_server.ends import EndOffsets
-from agentsched.kafka_server.errors import KafkaFailed
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.admin.end_offsets import EndOffsets
+from agentsched.kafka.errors import KafkaFailed
+from agentsched.kafka.producer import Producer
+from agentsched.wire.records import Partition
 
 QUIET = {"log_level": 0}
 

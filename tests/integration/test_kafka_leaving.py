@@ -6,9 +6,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_records import Mark, Partition
-from agentsched.kafka_server import leaving
-from agentsched.kafka_server.consumer import Consumer as AgentConsumer
+from agentsched.kafka.consumer import Consumer as AgentConsumer
+from agentsched.kafka.group import departure
+from agentsched.wire.records import Mark, Partition
 from tests.support.member import Member, until_assigned
 from tests.support.mock_kafka import MockKafka
 from tests.support.waiting import eventually
@@ -48,7 +48,7 @@ def test_the_last_commit_is_the_last_although_the_one_before_is_sent_again(
 def test_a_silent_coordinator_does_not_hold_who_leaves(
     mock, member, caplog, monkeypatch
 ):
-    monkeypatch.setattr(leaving, "CLOSE_S", 2)
+    monkeypatch.setattr(departure, "CLOSE_S", 2)
     member.commit_at_revoke = {WHERE: Mark(10)}
     mock.fall_silent()
     with caplog.at_level(logging.WARNING):
@@ -57,7 +57,7 @@ def test_a_silent_coordinator_does_not_hold_who_leaves(
 
 
 def test_a_silent_coordinator_does_not_hold_an_agent(mock, caplog, monkeypatch):
-    monkeypatch.setattr(leaving, "CLOSE_S", 2)
+    monkeypatch.setattr(departure, "CLOSE_S", 2)
     consumer = AgentConsumer(mock.bootstrap, "g", "earliest")
     consumer.subscribe("t")
     with Producer({"bootstrap.servers": mock.bootstrap}) as producer:

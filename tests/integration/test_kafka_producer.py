@@ -10,10 +10,10 @@ import pytest
 from confluent_kafka import KafkaException
 
 from agentsched.errors import DeliveryFailed
-from agentsched.kafka_records import OutboundRecord
-from agentsched.kafka_server.consumer import Consumer
-from agentsched.kafka_server.errors import KafkaFailed, LocalQueueFull
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.consumer import Consumer
+from agentsched.kafka.errors import KafkaFailed, LocalQueueFull
+from agentsched.kafka.producer import Producer
+from agentsched.wire.records import OutboundRecord
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.mock_kafka import MockKafka
 
@@ -53,7 +53,7 @@ def test_close_gives_up_what_is_not_delivered_and_says_how_many(nowhere, caplog)
 
 
 def test_a_full_local_queue_blocks_and_then_fails(nowhere, monkeypatch):
-    monkeypatch.setattr("agentsched.kafka_server.producer.QUEUE_WAIT_S", 0.2)
+    monkeypatch.setattr("agentsched.kafka.producer.QUEUE_WAIT_S", 0.2)
     few = {"queue.buffering.max.messages": 2}
     producer = Producer(nowhere, properties=QUIET | few)
     for _ in range(2):
@@ -81,7 +81,7 @@ def test_an_unknown_key_is_refused_with_its_name():
 
 
 def test_a_client_that_broke_for_good_is_replaced(caplog):
-    caplog.set_level(logging.CRITICAL, "agentsched.kafka_server.librdkafka")
+    caplog.set_level(logging.CRITICAL, "agentsched.kafka.librdkafka")
     with MockKafka({"t": 1}) as mock:
         mock.refuse_producer_ids(1)
         producer = Producer(mock.bootstrap)
@@ -93,7 +93,7 @@ def test_a_client_that_broke_for_good_is_replaced(caplog):
 
 FORGETS = """
 import sys
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.producer import Producer
 Producer(sys.argv[1]).produce(b"{}", sys.argv[2])
 """
 
@@ -111,7 +111,7 @@ def test_a_program_that_forgets_close_loses_nothing_at_its_end(broker, topic_pre
 def test_subscribing_to_an_unreachable_kafka_says_where_it_was_sought(
     nowhere, monkeypatch
 ):
-    monkeypatch.setattr("agentsched.kafka_server.consumer.SUBSCRIBE_S", 0.5)
+    monkeypatch.setattr("agentsched.kafka.consumer.SUBSCRIBE_S", 0.5)
     consumer = Consumer(nowhere, "agents", properties=QUIET)
     with pytest.raises(KafkaFailed, match=f"cannot subscribe.*{nowhere}"):
         consumer.subscribe(["t"])

@@ -5,11 +5,15 @@ import signal
 import confluent_kafka
 import pytest
 
-from agentsched.commit_metadata import MOST_CHARACTERS, CommitNote, encode_note
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_records import Mark, Partition
-from agentsched.kafka_server.notes import committed_notes
-from agentsched.ledger.records import Pulse
+from agentsched.kafka.group.commit_states import commit_states
+from agentsched.wire.commit_state import (
+    MOST_CHARACTERS,
+    CommitState,
+    encode_commit_state,
+)
+from agentsched.wire.epoch import EpochCounter
+from agentsched.wire.records import Mark, Partition
 from tests.chaos.commits import commits_of
 from tests.support.member import Member, until_assigned
 from tests.support.waiting import eventually
@@ -302,13 +306,15 @@ def test_what_is_noted_beside_an_offset_comes_to_the_next_owner(
     member = join()
     member.until_read(9)
     (mine,) = member.assigned
-    note = CommitNote(Pulse("0000000100", 7), mine.topic_id, done=(range(4, 6),))
-    member.source.commit({where: Mark(3, encode_note(note, 3))})
+    note = CommitState(
+        EpochCounter("0000000100", 7), mine.topic_id, done=(range(4, 6),)
+    )
+    member.source.commit({where: Mark(3, encode_commit_state(note, 3))})
     eventually(lambda: member.poll() and member.committed == {where: 3})
-    assert committed_notes(settings.model_copy(update={"input_topics": (topic,)})) == [
+    assert commit_states(settings.model_copy(update={"input_topics": (topic,)})) == [
         note
     ]
-    member.commit_at_revoke = {where: Mark(4, encode_note(note, 4))}
+    member.commit_at_revoke = {where: Mark(4, encode_commit_state(note, 4))}
     member.source.close()
     other = join()
     until_assigned(other)

@@ -6,11 +6,11 @@ import confluent_kafka
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from agentsched.commit_metadata import CommitNote, encode_note
 from agentsched.config.settings import KafkaSettings
-from agentsched.kafka_records import Mark, Partition
-from agentsched.kafka_server.producer import Producer
-from agentsched.ledger.records import Pulse
+from agentsched.kafka.producer import Producer
+from agentsched.wire.commit_state import CommitState, encode_commit_state
+from agentsched.wire.epoch import EpochCounter
+from agentsched.wire.records import Mark, Partition
 from tests.support.member import Member, until_assigned
 from tests.support.waiting import eventually
 
@@ -115,8 +115,8 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(
     with member() as first:
         first.until_read(4)
         (mine,) = first.assigned
-        note = CommitNote(Pulse("0000000100", 7), mine.topic_id)
-        mark = Mark(3, encode_note(note, 3))
+        note = CommitState(EpochCounter("0000000100", 7), mine.topic_id)
+        mark = Mark(3, encode_commit_state(note, 3))
         first.commit_at_revoke = {Partition(topic, 0): mark}
     kafka.delete_topic(topic)
     kafka.create_topics({topic: 1})

@@ -9,11 +9,11 @@ from confluent_kafka.admin import AdminClient
 
 from agentsched.config.settings import KafkaSettings
 from agentsched.embedded.kafka import EmbeddedKafka
-from agentsched.kafka_records import RecordAt
-from agentsched.kafka_server.errors import KafkaFailed
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.reader import read_record
-from agentsched.kafka_server.topics import TopicsReport, ensure_topics
+from agentsched.kafka.admin.topics import TopicsReport, ensure_topics
+from agentsched.kafka.errors import KafkaFailed
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers.single_record import read_record
+from agentsched.wire.records import RecordAt
 from tests.support.waiting import eventually
 
 
@@ -96,7 +96,7 @@ def test_topics_that_the_embedded_broker_cannot_create_are_listed_as_missing(tmp
 
 
 def test_an_unreachable_kafka_is_named_with_what_to_do(nowhere, monkeypatch):
-    monkeypatch.setattr("agentsched.kafka_server.topics.UNREACHABLE_S", 1.0)
+    monkeypatch.setattr("agentsched.kafka.admin.topics.UNREACHABLE_S", 1.0)
     with pytest.raises(KafkaFailed, match=r"no Kafka at 127.*start it, or set"):
         ensure_topics(nowhere, ["a"])
 

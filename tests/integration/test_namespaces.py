@@ -11,7 +11,7 @@ import redis
 from celery import Celery
 from confluent_kafka.admin import AdminClient
 
-from agentsched.celery_settings import celery_settings
+from agentsched.celery.settings import celery_settings
 from agentsched.embedded.valkey import EmbeddedValkey
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.model_server import ModelServer

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from agentsched.operating.inquiring import find
+from agentsched.operations.explain.search import find
 from tests.support.command import run_agentsched, start_agentsched
 from tests.support.guides import commands
 from tests.support.kafka_cluster import free_ports
@@ -80,7 +80,7 @@ def status(system, code=0):
 
 def waiting_and_in_flight(system):
     """What the status would say, without a process for each look."""
-    reports = [one.report for one in system.ledger.reports() if one.report]
+    reports = [one.report for one in system.ledger.operations.reports() if one.report]
     waiting = sum(sum(report.waiting.values()) for report in reports)
     return waiting, sum(report.in_flight for report in reports)
 
@@ -274,11 +274,11 @@ def test_every_command_of_the_guide_works_as_it_stands_there(system):
 
 def test_what_is_ordered_outlives_a_redis_that_loses_its_data(system):
     run(system, "pause", "m", "--reason", "vendor incident", "--by", "ana@ops")
-    ordered = system.ledger.controls()
+    ordered = system.ledger.operations.controls()
     eventually(lambda: "vendor incident" in system.log("bridge2"), timeout_s=10)
     with redis.Redis.from_url(system.valkey.url) as client:
         client.flushall()
-    eventually(lambda: system.ledger.controls() == ordered, timeout_s=20)
+    eventually(lambda: system.ledger.operations.controls() == ordered, timeout_s=20)
     assert "m is resumed" in run(system, "resume", "m")
 
 
@@ -292,7 +292,7 @@ def test_without_bridge_worker_or_redis_it_says_so(tmp_path, kafka):
         assert "no bridge runs" in run(bare, "status", code=1)
         run(bare, "explain", "anything", code=1)
         assert "No bridge runs now" in run(bare, "pause", "--all")
-        assert bare.ledger.epoch() is None
+        assert bare.ledger.views.epoch() is None
         bare.send("low", 3)
         (low,) = [t for t in status(bare, code=1)["topics"] if t["unread"]]
         assert (low["topic"], low["unread"]) == (bare.topics["low"], 3)

@@ -12,11 +12,11 @@ import redis
 from celery import Celery
 from redis.exceptions import NoPermissionError, ResponseError
 
-from agentsched.celery_settings import celery_settings
+from agentsched.celery.queues import CeleryDoorbells
+from agentsched.celery.settings import celery_settings
 from agentsched.config.loading import parse_settings
 from agentsched.embedded.services import environment
-from agentsched.ledger.records import Pulse
-from agentsched.queues import CeleryDoorbells
+from agentsched.wire.epoch import EpochCounter
 from tests.integration.worker_rig import WorkerRig
 from tests.support import guides
 from tests.support.command import ROOT
@@ -222,8 +222,8 @@ def test_what_an_older_epoch_left_is_dropped(
 ) -> None:
     left = f"blue:{'0' * 24}:ready"
     admin.hset(left, "a", "b")
-    epoch = system.ledger.beat(Pulse("", 0)).pulse.epoch
-    system.ledger.drop_older(epoch)
+    epoch = system.ledger.membership.beat(EpochCounter("", 0)).pulse.epoch
+    system.ledger.membership.drop_older(epoch)
     assert not admin.exists(left)
     assert refused(admin) == []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentsched.config.settings import RedisSettings
-from agentsched.redis_client import close_client, redis_client
+from agentsched.redis.client import close_client, redis_client
 from tests.integration.worker_rig import WorkerRig
 from tests.support.redis_servers import Sentinels, Valkey
 from tests.support.tls import Authority, TlsFront

@@ -10,8 +10,8 @@ import pytest
 
 from agentsched.config.settings import RedisSettings
 from agentsched.errors import LedgerUnavailable
-from agentsched.ledger.redis import RedisLedger
-from agentsched.redis_client import redis_client
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.redis.client import redis_client
 from tests.integration.worker_rig import WorkerRig
 from tests.support.redis_servers import Valkey
 from tests.support.tls import Authority, TlsFront
@@ -57,7 +57,7 @@ def rig(folder: Path, section: dict[str, str]) -> Iterator[WorkerRig]:
 def open_epoch(section) -> str:
     ledger = RedisLedger(redis_client(RedisSettings(**section)))
     try:
-        return ledger.beat().pulse.epoch
+        return ledger.membership.beat().pulse.epoch
     finally:
         ledger.close()
 

@@ -3,10 +3,10 @@
 import pytest
 from celery import Celery
 
-from agentsched.celery_settings import celery_settings
-from agentsched.codec import Identity
-from agentsched.doorbell import task_ids
-from agentsched.ledger.records import State
+from agentsched.celery.settings import celery_settings
+from agentsched.ledger.values import State
+from agentsched.wire.codec import Identity
+from agentsched.wire.doorbell import task_ids
 from tests.support.model_server import Hang, ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -21,7 +21,7 @@ class Operator:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._epoch = system.ledger.beat().pulse.epoch
+        self._epoch = system.ledger.membership.beat().pulse.epoch
         self.app = Celery("operator", set_as_current=False)
         self.app.conf.update(celery_settings(system.settings))
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.kafka_server.producer import Producer
+from agentsched.kafka.producer import Producer
 from agentsched.load_balancing.scheduler import Scheduler, SchedulerConfig
 from agentsched.types import TaskType
 from tests.support.model_server import ModelServer

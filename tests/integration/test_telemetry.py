@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.operating.looking import see
-from agentsched.operating.summing import put_together
+from agentsched.operations.status.reader import see
+from agentsched.operations.status.summary import put_together
 from tests.support import guides
 from tests.support.model_server import Hold, ModelServer, Refuse
 from tests.support.pages import Scrape, get, log_events, ready

@@ -7,10 +7,10 @@ import confluent_kafka
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from agentsched.kafka_server import topic_reader
-from agentsched.kafka_server.errors import KafkaFailed, PropertiesRefused
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.topic_reader import EVERYTHING_MS, TopicReader
+from agentsched.kafka.errors import KafkaFailed, PropertiesRefused
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers import topic_tail
+from agentsched.kafka.readers.topic_tail import EVERYTHING_MS, TopicTail
 from tests.support.waiting import eventually
 
 
@@ -28,11 +28,11 @@ def producer(broker):
 @pytest.fixture
 def look_at_once(monkeypatch):
     """New partitions are looked for at every poll."""
-    monkeypatch.setattr(topic_reader, "METADATA_REFRESH_S", 0.0)
+    monkeypatch.setattr(topic_tail, "METADATA_REFRESH_S", 0.0)
 
 
 def reader_of(broker, *topics, **options):
-    return TopicReader(broker.bootstrap, topics, fetch_wait_ms=10, **options)
+    return TopicTail(broker.bootstrap, topics, fetch_wait_ms=10, **options)
 
 
 def put(producer, topic, *values):
@@ -94,7 +94,7 @@ def test_partitions_that_are_added_are_read_from_their_beginning(
     kafka, topic, look_at_once
 ):
     kafka.create_topics({topic: 1})
-    reader = TopicReader(kafka.bootstrap, [topic])
+    reader = TopicTail(kafka.bootstrap, [topic])
     reader.open()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     for future in admin.create_partitions([NewPartitions(topic, 3)]).values():
@@ -129,7 +129,7 @@ def test_it_starts_at_a_time(kafka, topic):
         since_ms = last_append_ms(kafka, topic) + 1
         eventually(lambda: time.time() * 1000 > since_ms)
         put(producer, topic, "new-1", "new-2", "new-3")
-    reader = TopicReader(kafka.bootstrap, [topic], since_ms=since_ms)
+    reader = TopicTail(kafka.bootstrap, [topic], since_ms=since_ms)
     reader.open()
     assert read(reader, 3) == ["new-1", "new-2", "new-3"]
     reader.close()
@@ -141,7 +141,7 @@ def test_a_time_after_all_records_skips_them(kafka, topic):
     since_ms = round(time.time() * 1000) + 3_600_000
     with Producer(kafka.bootstrap) as producer:
         put(producer, topic, "old-1", "old-2")
-        reader = TopicReader(kafka.bootstrap, [topic], since_ms=since_ms)
+        reader = TopicTail(kafka.bootstrap, [topic], since_ms=since_ms)
         reader.open()
         put(producer, topic, "new")
     assert read(reader, 1) == ["new"]
@@ -149,7 +149,7 @@ def test_a_time_after_all_records_skips_them(kafka, topic):
 
 
 def last_append_ms(kafka, topic):
-    reader = TopicReader(kafka.bootstrap, [topic], since_ms=EVERYTHING_MS)
+    reader = TopicTail(kafka.bootstrap, [topic], since_ms=EVERYTHING_MS)
     reader.open()
     records = []
     eventually(lambda: records.extend(reader.poll(0.1)) or reader.at_end)
@@ -165,7 +165,7 @@ def test_the_embedded_broker_has_no_times_so_all_is_read(tmp_path):
         Producer(mock.bootstrap) as producer,
     ):
         put(producer, "results", "1", "2")
-        reader = TopicReader(mock.bootstrap, ["results"], since_ms=1, fetch_wait_ms=10)
+        reader = TopicTail(mock.bootstrap, ["results"], since_ms=1, fetch_wait_ms=10)
         reader.open()
         assert read(reader, 2) == ["1", "2"]
         reader.close()
@@ -175,7 +175,7 @@ def test_an_unreachable_kafka_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        reader = TopicReader(address, ["a"], properties={"log_level": 0})
+        reader = TopicTail(address, ["a"], properties={"log_level": 0})
         with pytest.raises(KafkaFailed, match=f"cannot read a: .*{address}"):
             reader.open(0.3)
         assert reader.problem
@@ -183,6 +183,6 @@ def test_an_unreachable_kafka_is_named():
 
 
 def test_a_wrong_property_is_told_at_once():
-    reader = TopicReader("127.0.0.1:1", ["a"], properties={"no.such.key": 1})
+    reader = TopicTail("127.0.0.1:1", ["a"], properties={"no.such.key": 1})
     with pytest.raises(PropertiesRefused, match=r"no\.such\.key"):
         reader.open()

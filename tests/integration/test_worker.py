@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.ledger.records import Outcome, State
+from agentsched.ledger.values import CallOutcome, State
 from tests.integration.worker_rig import WorkerRig
 from tests.support.model_server import Answer, Hang, digest
 from tests.support.waiting import eventually
@@ -70,7 +70,7 @@ def test_the_node_is_named_after_its_queue(shared: WorkerRig) -> None:
 
 
 def test_only_the_models_of_its_queues_have_slots(shared: WorkerRig) -> None:
-    assert shared.ledger.live_slots() == {"gpt-4": 7}
+    assert shared.ledger.membership.live_slots() == {"gpt-4": 7}
 
 
 def test_a_doorbell_that_comes_twice_makes_one_call(shared: WorkerRig) -> None:
@@ -117,7 +117,7 @@ def test_two_queues_have_the_sum_of_their_capacities(make_rig) -> None:
 def test_an_explicit_concurrency_wins(make_rig) -> None:
     rig = make_rig({"gpt-4": 7})
     rig.ready_worker("-Q", "gpt4", "-c", "2")
-    assert rig.ledger.live_slots() == {"gpt-4": 2}
+    assert rig.ledger.membership.live_slots() == {"gpt-4": 2}
 
 
 def test_an_unknown_queue_is_refused_with_one_line(make_rig) -> None:
@@ -166,7 +166,7 @@ def test_sigterm_takes_the_slots_away_at_once(make_rig) -> None:
     process.send_signal(signal.SIGTERM)
 
     # Long before a heartbeat would run out.
-    eventually(lambda: not rig.ledger.live_slots())
+    eventually(lambda: not rig.ledger.membership.live_slots())
     assert process.poll() is None
 
 
@@ -205,7 +205,7 @@ def test_a_call_whose_lease_is_lost_is_closed_and_hands_nothing_in(make_rig) -> 
     rig.wait_for_calls(1)
 
     # As a bridge does at the deadline: complete without a lease, which voids ours.
-    outcome = Outcome(ok=False, called=False)
+    outcome = CallOutcome(ok=False, called=False)
     assert rig.ledger.complete(rig.epoch, key, None, b"{}", outcome)
 
     eventually(lambda: rig.server.in_flight() == 0, message="the call is closed")

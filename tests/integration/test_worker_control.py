@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentsched.ledger.records import State
+from agentsched.ledger.values import State
 from tests.integration.worker_rig import WorkerRig
 from tests.support.model_server import Answer, Hang, Hold
 from tests.support.redis_servers import Valkey
@@ -34,7 +34,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerRig]:
 
 def has_slots(rig: WorkerRig, count: int) -> None:
     eventually(
-        lambda: rig.ledger.live_slots() == {"gpt-4": count},
+        lambda: rig.ledger.membership.live_slots() == {"gpt-4": count},
         message=f"the heartbeat says {count} slots",
     )
 
@@ -143,7 +143,9 @@ def test_remote_shutdown_is_a_warm_one(redis_url: str, tmp_path: Path) -> None:
 
         rig.app.control.shutdown()
 
-        eventually(lambda: not rig.ledger.live_slots(), message="it offers no slots")
+        eventually(
+            lambda: not rig.ledger.membership.live_slots(), message="it offers no slots"
+        )
         stopping.set()
         assert process.wait(30) == 0
         assert rig.reply_to(short)["status"] == "completed"

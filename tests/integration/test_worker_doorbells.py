@@ -9,12 +9,12 @@ import pytest
 import redis
 from celery import Celery
 
-from agentsched.celery_settings import celery_settings
+from agentsched.celery.queues import CeleryDoorbells
+from agentsched.celery.settings import celery_settings
 from agentsched.config.settings import Settings
-from agentsched.doorbell import TASK_NAME, Doorbell
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import DoorbellFailed
-from agentsched.queues import CeleryDoorbells
+from agentsched.wire.doorbell import TASK_NAME, Doorbell
 
 
 def make_app(url: str, namespace: str) -> Celery:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.ledger.records import State
+from agentsched.ledger.values import State
 from tests.integration.worker_rig import WorkerRig
 from tests.support.pages import log_events
 from tests.support.waiting import eventually

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.doorbell import task_ids
-from agentsched.ledger.records import Ending, State
+from agentsched.ledger.values import Ending, State
+from agentsched.wire.doorbell import task_ids
 from tests.integration.worker_rig import WorkerRig
 from tests.support.model_server import Answer, Hang
 from tests.support.waiting import eventually
@@ -150,7 +150,9 @@ def test_a_revoked_request_that_ran_is_not_run_again(
         dying = rig.ready_worker("-Q", "gpt4", "-n", "dying@%h")
         key = running(rig, Hang())
         rig.worker("-Q", "gpt4", "-n", "heir@%h")
-        eventually(lambda: rig.ledger.live_slots() == {"gpt-4": 2}, timeout_s=40)
+        eventually(
+            lambda: rig.ledger.membership.live_slots() == {"gpt-4": 2}, timeout_s=40
+        )
         heard = rig.app.control.revoke(task_id(rig, key), **(HEARD | {"limit": 2}))
         assert len(heard) == 2
 

@@ -14,14 +14,14 @@ from uuid import uuid4
 
 from celery import Celery
 
-from agentsched.celery_settings import celery_settings
-from agentsched.codec import encode_message, hash_value
+from agentsched.celery.queues import CeleryDoorbells
+from agentsched.celery.settings import celery_settings
 from agentsched.config.settings import Settings
-from agentsched.doorbell import Doorbell
 from agentsched.embedded.kafka import EmbeddedKafka
-from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
-from agentsched.ledger.redis import RedisLedger
-from agentsched.queues import CeleryDoorbells
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.values import Admission, Limits, ReserveOutcome, State
+from agentsched.wire.codec import encode_message, hash_value
+from agentsched.wire.doorbell import Doorbell
 from tests.support.model_server import ModelServer
 from tests.support.replies import RawReplies
 from tests.support.requests import facts
@@ -81,7 +81,7 @@ class WorkerRig:
             stack.callback(self.doorbells.close)
             self.replies = stack.enter_context(RawReplies(kafka.bootstrap, "results"))
             stack.callback(self._kill_workers)
-            self.epoch = self.ledger.beat().pulse.epoch
+            self.epoch = self.ledger.membership.beat().pulse.epoch
             self.ledger.set_limits(self.epoch, self._limits())
             self._stack = stack.pop_all()
         return self
@@ -131,7 +131,7 @@ class WorkerRig:
         """Start a worker, and wait until it offers slots."""
         process = self.worker(*options, config=config)
         eventually(
-            lambda: self.ledger.live_slots() or process.poll() is not None,
+            lambda: self.ledger.membership.live_slots() or process.poll() is not None,
             timeout_s=30,
             message=f"a worker takes work; its log is in {self.root}",
         )
@@ -229,7 +229,7 @@ class WorkerRig:
         return (self.root / f"worker{number}.log").read_text("utf-8", "replace")
 
     def _reserve(self, key: str, model: str, ring: int = 1) -> None:
-        assert self.ledger.lead(DISPATCHER, 60_000)
+        assert self.ledger.membership.lead(DISPATCHER, 60_000)
         outcome = self.ledger.reserve(
             self.epoch, DISPATCHER, key, ring, model, self.server.base_url
         )

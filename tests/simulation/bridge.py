@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bridge.change_reader import ChangeReader, Deliver
+from bridge.change_log import ChangeReader, Deliver
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
 from bridge.effects import Effects, Outside

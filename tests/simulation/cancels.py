@@ -5,7 +5,7 @@ has lost nothing since. The agent's, where no fault strikes: a bridge read the r
 before the request was called or answered.
 """
 
-from agentsched.ledger.records import State
+from agentsched.ledger.values import State
 from tests.simulation.redis import SimRedis
 from tests.simulation.world import World
 
@@ -59,4 +59,4 @@ class Cancels:
 
     def _era(self) -> tuple[int, str]:
         """Name a time without a loss; the next epoch voids what came after one, too."""
-        return self._redis.losses, self._redis.ledger._pulse.epoch
+        return self._redis.losses, self._redis.ledger.server.data.pulse.epoch

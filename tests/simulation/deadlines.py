@@ -7,7 +7,8 @@ start until `AFTERMATH_MS` after its end, and once only where troubles overlap.
 
 from collections.abc import Iterable
 
-from bridge.core.ending import RECHECK_MS, WORKER_FIRST_MS
+from bridge.core.deadline import RECHECK_MS
+from bridge.core.termination import WORKER_FIRST_MS
 from tests.simulation.plan import Submission
 from tests.simulation.world import Trouble
 

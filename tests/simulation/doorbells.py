@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentsched.config.settings import ModelSettings
-from agentsched.doorbell import Doorbell
 from agentsched.errors import DoorbellFailed
 from agentsched.scheduling.order import CLASSES
+from agentsched.wire.doorbell import Doorbell
 from tests.simulation.world import Process, Ticket, World
 
 DELAY_MOST_MS = 6_000

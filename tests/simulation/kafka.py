@@ -3,17 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from agentsched.commit_metadata import decode_note
 from agentsched.errors import DeliveryFailed
-from agentsched.kafka_records import (
+from agentsched.wire.commit_state import decode_commit_state
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
+from agentsched.wire.records import (
     InboundRecord,
     Mark,
     OutboundRecord,
     Partition,
     RecordAt,
 )
-from agentsched.ledger.records import NO_PULSE, Pulse
-from agentsched.origin import settled_by
+from agentsched.wire.source_record import settled_by
 from tests.simulation.world import Process, World
 
 SESSION_MS = 3_000
@@ -176,13 +176,14 @@ class Group:
             tell(partition, mark.offset)
         return True
 
-    def known_pulse(self) -> Pulse:
+    def known_pulse(self) -> EpochCounter:
         """Return the highest pulse of the ledger that was committed."""
         self._world.boundary(20)
         notes = (
-            decode_note(mark.metadata, mark.offset) for mark in self.committed.values()
+            decode_commit_state(mark.metadata, mark.offset)
+            for mark in self.committed.values()
         )
-        return max((note.pulse for note in notes if note), default=NO_PULSE)
+        return max((note.pulse for note in notes if note), default=NO_EPOCH)
 
     def _silent(self, process: Process) -> None:
         for member in self.members:

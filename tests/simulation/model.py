@@ -8,7 +8,7 @@ from typing import Any
 
 from agentsched.config.settings import EndpointSettings
 from agentsched.errors import CallFailed, ErrorCode
-from agentsched.ports import Completion
+from agentsched.protocols import Completion
 from agentsched.types import Message
 from tests.simulation.plan import POISON
 from tests.simulation.waiting import SimFuture

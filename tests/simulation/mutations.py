@@ -3,25 +3,25 @@
 None of this is a switch in the product: each is a subclass of the real piece.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.memory import MemoryLedger
-from agentsched.ledger.records import (
-    NO_PULSE,
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.memory.membership import MemoryMembership
+from agentsched.ledger.values import (
     Admitted,
     Beat,
     Claimed,
     Limits,
     PartitionView,
-    Pulse,
     ReserveOutcome,
     State,
 )
-from agentsched.replies import reply_record
-from agentsched.worker.answers import Answer, Job
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
+from agentsched.wire.records import RecordAt
+from agentsched.wire.replies import reply_record
+from agentsched.worker.call_result import CallResult, Job
 from agentsched.worker.execution import Ended, Execution
 from agentsched.worker.leases import HeldLease
 from bridge.core import commands as do
@@ -60,7 +60,7 @@ class _SettlesBeforeDelivery(Effects):
 
     def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
         events = super().run(command, epoch)
-        if isinstance(command, do.Deliver):
+        if isinstance(command, do.PublishRefusal):
             events.append(ev.OffsetSettled(command.source, command.offset))
         return events
 
@@ -114,7 +114,7 @@ class _CancelsSilently(Effects):
     """What is cancelled gets no answer."""
 
     def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
-        if isinstance(command, do.Answer) and b'"CANCELLED"' in command.reply:
+        if isinstance(command, do.EndRequest) and b'"CANCELLED"' in command.reply:
             return []
         return super().run(command, epoch)
 
@@ -123,7 +123,7 @@ class _PublishesBeforeComplete(Execution):
     """The reply goes to Kafka before the ledger has said whether it may."""
 
     def _hand_in(
-        self, job: Job, lease: HeldLease, answer: Answer, *, fenced: bool
+        self, job: Job, lease: HeldLease, answer: CallResult, *, fenced: bool
     ) -> Ended:
         delivery = self._sink.send(reply_record(job.facts, answer.value))
         delivery.result(self._settings.timing.delivery_timeout_s)
@@ -133,7 +133,7 @@ class _PublishesBeforeComplete(Execution):
 class _AcknowledgesBeforeDelivery(Execution):
     """The request is marked as published when Kafka's client has taken the reply."""
 
-    def _publish(self, job: Job, lease: HeldLease, answer: Answer) -> Ended:
+    def _publish(self, job: Job, lease: HeldLease, answer: CallResult) -> Ended:
         self._sink.send(reply_record(job.facts, answer.value))
         at = RecordAt(job.facts.reply_topic, 0, 0)
         self._ledger.published(lease.epoch, lease.key, at)
@@ -198,21 +198,34 @@ class _AdmitsTwice(MemoryLedger):
         return super().admit(epoch, admissions)
 
 
+class _BeatsInAnyData(MemoryMembership):
+    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
+        data = self._server.data
+        if not data.pulse.epoch:
+            data.pulse = known
+        return super().beat(known, heard)
+
+
 class _NamesNoEpoch(MemoryLedger):
     """A server that was emptied goes on as if nothing had happened."""
 
-    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
-        if not self._pulse.epoch:
-            self._pulse = known
-        return super().beat(known, heard)
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        super().__init__(clock_ms)
+        self.membership = _BeatsInAnyData(self.server)
+
+
+class _BeatsInAnyTime(MemoryMembership):
+    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
+        del heard
+        return super().beat(NO_EPOCH if self._server.data.pulse.epoch else known)
 
 
 class _CountsNoBeats(MemoryLedger):
     """An epoch that is there is the right one, however old it is."""
 
-    def beat(self, known: Pulse = NO_PULSE, heard: str = "") -> Beat:
-        del heard
-        return super().beat(NO_PULSE if self._pulse.epoch else known)
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        super().__init__(clock_ms)
+        self.membership = _BeatsInAnyTime(self.server)
 
 
 class ForgetsSoon(MemoryLedger):

@@ -9,12 +9,12 @@ from queue import Empty
 from typing import Any
 
 from agentsched.errors import LedgerUnavailable
-from agentsched.ledger.memory import MemoryLedger
+from agentsched.ledger.memory.ledger import MemoryLedger
 from tests.simulation.doorbells import SimQueues
 from tests.simulation.waiting import SimQueue
 from tests.simulation.world import Process, Ticket, World
 
-Kept = tuple[dict[str, Any], Any]
+Kept = tuple[Any, Any]
 WAITS = {"changes"}
 HOUSEKEEPING = {
     *("beat_bridge", "beat_worker", "live_slots", "now_ms", "lead"),
@@ -35,6 +35,8 @@ class SimRedis:
     def __init__(self, world: World, ledger: type[MemoryLedger] = MemoryLedger) -> None:
         self.world = world
         self.ledger = ledger(lambda: world.now_ms)
+        parts = self.ledger.membership, self.ledger.operations, self.ledger.views
+        self._parts = (self.ledger, *parts)
         self.queues = SimQueues(world)
         self.losses = 0
         """How often data was lost."""
@@ -50,24 +52,25 @@ class SimRedis:
     def lose(self) -> None:
         """Forget everything, as an emptied server does."""
         self.losses += 1
-        self.ledger.lose()
+        self.ledger.server.lose()
         self.queues.empty()
 
     def keep(self) -> Kept:
         """Return a copy of all data, for `put_back`."""
-        return self.ledger.save(), copy.deepcopy(self.queues.lying)
+        return self.ledger.server.save(), copy.deepcopy(self.queues.lying)
 
     def put_back(self, kept: Kept) -> None:
         """Return to an earlier state, as a replica that lagged does."""
         self.losses += 1
         self.put_backs += 1
         saved, lying = kept
-        self.ledger.rollback(saved)
+        self.ledger.server.rollback(saved)
         self.queues.lying = copy.deepcopy(lying)
 
     def do(self, process: Process, step: str, arguments: tuple[Any, ...]) -> Any:
         """Carry one step out."""
-        answer = getattr(self.ledger, step)(*arguments)
+        part = next(one for one in self._parts if hasattr(one, step))
+        answer = getattr(part, step)(*arguments)
         for watch in self.watchers:
             watch(process, step, arguments, answer)
         voided = self.ledger.voided()._voided
@@ -107,7 +110,7 @@ class SimVoidedLeases(SimQueue):
 
 
 class LedgerClient:
-    """`Ledger` and `Membership` for one process.
+    """The whole ledger for one process, with all its parts.
 
     Before and after every step is a boundary, where the process may die or sleep. An
     answer may be lost before or after the step.
@@ -120,6 +123,7 @@ class LedgerClient:
         self.failures: list[str] = []
         """What happens to the next steps: `refused` (not done) or `lost` (done)."""
         self.down_until_ms = 0
+        self.membership = self.operations = self.views = self
 
     def voided(self) -> SimVoidedLeases:
         """Subscribe to what is voided."""

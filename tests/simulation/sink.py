@@ -7,7 +7,7 @@ stops it any more), then it is in the log; the acknowledgement comes back last.
 from collections.abc import Callable
 
 from agentsched.errors import DeliveryFailed
-from agentsched.kafka_records import OutboundRecord
+from agentsched.wire.records import OutboundRecord
 from tests.simulation.kafka import SimKafka
 from tests.simulation.waiting import SimFuture
 from tests.simulation.world import Process, Ticket, World

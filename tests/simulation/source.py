@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from agentsched.kafka_records import InboundRecord, Mark, Partition
-from agentsched.kafka_server.assignment import AssignedPartition
+from agentsched.kafka.group.assignment import AssignedPartition
+from agentsched.wire.records import InboundRecord, Mark, Partition
 from tests.simulation.kafka import Group, Member, SimKafka
 from tests.simulation.world import Process, Ticket, World
 

@@ -3,10 +3,10 @@
 from concurrent.futures import CancelledError
 
 from agentsched.config.settings import Settings
-from agentsched.worker.answers import Job
-from agentsched.worker.asking import ask
+from agentsched.worker.call import ask
+from agentsched.worker.call_result import Job
 from agentsched.worker.clock import Clock
-from agentsched.worker.suspect_wire import decode_claimed, encode_answer
+from agentsched.worker.suspect_protocol import decode_claimed, encode_answer
 from agentsched.worker.suspects import BUSY_DELAY_MS, Child, Crashed, Suspects
 from tests.simulation.model import Poisoned, SimCall, SimCalls, SimCompleter
 from tests.simulation.world import World

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from agentsched.codec import Identity, cancel_record
-from agentsched.kafka_records import OutboundRecord, Partition
-from agentsched.ledger.memory import MemoryLedger
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.wire.codec import Identity, cancel_record
+from agentsched.wire.records import OutboundRecord, Partition
 from agentsched.worker.execution import Execution
 from bridge.core.rules import Rules
 from bridge.effects import Effects

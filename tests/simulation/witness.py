@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from agentsched.codec import Identity, hash_value
 from agentsched.config.settings import Settings
-from agentsched.kafka_records import InboundRecord, Partition, RecordAt
-from agentsched.ledger.records import AdmitOutcome, ClaimOutcome, State
-from agentsched.origin import Origin, settled_by
+from agentsched.ledger.values import AdmitOutcome, ClaimOutcome, State
+from agentsched.wire.codec import Identity, hash_value
+from agentsched.wire.records import InboundRecord, Partition, RecordAt
+from agentsched.wire.source_record import SourceRecord, settled_by
 from tests.simulation.cancels import Cancels
 from tests.simulation.deadlines import GRACE_MS, deadline_ms, late_ms
 from tests.simulation.kafka import Group, SimKafka
@@ -38,7 +38,7 @@ class Reply:
     label: str
     content: str | None
     code: str | None
-    settles: Origin | None
+    settles: SourceRecord | None
     """The one record that it answers; None: all of its identity."""
 
 

@@ -7,10 +7,10 @@ acknowledges it afterwards.
 from uuid import uuid4
 
 from agentsched.config.settings import Settings
-from agentsched.doorbell import Doorbell
-from agentsched.worker.aborts import AbortListener
+from agentsched.wire.doorbell import Doorbell
+from agentsched.worker.abort_listener import AbortListener
 from agentsched.worker.execution import Execution
-from agentsched.worker.keeper import Keeper
+from agentsched.worker.heartbeat import Heartbeat
 from agentsched.worker.leases import LeaseBook
 from tests.simulation.doorbells import VISIBLE_AGAIN_MS, Held, SimQueues
 from tests.simulation.kafka import SimKafka
@@ -66,7 +66,7 @@ class SimWorker:
             SimSuspects(world, leases.clock, settings, completer, calls),
             Unobserved(),  # type: ignore[arg-type]
         )
-        self._keeper = Keeper(
+        self._keeper = Heartbeat(
             self.ledger,  # type: ignore[arg-type]
             leases,
             settings.timing,

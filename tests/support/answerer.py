@@ -4,18 +4,18 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from agentsched.codec import (
+from agentsched.kafka.producer import Producer
+from agentsched.kafka.readers.topic_tail import EVERYTHING_MS, TopicTail
+from agentsched.types import Message, Reply
+from agentsched.wire.codec import (
     Identity,
     decode_cancel,
     decode_request,
     encode_message,
     is_cancel,
 )
-from agentsched.kafka_records import InboundRecord, OutboundRecord
-from agentsched.kafka_server.producer import Producer
-from agentsched.kafka_server.topic_reader import EVERYTHING_MS, TopicReader
-from agentsched.replies import reply_to
-from agentsched.types import Message, Reply
+from agentsched.wire.records import InboundRecord, OutboundRecord
+from agentsched.wire.replies import reply_to
 
 Script = Callable[[Message], Sequence[Reply]]
 
@@ -54,7 +54,7 @@ class Answerer:
         reply_topic: str,
         script: Script = lambda request: [completed(request)],
     ) -> None:
-        self._reader = TopicReader(
+        self._reader = TopicTail(
             bootstrap, topics, since_ms=EVERYTHING_MS, fetch_wait_ms=10
         )
         self._producer = Producer(bootstrap)

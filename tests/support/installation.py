@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.valkey import EmbeddedValkey
 from tests.support.guides import Reader
 from tests.support.kafka_cluster import KafkaCluster

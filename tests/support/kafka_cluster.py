@@ -25,7 +25,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from agentsched.embedded import apache_node
 from agentsched.embedded.apache_jars import kafka_jars
-from agentsched.kafka_records import Mark
+from agentsched.wire.records import Mark
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 

@@ -4,20 +4,20 @@ from dataclasses import replace
 from typing import Any, Protocol
 from uuid import uuid4
 
-from agentsched.codec import hash_value
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.memory import MemoryLedger
-from agentsched.ledger.records import (
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.values import (
     Admission,
     Admitted,
+    CallOutcome,
     EntryView,
     Limits,
-    Outcome,
-    RequestFacts,
     ReserveOutcome,
     State,
 )
-from agentsched.ledger.redis import RedisLedger
+from agentsched.wire.codec import hash_value
+from agentsched.wire.records import RecordAt
+from agentsched.wire.request_facts import RequestFacts
 from tests.support.redis_state import rollback, save
 from tests.support.waiting import eventually
 
@@ -28,7 +28,7 @@ LEADER = "dispatcher-1"
 LONG_MS = 60_000
 SOURCE = "high_priority:T1:0"
 REPLY_AT = RecordAt("results", 3, 77)
-OK = Outcome(ok=True, model_ms=40)
+OK = CallOutcome(ok=True, model_ms=40)
 
 
 class Backend(Protocol):
@@ -57,13 +57,13 @@ class InMemory:
         self._now_ms += ms
 
     def lose(self) -> None:
-        self.ledger.lose()
+        self.ledger.server.lose()
 
     def save(self) -> Any:
-        return self.ledger.save()
+        return self.ledger.server.save()
 
     def rollback(self, to: Any) -> None:
-        self.ledger.rollback(to)
+        self.ledger.server.rollback(to)
 
 
 class OnRedis:
@@ -102,9 +102,9 @@ class World:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.ledger = backend.ledger
-        self.epoch = self.ledger.beat().pulse.epoch
+        self.epoch = self.ledger.membership.beat().pulse.epoch
         self.ledger.set_limits(self.epoch, LIMITS)
-        assert self.ledger.lead(LEADER, LONG_MS)
+        assert self.ledger.membership.lead(LEADER, LONG_MS)
         self._offset = 0
 
     def facts(self, **changed: Any) -> RequestFacts:

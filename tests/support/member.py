@@ -1,6 +1,6 @@
 """A member of a bridge's consumer group, for tests: it keeps what its source told."""
 
-from agentsched.kafka_server.source import RequestSource
+from agentsched.kafka.group.request_source import RequestSource
 from tests.support.waiting import eventually
 
 

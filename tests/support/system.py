@@ -14,11 +14,11 @@ import yaml
 from confluent_kafka import Consumer, TopicPartition
 
 from agentsched.config.loading import parse_settings
-from agentsched.embedded.child import GuardedChild
+from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.kafka_server.producer import Producer
-from agentsched.ledger.redis import RedisLedger
+from agentsched.kafka.producer import Producer
+from agentsched.ledger.redis.ledger import RedisLedger
 from tests.support.command import run_agentsched
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.model_server import ModelServer
@@ -113,7 +113,7 @@ class System:
     def wait_for_slots(self, wanted: Mapping[str, int], timeout_s: float = 90) -> None:
         """Wait until the live workers have so many slots per model."""
         eventually(
-            lambda: self.ledger.live_slots() == dict(wanted),
+            lambda: self.ledger.membership.live_slots() == dict(wanted),
             timeout_s=timeout_s,
             message=f"workers with {wanted}; logs in {self.root}",
         )

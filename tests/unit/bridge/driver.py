@@ -1,9 +1,9 @@
 """Drives the core with events, for tests; plays the ledger where a test says so."""
 
-from agentsched.kafka_records import Partition
-from agentsched.ledger.controls import Controls
-from agentsched.ledger.done_offsets import runs_of
-from agentsched.ledger.records import AdmitOutcome, Admitted, PartitionView, State
+from agentsched.ledger.answered_offsets import runs_of
+from agentsched.ledger.operator_orders import Controls
+from agentsched.ledger.values import AdmitOutcome, Admitted, PartitionView, State
+from agentsched.wire.records import Partition
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
@@ -80,7 +80,7 @@ class Driver:
     def look_up(self, *offsets):
         """Let time pass until Kafka is asked, and say which offsets have an answer."""
         self.tick(60_000)
-        (command,) = self.of(do.LookUp)
+        (command,) = self.of(do.LookUpReplies)
         return self.feed(ev.LookedUp(command, {SOURCE: offsets}, self.now_ms))
 
     def watermark(self, source=SOURCE):

@@ -5,17 +5,14 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from agentsched.errors import DoorbellFailed, LedgerUnavailable
-from agentsched.kafka_records import RecordAt
-from agentsched.ledger.memory import MemoryLedger
-from agentsched.ledger.records import (
-    Admission,
-    Outcome,
-)
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.values import Admission, CallOutcome
 from agentsched.telemetry.meters import Meters
+from agentsched.wire.records import RecordAt
 from bridge.core import commands as do
 from bridge.core.rules import Rules
 from bridge.effects import Effects, Outside
-from bridge.observing import BridgeObserver
+from bridge.observer import BridgeObserver
 from tests.support.requests import ARRIVAL_MS, facts, settings
 
 ENDPOINT = "http://127.0.0.1:1/v1"
@@ -28,6 +25,9 @@ class Unreachable:
     """Stands for a ledger that does not answer."""
 
     def __getattr__(self, name):
+        if name in ("membership", "operations", "views"):
+            return self
+
         def step(*_, **__):
             raise LedgerUnavailable("no answer")
 
@@ -85,8 +85,8 @@ class Rig:
         self.doorbells, self.sink, self.inbox = Doorbells(), Sink(), SimpleQueue()
         outside = Outside(
             ledger=self.ledger,
-            membership=self.ledger,
-            operations=self.ledger,
+            membership=self.ledger.membership,
+            operations=self.ledger.operations,
             doorbells=self.doorbells,
             sink=self.sink,
             read_back=lambda at: self.read_back(at),  # noqa: PLW0108  (tests replace it)
@@ -137,7 +137,7 @@ def done(rig, key="k"):
     rig.reserve(key)
     claimed = rig.ledger.claim(rig.epoch, key, 1, "lease", 15_000)
     assert claimed.outcome == "claimed"
-    rig.ledger.complete(rig.epoch, key, "lease", b'{"x": 1}', Outcome(ok=True))
+    rig.ledger.complete(rig.epoch, key, "lease", b'{"x": 1}', CallOutcome(ok=True))
 
 
 def state_of(rig, key="k"):

@@ -2,14 +2,15 @@
 
 from collections import Counter
 
-from agentsched.kafka_records import Partition
-from agentsched.kafka_server.assignment import AssignedPartition
-from agentsched.ledger.records import NO_PULSE, Change, ChangeKind
+from agentsched.kafka.group.assignment import AssignedPartition
+from agentsched.ledger.values import Change, ChangeKind
 from agentsched.telemetry.meters import Meters
+from agentsched.wire.epoch import NO_EPOCH
+from agentsched.wire.records import Partition
 from bridge.core import events as ev
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
-from bridge.observing import BridgeObserver
+from bridge.observer import BridgeObserver
 from tests.support.requests import record, settings
 from tests.unit.bridge.effects_rig import Rig
 
@@ -79,7 +80,7 @@ class Reader:
 
 def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
     rig = Rig()
-    rig.ledger.beat_worker("w1", {"m": REQUESTS}, 10**9)
+    rig.ledger.membership.beat_worker("w1", {"m": REQUESTS}, 10**9)
     rules = Rules(
         settings(capacity=REQUESTS, timing={"drain_s": 0}, limits={"ttl_s": 3600})
     )
@@ -91,7 +92,7 @@ def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
         make_source=lambda daemon: Source(daemon, rig),
         make_reader=lambda deliver: Reader(),
         now_ms=lambda: rig.now_ms,
-        known_pulse=lambda: NO_PULSE,
+        known_pulse=lambda: NO_EPOCH,
         inbox=rig.inbox,
         observer=Slow(rig),
     )

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentsched.kafka_records import Headers, InboundRecord
+from agentsched.wire.records import Headers, InboundRecord
 from bridge.core.envelope import pack, unpack
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -3,9 +3,9 @@
 import pytest
 
 from agentsched.errors import LedgerUnavailable
-from agentsched.ledger.memory import MemoryLedger
-from agentsched.ledger.records import Limits
-from bridge.effects.epoch import EpochWatch
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.values import Limits
+from bridge.effects.epoch_watch import EpochWatch
 from tests.support.requests import ARRIVAL_MS
 
 
@@ -22,14 +22,14 @@ def test_what_was_heard_in_a_lost_epoch_does_not_void_the_next_one(ledger):
         if failures:
             raise failures.pop()
 
-    watch = EpochWatch(ledger, begin)
+    watch = EpochWatch(ledger.membership, begin)
     first = watch.check().pulse
     watch.note(first, "1-0")
-    ledger.lose()
+    ledger.server.lose()
     failures.append(LedgerUnavailable("time-out"))
     with pytest.raises(LedgerUnavailable):
         watch.check()
-    second = ledger.beat(first, "").pulse.epoch
+    second = ledger.membership.beat(first, "").pulse.epoch
     watch.note(first, "1-0")
     assert watch.check().pulse.epoch == second
 
@@ -38,10 +38,10 @@ def test_a_redis_that_is_put_back_to_before_its_limits_is_a_lost_one(ledger):
     saved = []
 
     def begin(epoch):
-        saved.append(ledger.save())
+        saved.append(ledger.server.save())
         ledger.set_limits(epoch, Limits({}))
 
-    watch = EpochWatch(ledger, begin)
+    watch = EpochWatch(ledger.membership, begin)
     first = watch.check().pulse.epoch
-    ledger.rollback(saved[0])
+    ledger.server.rollback(saved[0])
     assert watch.check().pulse.epoch > first

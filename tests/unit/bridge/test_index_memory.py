@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from agentsched.kafka_records import Headers
+from agentsched.wire.records import Headers
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.memory import of_request

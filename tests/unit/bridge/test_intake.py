@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from agentsched.codec import Identity
 from agentsched.config.settings import Settings
-from agentsched.endings import OVERDUE
-from agentsched.ledger.records import Admission
+from agentsched.ledger.values import Admission
+from agentsched.wire.codec import Identity
+from agentsched.wire.terminal_errors import OVERDUE
 from bridge.core.intake import Cancellation, Refused, classify, ended_reply
 from bridge.core.rules import Rules
 from tests.support.bad_input import ANSWERED, DEAD

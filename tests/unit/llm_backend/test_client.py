@@ -14,7 +14,7 @@ import pytest
 from agentsched.config.settings import EndpointSettings
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.llm_backend.client import HttpCompleter
-from agentsched.ports import Completion
+from agentsched.protocols import Completion
 from agentsched.types import Message
 from tests.support.model_server import Answer, Disconnect, Hang, ModelServer, Refuse
 from tests.support.requests import settings

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from agentsched.ledger.records import ReadyEntry, Slot, Snapshot
+from agentsched.ledger.values import ReadyEntry, Slot, Snapshot
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.placement import Supply, plan

@@ -3,10 +3,10 @@
 from concurrent.futures import Future
 
 from agentsched.errors import DeliveryFailed
-from agentsched.kafka_records import OutboundRecord, RecordAt
 from agentsched.telemetry import metrics
 from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.stores import MeteredSink, step_meter
+from agentsched.wire.records import OutboundRecord, RecordAt
 
 RECORD = OutboundRecord("results", b"x")
 

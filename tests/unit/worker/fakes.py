@@ -3,25 +3,27 @@
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from time import time_ns
 from typing import Any
 
-from agentsched.codec import encode_message, hash_value
 from agentsched.config.settings import EndpointSettings, Settings
-from agentsched.doorbell import Doorbell
 from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
-from agentsched.kafka_records import OutboundRecord, RecordAt
-from agentsched.ledger.memory import MemoryLedger
-from agentsched.ledger.records import Admission, Limits, ReserveOutcome, State
-from agentsched.ports import Completion
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.memory.membership import MemoryMembership
+from agentsched.ledger.values import Admission, Limits, ReserveOutcome, State
+from agentsched.protocols import Completion
 from agentsched.types import Message
-from agentsched.worker.calls import CallLoop
+from agentsched.wire.codec import encode_message, hash_value
+from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.records import OutboundRecord, RecordAt
+from agentsched.worker.call_loop import CallLoop
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended, Execution
 from agentsched.worker.leases import LeaseBook
-from agentsched.worker.observing import WorkerObserver
+from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.suspects import Suspects
 from tests.support.requests import facts, settings
 
@@ -38,11 +40,26 @@ def now_ms() -> int:
     return time_ns() // 1_000_000
 
 
+class UnreliableMembership(MemoryMembership):
+    """Heartbeats whose answers can be lost."""
+
+    def __init__(self, ledger: "UnreliableLedger") -> None:
+        super().__init__(ledger.server)
+        self._ledger = ledger
+
+    def beat_worker(self, *args: Any) -> None:
+        self._ledger.scripted("beat_worker", super().beat_worker, *args)
+
+    def leave_worker(self, *args: Any) -> None:
+        self._ledger.scripted("leave_worker", super().leave_worker, *args)
+
+
 class UnreliableLedger(MemoryLedger):
     """A ledger whose answers can be lost, before or after the step was done."""
 
     def __init__(self) -> None:
         super().__init__(now_ms)
+        self.membership = UnreliableMembership(self)
         self.steps: list[str] = []
         self.lost_answers: dict[str, int] = {}
         self.unreachable: set[str] = set()
@@ -50,23 +67,22 @@ class UnreliableLedger(MemoryLedger):
 
     def __getattribute__(self, name: str) -> Any:
         attribute = super().__getattribute__(name)
-        steps = {"claim", "renew", "complete", "published", "put_back", "beat_worker"}
-        if name not in steps | {"leave_worker"}:
+        if name not in {"claim", "renew", "complete", "published", "put_back"}:
             return attribute
+        return lambda *args: self.scripted(name, attribute, *args)
 
-        def step(*args: Any) -> Any:
-            self.steps.append(name)
-            if name in self.unreachable:
-                raise LedgerUnavailable("scripted")
-            if name in self.newer:
-                raise NewerFormat("scripted: upgrade this process")
-            answer = attribute(*args)
-            if self.lost_answers.get(name, 0):
-                self.lost_answers[name] -= 1
-                raise LedgerUnavailable("scripted: the answer is lost")
-            return answer
-
-        return step
+    def scripted(self, name: str, step: Callable[..., Any], *args: Any) -> Any:
+        """Do a step, as far as the script lets it."""
+        self.steps.append(name)
+        if name in self.unreachable:
+            raise LedgerUnavailable("scripted")
+        if name in self.newer:
+            raise NewerFormat("scripted: upgrade this process")
+        answer = step(*args)
+        if self.lost_answers.get(name, 0):
+            self.lost_answers[name] -= 1
+            raise LedgerUnavailable("scripted: the answer is lost")
+        return answer
 
 
 class MemorySink:
@@ -144,11 +160,11 @@ class Desk:
             observer,
         )
         self.endpoint = self.settings.models[0].endpoints[0]
-        self.epoch = self.ledger.beat().pulse.epoch
+        self.epoch = self.ledger.membership.beat().pulse.epoch
         self.ledger.set_limits(
             self.epoch, Limits(capacity={("m", self.endpoint.name): 10})
         )
-        assert self.ledger.lead("test", 60_000)
+        assert self.ledger.membership.lead("test", 60_000)
 
     def rung(self, key: str = "k1", ttl_ms: int = 60_000, **fields: Any) -> Doorbell:
         """A doorbell for a request that is admitted and reserved."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agentsched.errors import CallFailed, ErrorCode
-from agentsched.ledger.records import Outcome, State
-from agentsched.worker import patience
+from agentsched.ledger.values import CallOutcome, State
+from agentsched.worker import ledger_retry
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended
 from agentsched.worker.leases import Stop
@@ -25,7 +25,7 @@ def desk() -> Iterator[Desk]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(ledger_retry, "PATIENCE_S", 0.1)
 
 
 class InThread:
@@ -202,8 +202,8 @@ def test_a_doorbell_that_comes_again_is_forgotten(desk: Desk) -> None:
 
 def test_a_doorbell_of_another_epoch_is_forgotten(desk: Desk) -> None:
     doorbell = desk.rung()
-    desk.ledger.lose()
-    desk.ledger.beat()
+    desk.ledger.server.lose()
+    desk.ledger.membership.beat()
     assert desk.execution.run(doorbell) is Ended.STALE
 
 
@@ -254,7 +254,7 @@ def test_nothing_is_published_that_is_not_stored(desk: Desk, impatient: None) ->
 
 def test_who_comes_second_publishes_nothing(desk: Desk) -> None:
     def answer_elsewhere() -> None:
-        outcome = Outcome(ok=False, called=False)
+        outcome = CallOutcome(ok=False, called=False)
         assert desk.ledger.complete(desk.epoch, "k1", None, b"theirs", outcome)
 
     desk.completer.meanwhile = answer_elsewhere
@@ -302,7 +302,7 @@ def test_a_cancelled_call_that_another_has_answered_frees_its_slot(desk: Desk) -
     desk.completer.hangs = True
     running = InThread(desk)
     assert desk.completer.started.wait(5)
-    outcome = Outcome(ok=False, called=False)
+    outcome = CallOutcome(ok=False, called=False)
     assert desk.ledger.complete(desk.epoch, "k1", None, b"theirs", outcome)
     assert desk.in_flight() == 1
 
@@ -337,7 +337,7 @@ def test_a_lost_lease_ends_the_call_and_frees_the_slot(desk: Desk) -> None:
     running = InThread(desk)
     assert desk.completer.started.wait(5)
     # A bridge answers at the deadline: the lease is voided, the slot stays in use.
-    outcome = Outcome(ok=False, called=False)
+    outcome = CallOutcome(ok=False, called=False)
     assert desk.ledger.complete(desk.epoch, "k1", None, b"theirs", outcome)
     assert desk.in_flight() == 1
 

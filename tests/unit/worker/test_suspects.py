@@ -6,19 +6,19 @@ import threading
 
 import pytest
 
-from agentsched.ledger.records import (
+from agentsched.ledger.values import (
+    CallOutcome,
     Claimed,
     ClaimOutcome,
     Ending,
-    Outcome,
     ReserveOutcome,
     State,
 )
-from agentsched.worker.answers import Answer
+from agentsched.worker.call_result import CallResult
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended
 from agentsched.worker.leases import Stop
-from agentsched.worker.suspect_wire import (
+from agentsched.worker.suspect_protocol import (
     decode_answer,
     decode_claimed,
     encode_answer,
@@ -28,7 +28,7 @@ from agentsched.worker.suspects import AT_ONCE, SUSPECT_CRASHES, Child, Suspects
 from tests.support.requests import facts
 from tests.unit.worker.fakes import Desk
 
-ANSWER = Answer(b'{"content": "four"}', Outcome(ok=True, model_ms=7))
+ANSWER = CallResult(b'{"content": "four"}', CallOutcome(ok=True, model_ms=7))
 LINE = encode_answer(ANSWER).decode().strip()
 ANSWERS = f"import sys\nfor _ in sys.stdin: print({LINE!r}, flush=True)"
 DIES = "import os, sys\nsys.stdin.readline()\nos._exit(9)"
@@ -132,7 +132,7 @@ def test_a_suspect_that_finds_no_child_comes_again_and_was_not_started():
     taken = [desk.suspects.take() for _ in range(AT_ONCE)]
     assert desk.execution.run(doorbell) is Ended.PUT_BACK
     (entry,) = desk.ledger.snapshot(desk.epoch).ready
-    assert entry.not_before_ms > desk.ledger.now_ms()
+    assert entry.not_before_ms > desk.ledger.membership.now_ms()
     for child in taken:
         child.close()
     close(desk)
@@ -176,5 +176,7 @@ def test_what_is_written_for_the_child_is_what_it_reads():
 
 
 def test_an_answer_comes_back_as_it_was():
-    answer = Answer(b"\x00\xff\n", Outcome(ok=False, model_ms=3, called=False), "CODE")
+    answer = CallResult(
+        b"\x00\xff\n", CallOutcome(ok=False, model_ms=3, called=False), "CODE"
+    )
     assert decode_answer(encode_answer(answer)) == answer

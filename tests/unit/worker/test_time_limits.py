@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentsched.ledger.records import State
-from agentsched.ports import Completion
-from agentsched.worker import limits
+from agentsched.ledger.values import State
+from agentsched.protocols import Completion
+from agentsched.worker import time_limits
 from agentsched.worker.execution import Ended
-from agentsched.worker.limits import NO_LIMITS, TimeLimits
+from agentsched.worker.time_limits import NO_LIMITS, TimeLimits
 from tests.unit.worker.fakes import Desk
 
 SOON_S = 0.05
@@ -54,7 +54,7 @@ def test_a_call_that_does_not_close_is_answered_at_the_hard_limit(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its slot stays in use: the model server may still work on it."""
-    monkeypatch.setattr(limits, "CLOSE_S", SOON_S)
+    monkeypatch.setattr(time_limits, "CLOSE_S", SOON_S)
     stubborn = Stubborn()
     desk.execution._completer = stubborn
 

@@ -1,0 +1,1 @@
+"""Flower: its login, and what it shows of requests."""

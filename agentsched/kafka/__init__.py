@@ -1,0 +1,1 @@
+"""All that touches Kafka's client: producer, consumer, group member, readers, admin."""

@@ -1,0 +1,1 @@
+"""The bridge's membership of its consumer group: partitions, records, commits."""

@@ -1,0 +1,1 @@
+"""Readers beside the group: they commit nothing and keep no position."""

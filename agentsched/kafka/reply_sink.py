@@ -1,0 +1,76 @@
+"""Sends a reply another way where Kafka refuses it for good; see `RecordSink`.
+
+A stored reply never changes, so without this it would be refused again for ever. Too
+large for its topic (whose limit may be lower than `limits.reply_max_bytes`, and headers
+count, too): a short failed reply goes instead. In a topic that is missing: it goes to
+the output topic, which all replies go to that name no other.
+"""
+
+from collections.abc import Collection
+from concurrent.futures import Future
+from dataclasses import replace
+
+from agentsched.errors import DeliveryFailed
+from agentsched.protocols import RecordSink
+from agentsched.wire.records import OutboundRecord, RecordAt
+from agentsched.wire.replies import too_large_reply
+
+
+class ReplySink:
+    """Sends through another sink; what is no reply fails as it does there.
+
+    Args:
+        sink: what sends.
+        output_topic: where a reply goes whose own topic is missing.
+        reply_topics: topics that requests may name, and that may be missing.
+    """
+
+    def __init__(
+        self, sink: RecordSink, output_topic: str, reply_topics: Collection[str]
+    ) -> None:
+        self._sink = sink
+        self._output_topic = output_topic
+        self._reply_topics = frozenset(reply_topics) - {output_topic}
+
+    def send(self, record: OutboundRecord) -> Future[RecordAt]:
+        """See `RecordSink`."""
+        sent: Future[RecordAt] = Future()
+        sent.set_running_or_notify_cancel()
+
+        def settle(sending: Future[RecordAt]) -> None:
+            error = sending.exception()
+            if error is None:
+                sent.set_result(sending.result())
+            else:
+                sent.set_exception(error)
+
+        def delivered(sending: Future[RecordAt]) -> None:
+            other = self._otherwise(record, sending.exception())
+            if other is None:
+                settle(sending)
+            else:
+                self.send(other).add_done_callback(settle)
+
+        self._sink.send(record).add_done_callback(delivered)
+        return sent
+
+    def flush(self, timeout_s: float) -> int:
+        """See `RecordSink`."""
+        return self._sink.flush(timeout_s)
+
+    def close(self, timeout_s: float) -> object:
+        """See `RecordSink`."""
+        return self._sink.close(timeout_s)
+
+    def _otherwise(
+        self, record: OutboundRecord, error: BaseException | None
+    ) -> OutboundRecord | None:
+        """What to send instead; never twice the same way: it ends."""
+        if not isinstance(error, DeliveryFailed):
+            return None
+        if error.no_topic and record.topic in self._reply_topics:
+            return replace(record, topic=self._output_topic)
+        if not error.too_large:
+            return None
+        value = too_large_reply(record.value or b"", record.topic)
+        return None if value is None else replace(record, value=value)

@@ -1,0 +1,1 @@
+"""The ledger in one process's memory: for unit tests and for simulations."""

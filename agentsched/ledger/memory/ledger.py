@@ -1,0 +1,362 @@
+"""The ledger in one process's memory: for unit tests and for simulations.
+
+Given the same clock and the same calls it does the same; nothing in it is random.
+It passes the contract tests of the ledger on Redis.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from agentsched.errors import EpochChanged
+from agentsched.ledger.memory import steps
+from agentsched.ledger.memory.book import Book, Entry, Sums
+from agentsched.ledger.memory.membership import MemoryMembership
+from agentsched.ledger.memory.operator_orders import MemoryOperations
+from agentsched.ledger.memory.server import MemoryServer
+from agentsched.ledger.memory.views import MemoryViews
+from agentsched.ledger.memory.voided_leases import MemoryVoidedLeases
+from agentsched.ledger.values import (
+    START_OF_LOG,
+    Admission,
+    Admitted,
+    CallOutcome,
+    Change,
+    ChangeKind,
+    Claimed,
+    EntryView,
+    Limits,
+    ModelTotals,
+    PartitionView,
+    PutBack,
+    ReserveOutcome,
+    Snapshot,
+    State,
+    StoredReply,
+)
+from agentsched.wire.records import RecordAt
+
+
+class MemoryLedger:
+    """`Ledger` in memory; beside it, on the same data, what else meets there.
+
+    Args:
+        clock_ms: the time in milliseconds; it never goes back.
+
+    Attributes:
+        server: the data; it can be lost, and put back.
+        membership: epoch, dispatcher lease, heartbeats.
+        operations: orders, reports and questions.
+        views: what operators may look at.
+    """
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self.server = MemoryServer(clock_ms)
+        self.membership = MemoryMembership(self.server)
+        self.operations = MemoryOperations(self.server)
+        self.views = MemoryViews(self.server)
+
+    @property
+    def _book(self) -> Book:
+        return self.server.data.book
+
+    def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
+        """See `Ledger.admit`."""
+        answers = []
+        for admission in admissions:
+            facts = admission.facts
+            with self.server.step(epoch) as book:
+                done = self.server.data.offsets.is_done(facts.source, facts.offset)
+                answers.append(steps.admit(book, admission, done=done))
+        return answers
+
+    def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
+        """See `Ledger.withdraw`."""
+        gone = []
+        for key in keys:
+            with self.server.step(epoch) as book:
+                entry = book.find(key)
+                if entry and steps.may_be_withdrawn(entry):
+                    steps.stop_work(book, entry)
+                    book.forget(entry)
+                    entry = None
+                gone.append(entry is None)
+        return gone
+
+    def reserve(  # noqa: PLR0913  (the protocol's)
+        self,
+        epoch: str,
+        dispatcher_id: str,
+        key: str,
+        ring: int,
+        model: str,
+        endpoint: str,
+    ) -> ReserveOutcome:
+        """See `Ledger.reserve`."""
+        with self.server.step(epoch) as book:
+            book.sweep()
+            if not self.server.leads(dispatcher_id):
+                return ReserveOutcome.NOT_DISPATCHER
+            return steps.reserve(book, key, ring, model, endpoint)
+
+    def ring_again(self, epoch: str, key: str, ring: int) -> bool:
+        """See `Ledger.ring_again`."""
+        with self.server.step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.state is not State.RUNG:
+                return False
+            if entry.rung_again == ring:
+                return True
+            if entry.ring != ring:
+                return False
+            entry.ring, entry.rung_again = ring + 1, ring
+            book.move(entry, State.RUNG)
+            return True
+
+    def unreserve(self, epoch: str, key: str, ring: int) -> bool:
+        """See `Ledger.unreserve`."""
+        with self.server.step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.ring != ring or ring == 0:
+                return False
+            if entry.state is State.RUNG:
+                book.to_ready(entry)
+            return entry.state is State.READY
+
+    def expire(self, epoch: str, key: str) -> bool:
+        """See `Ledger.expire`."""
+        with self.server.step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.state is not State.RUNNING:
+                return False
+            if entry.lease_end_ms > self.server.clock_ms():
+                return False
+            entry.crashes += 1
+            book.to_ready(entry)
+            return True
+
+    def claim(
+        self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
+    ) -> Claimed:
+        """See `Ledger.claim`."""
+        with self.server.step(epoch) as book:
+            return steps.claim(book, key, ring, lease_id, lease_ms)
+
+    def renew(
+        self, epoch: str, leases: Mapping[str, str], lease_ms: int
+    ) -> dict[str, bool]:
+        """See `Ledger.renew`."""
+        with self.server.step(epoch) as book:
+            book.sweep()
+            now_ms = self.server.clock_ms()
+            renewed = {}
+            for key, lease_id in leases.items():
+                entry = steps.running_under(book, key, lease_id)
+                renewed[key] = entry is not None and entry.lease_end_ms > now_ms
+                if entry and renewed[key]:
+                    entry.lease_end_ms = now_ms + lease_ms
+                    book.held[key].ends_ms = entry.lease_end_ms
+            return renewed
+
+    def put_back(  # noqa: PLR0913  (the protocol's)
+        self,
+        epoch: str,
+        key: str,
+        lease_id: str,
+        delay_ms: int = 0,
+        why: PutBack = PutBack.STOPPED,
+        crashes_most: int = 0,
+    ) -> bool:
+        """See `Ledger.put_back`."""
+        with self.server.step(epoch) as book:
+            entry = steps.running_under(book, key, lease_id)
+            if entry:
+                steps.put_back(book, entry, delay_ms, why, crashes_most)
+                return True
+            entry = book.find(key)
+            if entry and entry.put_back_by == lease_id:
+                return True
+            if book.slot_held_by(key, lease_id):
+                book.free_slot(key)
+            return False
+
+    def complete(
+        self,
+        epoch: str,
+        key: str,
+        lease_id: str | None,
+        reply: bytes,
+        outcome: CallOutcome,
+    ) -> bool:
+        """See `Ledger.complete`."""
+        by = steps.winner_of(lease_id, reply)
+        with self.server.step(epoch) as book:
+            entry = book.find(key)
+            ours = entry and entry.lease_id == lease_id
+            if entry and entry.state in steps.OPEN and (lease_id is None or ours):
+                steps.count(book, entry.model, outcome)
+                if lease_id is None:
+                    self._stop_work(book, entry)
+                steps.store_reply(book, entry, lease_id, reply)
+                entry.winner = by
+                return True
+            if entry and entry.winner == by:
+                return True
+            slot = book.slot_held_by(key, lease_id)
+            if slot:
+                book.free_slot(key)
+                steps.count(book, slot.model, outcome)
+            return False
+
+    def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
+        """See `Ledger.cancel`."""
+        with self.server.step(epoch) as book:
+            return steps.cancel(book, key, keep_s)
+
+    def voided(self) -> MemoryVoidedLeases:
+        """Return what tells which leases are voided."""
+        return self.server.voided
+
+    def reply(self, epoch: str, key: str) -> StoredReply | None:
+        """See `Ledger.reply`."""
+        with self.server.step(epoch) as book:
+            entry = book.find(key)
+            if entry is None or entry.state is not State.DONE:
+                return None
+            return StoredReply(entry.facts, entry.reply)
+
+    def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
+        """See `Ledger.published`."""
+        with self.server.step(epoch) as book:
+            entry = book.find(key)
+            if entry is None:
+                return False
+            if entry.state in steps.OPEN:
+                self._stop_work(book, entry)
+            if entry.state is not State.ANSWERED:
+                for source, offset in entry.offsets:
+                    book.live.pop((source, offset), None)
+                    self._mark_done(book, key, source, offset)
+                book.move(entry, State.ANSWERED)
+                entry.payload, entry.reply, entry.reply_at = b"", b"", reply_at
+                entry.put_back_by = entry.lease_id = entry.ending = None
+                entry.ring, entry.offsets = 0, entry.offsets[:1]
+            return True
+
+    def _stop_work(self, book: Book, entry: Entry) -> None:
+        steps.stop_work(book, entry)
+        if entry.state is State.RUNNING:
+            self.server.voided.put(entry.lease_id or "")
+
+    def _mark_done(self, book: Book, key: str, source: str, offset: int) -> None:
+        self.server.data.offsets.mark_done(source, [offset])
+        change = Change(ChangeKind.SETTLED, key=key, source=source, offset=offset)
+        book.changes.emit(change)
+
+    def settle(self, epoch: str, source: str, offset: int) -> None:
+        """See `Ledger.settle`."""
+        with self.server.step(epoch) as book:
+            self._mark_done(book, "", source, offset)
+
+    def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
+        """See `Ledger.restore_done`."""
+        with self.server.step(epoch):
+            for run in runs:
+                self.server.data.offsets.mark_done(source, run)
+
+    def partition(
+        self, epoch: str, source: str, watermark: int, end: int
+    ) -> PartitionView:
+        """See `Ledger.partition`."""
+        with self.server.step(epoch) as book:
+            return PartitionView(
+                self.server.data.offsets.done(source, watermark, end),
+                {
+                    offset: key
+                    for (where, offset), key in book.live.items()
+                    if where == source and watermark <= offset < end
+                },
+                self.server.data.offsets.watermark(source),
+            )
+
+    def forget_answered(self, epoch: str, source: str, runs: Sequence[range]) -> None:
+        """See `Ledger.forget_answered`."""
+        with self.server.step(epoch) as book:
+            for key in book.live_at(source, runs):
+                if entry := book.find(key):
+                    if entry.state in steps.OPEN:
+                        self._stop_work(book, entry)
+                    book.forget(entry)
+
+    def forget_done(self, epoch: str, source: str, watermark: int) -> None:
+        """See `Ledger.forget_done`."""
+        with self.server.step(epoch):
+            self.server.data.offsets.forget(source, watermark)
+
+    def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
+        """See `Ledger.inspect`."""
+        with self.server.step(epoch) as book:
+            now_ms = self.server.clock_ms()
+            found = (book.find(key) for key in keys)
+            return [steps.view(entry, now_ms) if entry else None for entry in found]
+
+    def snapshot(self, epoch: str) -> Snapshot:
+        """See `Ledger.snapshot`."""
+        with self.server.step(epoch) as book:
+            book.sweep()
+            ready, slots = tuple(book.ready()), tuple(book.slots())
+            return Snapshot(book.changes.cursor, self.server.clock_ms(), ready, slots)
+
+    def changes(
+        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+    ) -> tuple[str, list[Change]]:
+        """See `Ledger.changes`; it waits on the real clock, 0 waits not at all."""
+        with self.server.lock:
+            found = self._changes_after(epoch, cursor)
+            if not found and block_ms > 0:
+                self.server.lock.wait_for(
+                    lambda: self._changes_after(epoch, cursor), block_ms / 1000
+                )
+                found = self._changes_after(epoch, cursor)
+            if (
+                found
+                and cursor != START_OF_LOG
+                and self.server.data.book.changes.forgot(cursor)
+            ):
+                raise EpochChanged("Redis was put back: what was read is gone")
+        page = found[:limit]
+        return (page[-1].at if page else cursor), page
+
+    def _changes_after(self, epoch: str, cursor: str) -> list[Change]:
+        if epoch != self.server.data.pulse.epoch:
+            return []
+        return self._book.changes.after(cursor)
+
+    def set_limits(self, epoch: str, limits: Limits) -> None:
+        """See `Ledger.set_limits`."""
+        with self.server.step(epoch) as book:
+            book.limits = limits
+
+    def totals(self, epoch: str) -> dict[str, ModelTotals]:
+        """See `Ledger.totals`."""
+        with self.server.step(epoch) as book:
+            in_flight = [slot.model for slot in book.slots()]
+            rows = {}
+            for model, _endpoint in book.limits.capacity:
+                sums = book.sums.get(model, Sums())
+                rows[model] = ModelTotals(
+                    in_flight.count(model), sums.calls, sums.failed, sums.model_ms
+                )
+            return rows
+
+
+if TYPE_CHECKING:
+    from agentsched.ledger.operator_protocol import Operations
+    from agentsched.ledger.protocol import Ledger, Membership
+    from agentsched.ledger.views import Views
+
+    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations], type[Views]] = (
+        MemoryLedger,
+        MemoryMembership,
+        MemoryOperations,
+        MemoryViews,
+    )

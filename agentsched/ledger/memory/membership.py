@@ -1,0 +1,96 @@
+"""Membership in memory: epoch, dispatcher lease, heartbeats; it knows no request."""
+
+from collections.abc import Mapping
+
+from agentsched.ledger.memory.book import Book
+from agentsched.ledger.memory.server import MemoryServer
+from agentsched.ledger.values import Beat
+from agentsched.wire.epoch import NO_EPOCH, EpochCounter
+
+
+class MemoryMembership:
+    """`agentsched.ledger.protocol.Membership`, deterministic, in one process."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+
+    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
+        """See `Membership.beat`; random digits are a count, to be deterministic."""
+        server = self._server
+        with server.lock:
+            data = server.data
+            same = bool(heard) and data.pulse.epoch == known.epoch
+            lost = same and data.book.changes.forgot(heard)
+            if not data.pulse.epoch or data.pulse < known or lost:
+                server.epochs_begun += 1
+                data.fresh = not data.pulse.epoch
+                data.born_ms = server.clock_ms()
+                random_hex = f"{server.epochs_begun:016x}"
+                data.pulse = EpochCounter(known.next_epoch(random_hex), 0)
+                data.book = Book(server.clock_ms)
+            data.pulse = data.pulse._replace(beats=data.pulse.beats + 1)
+            return Beat(data.pulse, server.clock_ms() - data.born_ms, data.fresh)
+
+    def drop_older(self, epoch: str) -> None:
+        """See `Membership.drop_older`; nothing is kept here."""
+
+    def now_ms(self) -> int:
+        """See `Membership.now_ms`."""
+        return self._server.clock_ms()
+
+    def lead(self, dispatcher_id: str, ttl_ms: int) -> bool:
+        """See `Membership.lead`."""
+        with self._server.lock:
+            now_ms = self._server.clock_ms()
+            if self._server.data.dispatcher[1] > now_ms and not self._server.leads(
+                dispatcher_id
+            ):
+                return False
+            self._server.data.dispatcher = (dispatcher_id, now_ms + ttl_ms)
+            return True
+
+    def resign(self, dispatcher_id: str) -> None:
+        """See `Membership.resign`."""
+        with self._server.lock:
+            if self._server.leads(dispatcher_id):
+                self._server.data.dispatcher = ("", 0)
+
+    def beat_bridge(self, bridge_id: str, ttl_ms: int) -> int:
+        """See `Membership.beat_bridge`."""
+        with self._server.lock:
+            now_ms = self._server.clock_ms()
+            self._server.data.bridges[bridge_id] = now_ms + ttl_ms
+            return sum(
+                ends_ms > now_ms for ends_ms in self._server.data.bridges.values()
+            )
+
+    def leave_bridge(self, bridge_id: str) -> None:
+        """See `Membership.leave_bridge`."""
+        with self._server.lock:
+            self._server.data.bridges.pop(bridge_id, None)
+
+    def beat_worker(
+        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
+    ) -> None:
+        """See `Membership.beat_worker`."""
+        with self._server.lock:
+            self._server.data.workers[worker_id] = (
+                self._server.clock_ms() + ttl_ms,
+                dict(slots),
+                http,
+            )
+
+    def leave_worker(self, worker_id: str) -> None:
+        """See `Membership.leave_worker`."""
+        with self._server.lock:
+            self._server.data.workers.pop(worker_id, None)
+
+    def live_slots(self) -> dict[str, int]:
+        """See `Membership.live_slots`."""
+        with self._server.lock:
+            total: dict[str, int] = {}
+            now_ms = self._server.clock_ms()
+            for ends_ms, slots, _ in self._server.data.workers.values():
+                for model, count in slots.items() if ends_ms > now_ms else ():
+                    total[model] = total.get(model, 0) + count
+            return total

@@ -1,0 +1,136 @@
+"""Operations in memory: controls, reports and questions; it knows no request."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from agentsched.errors import LedgerError
+from agentsched.ledger.bridge_reports import (
+    BridgeReport,
+    IndexAnswer,
+    Question,
+    Reported,
+)
+from agentsched.ledger.memory.server import MemoryServer
+from agentsched.ledger.operator_orders import (
+    CONTROLS_MOST,
+    Control,
+    ControlKind,
+    Controls,
+)
+from agentsched.ledger.operator_protocol import QUESTIONS_MOST, Orders
+
+
+class MemoryOperations:
+    """`agentsched.ledger.operator_protocol.Operations`, deterministic, in one process."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+
+    def impose(self, control: Control) -> None:
+        """See `Operations.impose`."""
+        with self._server.lock:
+            if not self._put(replace(control, at_ms=self._server.clock_ms())):
+                raise LedgerError(f"{CONTROLS_MOST} controls are in force already")
+
+    def restore(self, controls: Iterable[Control]) -> None:
+        """See `Operations.restore`."""
+        with self._server.lock:
+            for control in controls:
+                if (control.kind, control.name) not in self._server.data.controls:
+                    self._put(control)
+
+    def _put(self, control: Control) -> bool:
+        place = control.kind, control.name
+        if (
+            place not in self._server.data.controls
+            and len(self._server.data.controls) >= CONTROLS_MOST
+        ):
+            return False
+        self._server.data.controls[place] = control
+        self._server.emit_orders()
+        return True
+
+    def lift(self, kind: ControlKind, name: str = "") -> bool:
+        """See `Operations.lift`."""
+        with self._server.lock:
+            lifted = self._server.data.controls.pop((kind, name), None) is not None
+            if lifted:
+                self._server.emit_orders()
+            return lifted
+
+    def controls(self) -> Controls:
+        """See `Operations.controls`."""
+        with self._server.lock:
+            return Controls.of(self._server.data.controls.values())
+
+    def orders(self, epoch: str, bridge_id: str) -> Orders:
+        """See `Operations.orders`."""
+        with self._server.lock:
+            self._server.insist_on(epoch)
+            asked = tuple(
+                question
+                for ends_ms, question in self._server.data.questions.values()
+                if ends_ms > self._server.clock_ms()
+                and bridge_id not in self._answers(question.id)
+            )
+            return Orders(Controls.of(self._server.data.controls.values()), asked)
+
+    def report(self, bridge_id: str, report: BridgeReport, ttl_ms: int) -> None:
+        """See `Operations.report`."""
+        with self._server.lock:
+            now_ms = self._server.clock_ms()
+            self._server.data.reports[bridge_id] = (
+                now_ms,
+                now_ms + ttl_ms,
+                report.to_json(),
+            )
+
+    def reports(self) -> list[Reported]:
+        """See `Operations.reports`."""
+        with self._server.lock:
+            now_ms = self._server.clock_ms()
+            live = sorted(
+                b
+                for b, ends_ms in self._server.data.bridges.items()
+                if ends_ms > now_ms
+            )
+            return [self._reported(bridge_id, now_ms) for bridge_id in live]
+
+    def _reported(self, bridge_id: str, now_ms: int) -> Reported:
+        at_ms, ends_ms, text = self._server.data.reports.get(bridge_id, (0, 0, ""))
+        if ends_ms <= now_ms:
+            return Reported(bridge_id=bridge_id)
+        report = BridgeReport.from_json(text)
+        return Reported(bridge_id=bridge_id, age_ms=now_ms - at_ms, report=report)
+
+    def ask(self, question: Question, ttl_ms: int) -> None:
+        """See `Operations.ask`."""
+        with self._server.lock:
+            now_ms = self._server.clock_ms()
+            self._server.data.questions[question.id] = (now_ms + ttl_ms, question)
+            first = sorted(
+                self._server.data.questions.items(), key=lambda item: item[1][0]
+            )
+            self._server.data.questions = dict(first[-QUESTIONS_MOST:])
+            self._server.emit_orders()
+
+    def tell(
+        self, question_id: str, bridge_id: str, findings: IndexAnswer, ttl_ms: int
+    ) -> None:
+        """See `Operations.tell`."""
+        with self._server.lock:
+            answers = self._answers(question_id) | {bridge_id: findings.to_json()}
+            self._server.data.answers[question_id] = (
+                self._server.clock_ms() + ttl_ms,
+                answers,
+            )
+
+    def told(self, question_id: str) -> dict[str, IndexAnswer]:
+        """See `Operations.told`."""
+        with self._server.lock:
+            answers = self._answers(question_id)
+            return {who: IndexAnswer.from_json(text) for who, text in answers.items()}
+
+    def _answers(self, question_id: str) -> dict[str, str]:
+        ends_ms, answers = self._server.data.answers.get(question_id, (0, {}))
+        return answers if ends_ms > self._server.clock_ms() else {}

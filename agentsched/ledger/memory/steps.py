@@ -1,0 +1,211 @@
+"""What the steps of the ledger in memory do to one entry; nothing here locks."""
+
+from agentsched.ledger.memory.book import Book, Entry, Sums
+from agentsched.ledger.values import (
+    Admission,
+    AdmitOutcome,
+    Admitted,
+    CallOutcome,
+    Change,
+    ChangeKind,
+    Claimed,
+    ClaimOutcome,
+    Ending,
+    EntryView,
+    PutBack,
+    ReserveOutcome,
+    State,
+)
+from agentsched.wire.codec import hash_value
+
+OPEN = (State.READY, State.RUNG, State.RUNNING)
+"""The states before a reply is stored."""
+
+
+def admit(book: Book, admission: Admission, *, done: bool) -> Admitted:
+    """Admit one request; `done`: its offset is settled already."""
+    facts = admission.facts
+    entry = book.find(facts.key)
+    if entry is None:
+        return _admit_new(book, admission)
+    answered = entry.state is State.ANSWERED
+    if (facts.source, facts.offset) in entry.offsets or (answered and done):
+        return Admitted(AdmitOutcome.SAME, entry.state)
+    if admission.payload_hash != entry.payload_hash:
+        return Admitted(AdmitOutcome.CONFLICT)
+    if answered:
+        return Admitted(AdmitOutcome.REPEATED, entry.state, entry.reply_at)
+    book.attach(entry, facts.source, facts.offset)
+    return Admitted(AdmitOutcome.ATTACHED, entry.state)
+
+
+def _admit_new(book: Book, admission: Admission) -> Admitted:
+    payload, reply = admission.payload, admission.reply
+    if not reply and book.is_cancelled(admission.facts.key):
+        return Admitted(AdmitOutcome.CANCELLED)
+    if not reply and book.ready_or_rung() >= book.limits.ready_max_entries:
+        return Admitted(AdmitOutcome.FULL)
+    entry = Entry(admission.facts, payload, admission.payload_hash, book.clock_ms())
+    if not reply:
+        book.add(entry)
+        return Admitted(AdmitOutcome.NEW, State.READY)
+    entry.state, entry.payload, entry.reply = State.DONE, b"", reply
+    entry.winner = winner_of(None, reply)
+    book.drop_cancel(entry.facts.key)
+    book.enter(entry)
+    return Admitted(AdmitOutcome.NEW, State.DONE)
+
+
+def winner_of(lease_id: str | None, reply: bytes) -> tuple[str, str]:
+    """Say whose reply it is, so that a repeated step is known for one."""
+    return ("reply", hash_value(reply)) if lease_id is None else ("lease", lease_id)
+
+
+def may_be_withdrawn(entry: Entry) -> bool:
+    """Return whether an entry can be forgotten and lose nothing by it.
+
+    One that was rung would start again with the ring number of a doorbell that may
+    still be out, and with no crash on its record. Of one that was sent again, maybe to
+    another bridge, somebody was told that one reply settles both.
+    """
+    untouched = entry.state is State.READY and not entry.ending and entry.ring == 0
+    return untouched and len(entry.offsets) == 1
+
+
+def reserve(
+    book: Book, key: str, ring: int, model: str, endpoint: str
+) -> ReserveOutcome:
+    """Reserve one slot; the caller has checked the dispatcher and swept."""
+    entry = book.find(key)
+    if entry is None:
+        return ReserveOutcome.NOT_READY
+    here = (entry.ring, entry.model, entry.endpoint) == (ring, model, endpoint)
+    if entry.state is State.RUNG and here:
+        return ReserveOutcome.RESERVED
+    if entry.state is not State.READY or entry.ending or ring != entry.ring + 1:
+        return ReserveOutcome.NOT_READY
+    if entry.not_before_ms > book.clock_ms():
+        return ReserveOutcome.TOO_EARLY
+    if book.slots_over(model, endpoint) >= 0:
+        return ReserveOutcome.NO_CAPACITY
+    entry.ring, entry.rung_again = ring, None
+    entry.model, entry.endpoint = model, endpoint
+    book.move(entry, State.RUNG)
+    book.take_slot(entry)
+    return ReserveOutcome.RESERVED
+
+
+def claim(book: Book, key: str, ring: int, lease_id: str, lease_ms: int) -> Claimed:
+    """Begin a lease on a RUNG entry, if the ring number fits and there is room."""
+    entry = book.find(key)
+    now_ms = book.clock_ms()
+    if entry is None:
+        return Claimed(ClaimOutcome.STALE)
+    if entry.state is State.RUNNING and entry.lease_id == lease_id:
+        return _claimed(entry, ClaimOutcome.CLAIMED, now_ms)
+    fits = entry.state is State.RUNG and entry.ring == ring
+    if not fits or entry.ending:
+        return Claimed(ClaimOutcome.STALE)
+    if entry.facts.deadline_ms <= now_ms:
+        return _claimed(entry, ClaimOutcome.OVERDUE, now_ms)
+    if book.slots_over(entry.model, entry.endpoint) > 0:
+        book.to_ready(entry)
+        return Claimed(ClaimOutcome.PUT_BACK)
+    _start(book, entry, lease_id, now_ms + lease_ms)
+    return _claimed(entry, ClaimOutcome.CLAIMED, now_ms)
+
+
+def _start(book: Book, entry: Entry, lease_id: str, ends_ms: int) -> None:
+    entry.lease_id, entry.lease_end_ms = lease_id, ends_ms
+    entry.starts += 1
+    book.move(entry, State.RUNNING)
+    held = book.held[entry.facts.key]
+    held.lease_id, held.ends_ms = lease_id, ends_ms
+
+
+def _claimed(entry: Entry, outcome: ClaimOutcome, now_ms: int) -> Claimed:
+    return Claimed(
+        outcome,
+        entry.facts,
+        entry.payload,
+        entry.model,
+        entry.endpoint,
+        attempt=entry.starts,
+        time_left_ms=entry.facts.deadline_ms - now_ms,
+        queued_ms=now_ms - entry.facts.arrival_ms,
+        crashes=entry.crashes,
+    )
+
+
+def store_reply(book: Book, entry: Entry, lease_id: str | None, reply: bytes) -> None:
+    """Move an open entry to DONE."""
+    if lease_id is not None:
+        book.free_slot(entry.facts.key)
+    book.move(entry, State.DONE)
+    entry.payload, entry.reply, entry.lease_id = b"", reply, None
+
+
+def stop_work(book: Book, entry: Entry) -> None:
+    """Let an open entry that has its answer neither start nor hold a reservation."""
+    if entry.state is State.READY:
+        book.changes.emit(Change(ChangeKind.LEFT, key=entry.facts.key))
+    elif entry.state is State.RUNG:
+        book.free_slot(entry.facts.key)
+
+
+def count(book: Book, model: str, outcome: CallOutcome) -> None:
+    """Add one call to the totals of a model."""
+    if outcome.called and model:
+        sums = book.sums.setdefault(model, Sums())
+        sums.calls += 1
+        sums.failed += not outcome.ok
+        sums.model_ms += outcome.model_ms
+
+
+def cancel(book: Book, key: str, keep_s: int) -> State | None:
+    """Mark a request, known or not."""
+    entry = book.find(key)
+    if entry and entry.state not in OPEN:
+        return entry.state
+    if entry:
+        book.mark_ending(entry, Ending.CANCELLED)
+        return entry.state
+    book.keep_cancel(key, keep_s)
+    book.changes.emit(Change(ChangeKind.ENDING, key=key))
+    return None
+
+
+def put_back(
+    book: Book, entry: Entry, delay_ms: int, why: PutBack, crashes_most: int
+) -> None:
+    """Give a RUNNING request back."""
+    entry.put_back_by = entry.lease_id
+    entry.starts -= why is PutBack.UNSTARTED
+    book.to_ready(entry, book.clock_ms() + delay_ms if delay_ms > 0 else 0)
+    if why is PutBack.CRASHED:
+        entry.crashes_alone += 1
+        if entry.crashes_alone >= crashes_most:
+            book.mark_ending(entry, Ending.POISON)
+
+
+def running_under(book: Book, key: str, lease_id: str) -> Entry | None:
+    """Return the entry if it runs under this lease."""
+    entry = book.find(key)
+    ours = entry and entry.state is State.RUNNING and entry.lease_id == lease_id
+    return entry if ours else None
+
+
+def view(entry: Entry, now_ms: int) -> EntryView:
+    """Say what the reconciler sees."""
+    running = entry.state is State.RUNNING
+    answered = entry.state is State.ANSWERED
+    return EntryView(
+        entry.state,
+        entry.ring,
+        now_ms - entry.since_ms,
+        lease_left_ms=entry.lease_end_ms - now_ms if running else 0,
+        model=entry.model if running or entry.state is State.RUNG else "",
+        overdue_ms=0 if answered else now_ms - entry.facts.deadline_ms,
+        ending=entry.ending,
+        payload_hash=entry.payload_hash[:16],
+    )

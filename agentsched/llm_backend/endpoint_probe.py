@@ -1,0 +1,63 @@
+"""Asks a model server whether it is there and takes our key; makes no completion."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from agentsched.config.settings import ConnectionPoolSettings, EndpointSettings
+from agentsched.errors import ConfigurationError
+from agentsched.llm_backend.api_keys import read_api_key
+from agentsched.llm_backend.connections import TRANSPORT_ERRORS, name_of, open_client
+
+PROBE_S = 10.0
+"""SGLang's slowest cheap answer takes 1 s; a server that loads its model takes longer."""
+
+
+def probe(
+    endpoints: Sequence[EndpointSettings],
+    pool: ConnectionPoolSettings,
+    environ: Mapping[str, str],
+) -> dict[str, int | str]:
+    """Ask every endpoint for its models; blocks for up to 10 s, all at once.
+
+    Args:
+        endpoints: whom; each base URL is asked once.
+        pool: how long a connection may take.
+        environ: where API keys are.
+
+    Returns:
+        By base URL the HTTP status, or a sentence on why there is none.
+    """
+    return asyncio.run(_probe_all({e.base_url: e for e in endpoints}, pool, environ))
+
+
+async def _probe_all(
+    endpoints: Mapping[str, EndpointSettings],
+    pool: ConnectionPoolSettings,
+    environ: Mapping[str, str],
+) -> dict[str, int | str]:
+    answers = await asyncio.gather(
+        *(_probe(endpoint, pool, environ) for endpoint in endpoints.values())
+    )
+    return dict(zip(endpoints, answers, strict=True))
+
+
+async def _probe(
+    endpoint: EndpointSettings, pool: ConnectionPoolSettings, environ: Mapping[str, str]
+) -> int | str:
+    try:
+        key = read_api_key(endpoint, environ)
+    except ConfigurationError as error:
+        return str(error)
+    client = open_client(pool, key, keep=False)
+    try:
+        async with asyncio.timeout(PROBE_S):
+            async with client.stream("GET", f"{endpoint.base_url}/models") as answer:
+                return answer.status_code
+    except TimeoutError:
+        return f"no answer within {PROBE_S:g} s"
+    except (*TRANSPORT_ERRORS, httpx.StreamError) as error:
+        return f"cannot be reached ({name_of(error)})"
+    finally:
+        await client.aclose()

@@ -1,0 +1,1 @@
+"""Dead letters: finding them, and replaying them."""

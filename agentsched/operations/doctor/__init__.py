@@ -1,0 +1,1 @@
+"""The examination of an installation: facts, and what they mean."""

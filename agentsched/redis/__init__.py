@@ -1,0 +1,1 @@
+"""From settings to Redis's clients, and its refusals in our words."""

@@ -1,0 +1,1 @@
+"""Every format that is written for others or kept: records, headers, doorbells."""

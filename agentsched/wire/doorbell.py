@@ -1,0 +1,82 @@
+"""The doorbell: the Celery message that says "this request may run now".
+
+It holds ids and routing facts only. It may be lost or come twice; the ledger is
+the truth.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from agentsched.errors import CodecError, ErrorCode
+from agentsched.wire.request_facts import RequestFacts
+
+TASK_NAME = "agentsched.run"
+DOORBELL_VERSION = 1
+_TASK_ID_SPACE = UUID("6f2a3c5e-8d0b-4f5c-9e57-0c8f0a6f1b11")
+
+
+@dataclass(frozen=True, slots=True)
+class Doorbell:
+    """Ids and routing facts of one reservation."""
+
+    key: str
+    ring: int
+    epoch: str
+    model: str
+    cls: str
+    agent_id: str
+    correlation_id: str
+
+    @classmethod
+    def of(cls, facts: RequestFacts, ring: int, epoch: str, model: str) -> "Doorbell":
+        """Make the doorbell of one reservation of a request."""
+        return cls(
+            key=facts.key,
+            ring=ring,
+            epoch=epoch,
+            model=model,
+            cls=facts.cls,
+            agent_id=facts.agent_id,
+            correlation_id=facts.correlation_id,
+        )
+
+    @property
+    def task_id(self) -> str:
+        """Another id for every ring: Celery drops a repeated id that was revoked."""
+        return _task_id(self.key, self.epoch, self.ring)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the task's keyword arguments."""
+        return asdict(self) | {"version": DOORBELL_VERSION}
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> "Doorbell":
+        """Read the task's keyword arguments; unknown ones are ignored.
+
+        Raises:
+            CodecError: a field is missing, or the version is not known.
+        """
+        if (version := data.get("version")) != DOORBELL_VERSION:
+            raise CodecError(
+                ErrorCode.MALFORMED,
+                f"a doorbell of version {version!s:.20}, this worker reads"
+                f" {DOORBELL_VERSION}: upgrade this worker (docs/how-to/upgrade.md)",
+            )
+        try:
+            return cls(**{name: data[name] for name in cls.__slots__})
+        except KeyError as error:
+            raise CodecError(ErrorCode.MALFORMED, f"doorbell without {error}") from None
+
+
+def task_ids(key: str, epoch: str, ring: int) -> Iterator[str]:
+    """Yield the task id of every ring of a request, the newest first.
+
+    Who revokes one of them means the request, not that ring.
+    """
+    return (_task_id(key, epoch, number) for number in range(ring, 0, -1))
+
+
+def _task_id(key: str, epoch: str, ring: int) -> str:
+    return str(uuid5(_TASK_ID_SPACE, f"{key}:{epoch}:{ring}"))

@@ -1,0 +1,169 @@
+"""What a worker does at the turns of its life, as Celery's signals tell them.
+
+`celery worker` imports this module (setting `include`), and nothing else does. The
+receivers only connect; what they call lives elsewhere.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import click
+from celery.concurrency import get_implementation
+from celery.signals import (
+    celeryd_init,
+    setup_logging,
+    task_revoked,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
+from celery.utils.nodenames import default_nodename, nodesplit
+from click.core import ParameterSource
+
+from agentsched.config.loading import load_settings
+from agentsched.errors import AgentSchedError, CodecError, ConfigurationError
+from agentsched.llm_backend.api_keys import read_api_key
+from agentsched.preflight import insist
+from agentsched.telemetry.events import CONFIGURATION_NOTE
+from agentsched.telemetry.logs import configure, say
+from agentsched.wire.doorbell import Doorbell
+from agentsched.worker import runtime
+from agentsched.worker.capacity import capacity_of, models_served, node_name, slots_of
+from agentsched.worker.console import print_where_there_is_room
+from agentsched.worker.thread_pool import TaskPool
+from agentsched.worker.time_limits import TimeLimits
+
+logger = logging.getLogger(__name__)
+
+
+@celeryd_init.connect(weak=False)
+def choose_capacity(
+    instance: Any,  # noqa: ANN401  (celery.apps.worker.Worker, untyped)
+    conf: Any,  # noqa: ANN401
+    options: Mapping[str, Any],
+    **_: object,
+) -> None:
+    """Set concurrency and node name from `-Q`; an explicit -c or -n wins.
+
+    Raises:
+        SystemExit: with one line, when this worker could not work.
+    """
+    print_where_there_is_room(instance)
+    _refuse_what_cannot_work(options, conf)
+    try:
+        settings = load_settings()
+        queues = _listed(options.get("queues"))
+        models = models_served(
+            settings.settings, queues, _listed(options.get("exclude_queues"))
+        )
+        insist(settings.settings)
+        for endpoint in (e for model in models for e in model.endpoints):
+            read_api_key(endpoint, os.environ)
+    except ConfigurationError as error:
+        raise SystemExit(f"agentsched worker: {error}") from None
+    if not conf.worker_concurrency:
+        conf.worker_concurrency = capacity_of(models)
+    if queues and instance.hostname == default_nodename(""):
+        instance.hostname = node_name(models, nodesplit(instance.hostname)[1])
+
+
+def _refuse_what_cannot_work(options: Mapping[str, Any], conf: Any) -> None:  # noqa: ANN401
+    if options.get("autoscale"):
+        raise SystemExit(
+            "agentsched worker: leave --autoscale out; idle slots cost nothing, and the"
+            " model's capacity bounds the calls (-c N or `celery control pool_grow N`"
+            " set the slots)"
+        )
+    pool = options.get("pool") or options.get("pool_cls") or conf.worker_pool
+    if not issubclass(
+        get_implementation(pool), TaskPool
+    ):  # processes share no call loop and no leases
+        raise SystemExit(
+            "agentsched worker: leave -P out; calls run on AgentSched's own pool"
+        )
+
+
+def _listed(value: str | Sequence[str] | None) -> list[str]:
+    names = value.split(",") if isinstance(value, str) else value or ()
+    return [name for name in names if name]
+
+
+@setup_logging.connect(weak=False)
+def log_our_way(loglevel: int, logfile: str | None, **_: object) -> None:
+    """Set up logging in Celery's place: one handler, one line for an event.
+
+    An explicit -l wins over `logging.level`. That something is connected here keeps
+    Celery from adding handlers of its own.
+    """
+    loaded = load_settings()
+    level = loglevel if _stands_on_command_line("loglevel") else None
+    configure(loaded.settings.logging, "worker", level=level, file=logfile)
+    for note in loaded.notes:
+        say(CONFIGURATION_NOTE, detail=note)
+
+
+def _stands_on_command_line(option: str) -> bool:
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return True  # a program made this worker: what it says, it means
+    source = context.get_parameter_source(option)
+    return source not in (None, ParameterSource.DEFAULT)
+
+
+@worker_ready.connect(weak=False)
+def open_runtime(sender: Any, **_: object) -> None:  # noqa: ANN401
+    """Make the clients, before the first doorbell and after the pool.
+
+    Raises:
+        SystemExit: an exception would leave a worker that takes doorbells and fails.
+    """
+    settings = load_settings().settings
+    models = models_served(
+        settings, [queue.name for queue in sender.task_consumer.queues]
+    )
+    pool, controller = sender.pool, sender.controller
+
+    def slots() -> dict[str, int]:
+        return slots_of(models, pool.limit)
+
+    try:
+        opened = runtime.open_runtime(
+            settings,
+            worker_id=f"{sender.hostname}/{uuid4().hex[:8]}",
+            slots=slots,
+            limits=TimeLimits(controller.soft_time_limit, controller.time_limit),
+        )
+    except AgentSchedError as error:
+        logger.critical("the worker cannot start: %s", error)
+        raise SystemExit(1) from None
+    pool.slots = slots
+    pool.on_leaving = opened.leave
+
+
+@task_revoked.connect(weak=False)
+def cancel_request(request: Any, terminated: bool, **_: object) -> None:  # noqa: ANN401, FBT001
+    """Cancel the request of a revoked doorbell that Celery has dropped.
+
+    Runs in the consumer's loop, and does not block. What was terminated is cancelled
+    already.
+    """
+    if (opened := runtime.opened()) and not terminated:
+        with contextlib.suppress(CodecError):
+            opened.revokes.dropped(Doorbell.from_wire(request.kwargs))
+
+
+@worker_shutting_down.connect(weak=False)
+def leave(how: str, **_: object) -> None:
+    """Say at once that no more work is taken; runs inside the signal handler."""
+    if opened := runtime.opened():
+        opened.leave(at_once=how == "Cold")
+
+
+@worker_shutdown.connect(weak=False)
+def close_runtime(**_: object) -> None:
+    """Close the clients, after the last task."""
+    runtime.close_runtime()

@@ -1,0 +1,163 @@
+"""What a worker tells of itself: a log event and the metrics of every turn, its health.
+
+It decides nothing: execution and keeper work the same without it.
+"""
+
+from collections.abc import Callable, Mapping
+from math import inf
+
+from agentsched.errors import DeliveryFailed, LedgerError, NewerFormat
+from agentsched.telemetry import events, metrics
+from agentsched.telemetry.fields import doorbell_fields, request_fields
+from agentsched.telemetry.health import Check, Pulse, Signal
+from agentsched.telemetry.logs import say
+from agentsched.telemetry.meters import Meters
+from agentsched.wire.doorbell import Doorbell
+from agentsched.worker.call_result import CallResult, Job
+
+OK = "OK"
+"""The code of an answer that is no error."""
+
+
+class WorkerObserver:
+    """Is told at every turn; safe to use from every thread.
+
+    Args:
+        meters: what is counted into; by default nobody sees the numbers.
+        beat_ttl_s: how long a heartbeat counts.
+    """
+
+    def __init__(self, meters: Meters | None = None, beat_ttl_s: float = 5.0) -> None:
+        self._meters = meters or Meters("worker")
+        self.pulse = Pulse()
+        self._redis = Signal("Redis", beat_ttl_s)
+        self._heartbeat = Signal("heartbeat", beat_ttl_s)
+        self._replies = Signal("replies", inf)
+        self._replies.tell(ok=True)
+        self._unreachable = self._is_old = False
+
+    def checks(self) -> dict[str, Callable[[], Check]]:
+        """Return what readiness needs of the ledger, and of Kafka's permission."""
+        return {
+            "redis": self._redis.check,
+            "heartbeat": self._heartbeat.check,
+            "replies": self._replies.check,
+        }
+
+    # -- the keeper -------------------------------------------------------------------
+
+    def turned(self) -> None:
+        """The keeper's loop turns."""
+        self.pulse.turn()
+
+    def beaten(self, slots: Mapping[str, int]) -> None:
+        """The ledger took the heartbeat."""
+        self._heartbeat.tell(ok=True)
+        self._meters.replace(
+            metrics.WORKER_SLOTS, {(model,): n for model, n in slots.items()}
+        )
+
+    def redis_answered(self) -> None:
+        """A step of the keeper had an answer."""
+        self._redis.tell(ok=True)
+        if self._unreachable:
+            self._unreachable = False
+            say(events.REDIS_REACHABLE)
+
+    def redis_failed(self, step: str, error: LedgerError) -> None:
+        """A step of the keeper had none; running calls go on."""
+        self._redis.tell(ok=False, detail=str(error))
+        if not self._unreachable:
+            self._unreachable = True
+            say(events.REDIS_UNREACHABLE, step=step, detail=str(error))
+
+    def too_old(self, error: NewerFormat) -> None:
+        """A newer version uses the ledger: this process has to end."""
+        self._redis.tell(ok=False, detail=str(error))
+        if not self._is_old:
+            self._is_old = True
+            say(events.PROCESS_TOO_OLD, detail=str(error))
+
+    def leaving(self, worker_id: str) -> None:
+        """The worker takes no more work."""
+        self._heartbeat.tell(ok=False, detail="the worker stops")
+        self._meters.replace(metrics.WORKER_SLOTS, {})
+        say(events.WORKER_LEAVING, worker_id=worker_id)
+
+    # -- a request --------------------------------------------------------------------
+
+    def claimed(self, job: Job) -> None:
+        """The worker holds the lease."""
+        cls = job.facts.cls
+        self._meters.observe(metrics.QUEUE_SECONDS, job.queued_s, job.model, cls)
+        self._meters.count(metrics.CALLS_IN_FLIGHT, job.model, cls)
+        if job.attempt > 1:
+            self._meters.count(metrics.ATTEMPTS_REPEATED, job.model, cls)
+        say(events.REQUEST_CLAIMED, **_of(job))
+
+    def released(self, job: Job) -> None:
+        """The work on a claimed request is over, however it ended."""
+        self._meters.count(metrics.CALLS_IN_FLIGHT, job.model, job.facts.cls, by=-1)
+
+    def called(self, job: Job, model_s: float) -> None:
+        """A call has ended, with an answer or an error."""
+        self._meters.observe(
+            metrics.MODEL_CALL_SECONDS, model_s, job.model, job.facts.cls
+        )
+
+    def answered(self, job: Job, answer: CallResult) -> None:
+        """The reply is stored, as the first: it is the one."""
+        code = answer.code or OK
+        self._meters.count(metrics.ANSWERED, job.model, job.facts.cls, code)
+
+    def published(self, job: Job, answer: CallResult, total_s: float) -> None:
+        """Kafka acknowledged the reply, and the ledger knows."""
+        self._replies.tell(ok=True)
+        self._meters.observe(metrics.REQUEST_SECONDS, total_s, job.model, job.facts.cls)
+        ok = answer.outcome.ok
+        say(
+            events.REQUEST_COMPLETED if ok else events.REQUEST_FAILED,
+            model_s=answer.outcome.model_ms / 1000,
+            total_s=total_s,
+            code=answer.code or None,
+            **_of(job),
+        )
+
+    def stored(self, job: Job, error: Exception) -> None:
+        """The reply is stored, and it is not known whether it is in Kafka."""
+        if isinstance(error, DeliveryFailed) and error.forbidden:
+            self._replies.tell(ok=False, detail=str(error))
+        say(events.REPLY_STORED, error=type(error).__name__, **_of(job))
+
+    def put_back(self, job: Job) -> None:
+        """The request waits again."""
+        say(events.REQUEST_PUT_BACK, **_of(job))
+
+    def crashed(self, job: Job, exit_code: int) -> None:
+        """A suspect ended the process that it ran in alone."""
+        self._meters.count(metrics.SUSPECT_CRASHES)
+        say(events.SUSPECT_CRASHED, exit_code=exit_code, **_of(job))
+
+    def lost(self, job: Job) -> None:
+        """Somebody else has the request, or answered it."""
+        say(events.REQUEST_LOST, **_of(job))
+
+    def ended(self, doorbell: Doorbell, how: str) -> None:
+        """The work on a doorbell is over."""
+        self._meters.count(metrics.DOORBELLS_ENDED, doorbell.model, how)
+
+    def stale(self, doorbell: Doorbell) -> None:
+        """The doorbell is old, or of an epoch that is over."""
+        say(events.DOORBELL_STALE, ring=doorbell.ring, **doorbell_fields(doorbell))
+
+    def abandoned(self, doorbell: Doorbell) -> None:
+        """Redis did not answer for too long."""
+        say(events.REQUEST_ABANDONED, **doorbell_fields(doorbell))
+
+
+def _of(job: Job) -> dict[str, object]:
+    return request_fields(job.facts) | {
+        "model": job.model,
+        "attempt": job.attempt,
+        "queued_s": job.queued_s,
+    }

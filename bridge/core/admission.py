@@ -1,0 +1,249 @@
+"""Keeps the best of the index in the ready set: what to admit, what to withdraw."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from agentsched.ledger.values import AdmitOutcome, Admitted, State
+from agentsched.scheduling.order import CLASSES
+from agentsched.scheduling.ready_set import Moves, decide, quota
+from bridge.core import cancel, index, intake
+from bridge.core.commands import (
+    Admit,
+    Command,
+    PublishRefusal,
+    SendRepeat,
+    SendStored,
+    Withdraw,
+)
+from bridge.core.events import AdmitAnswered, WithdrawAnswered
+from bridge.core.state import BridgeState, Indexed, Models, Stage
+
+BATCH = 200
+"""Admissions and withdrawals in one command: one round trip, a few milliseconds."""
+BATCH_BYTES = 4_194_304
+"""Payloads in one command, so that a batch of large ones stays far from time-outs."""
+FULL_RETRY_MS = 200
+"""How long an admission waits that found the shared ready set full."""
+
+
+def plan(state: BridgeState) -> list[Command]:
+    """Decide what moves between index and ready set now."""
+    if state.draining:
+        return []
+    batch = _Batch()
+    _take_refused(state, batch)
+    groups = [group for group in _groups(state) if group[0] != intake.NO_MODELS]
+    limit = quota(_share(state), len(groups))
+    withdraw: list[Indexed] = []
+    for models, waiting, admitted in groups:
+        if not waiting and admitted <= limit:
+            continue  # nothing comes in and nothing has to go
+        moves = _moves(state, models, limit)
+        if not state.ready_is_full:
+            _take_best(state, models, moves, batch)
+        withdraw += _take_worst(state, models, moves, BATCH - len(withdraw))
+    if batch.blocked is not None:
+        withdraw += _make_room(state, batch.blocked)
+    commands: list[Command] = []
+    if withdraw:
+        commands.append(Withdraw(tuple(entry.key for entry in withdraw)))
+    if batch.entries:
+        commands.append(Admit(tuple(entry.admission for entry in batch.entries)))
+    return commands
+
+
+def withdraw_all(state: BridgeState) -> list[Command]:
+    """Take what is READY out of the ready set: this bridge stops, and leaves nothing."""
+    ready = [entry for entry in state.all_admitted() if _may_leave(entry)]
+    for entry in ready:
+        index.move(state, entry, Stage.LEAVING)
+    keys = [entry.key for entry in ready]
+    return [Withdraw(tuple(keys[at : at + BATCH])) for at in range(0, len(keys), BATCH)]
+
+
+def on_admitted(state: BridgeState, event: AdmitAnswered) -> list[Command]:
+    """Note what the ledger said of admissions."""
+    commands: list[Command] = []
+    for (source, offset), answer in zip(event.places, event.answers, strict=True):
+        entry = index.find(state, source, offset)
+        if entry is not None and entry.stage is Stage.ADMITTING:
+            commands += _on_answer(state, entry, answer)
+    return commands
+
+
+def on_withdrawn(state: BridgeState, event: WithdrawAnswered) -> list[Command]:
+    """Return withdrawn requests to the index."""
+    for key, gone in zip(event.keys, event.gone, strict=True):
+        for entry in index.with_key(state, key):
+            if entry.stage is Stage.LEAVING:
+                entry.stays = not gone
+                index.move(state, entry, Stage.WAITING if gone else Stage.IN_FLIGHT)
+    return []
+
+
+def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Command]:
+    source, offset = entry.source, entry.offset
+    match answer.outcome:
+        case AdmitOutcome.FULL:
+            state.ready_is_full = True
+            entry.retry_ms = state.now_ms + FULL_RETRY_MS
+            index.move(state, entry, Stage.WAITING)
+        case AdmitOutcome.CANCELLED:
+            index.move(state, entry, Stage.WAITING)
+            return cancel.end_cancelled(state, [entry])
+        case AdmitOutcome.CONFLICT:
+            index.move(state, entry, Stage.REPEATING)
+            dead_letter = intake.conflict(entry.record, source)
+            return [PublishRefusal(dead_letter, source, offset)]
+        case AdmitOutcome.REPEATED:
+            index.move(state, entry, Stage.REPEATING)
+            expired = intake.expired_reply(entry.admission)
+            if answer.reply_at is None:  # nobody knows any more where it is
+                return [PublishRefusal(expired, source, offset)]
+            return [SendRepeat(answer.reply_at, entry.facts, expired)]
+        case _ if answer.state is State.ANSWERED:
+            index.settle(state, source, offset)
+        case AdmitOutcome.NEW if answer.state is State.DONE:
+            index.move(state, entry, Stage.IN_FLIGHT)
+            return [SendStored(entry.key)]
+        case _:
+            ready = answer.state is State.READY
+            index.move(state, entry, Stage.READY if ready else Stage.IN_FLIGHT)
+    return []
+
+
+def _share(state: BridgeState) -> int:
+    """Return this bridge's share of the ready set, in entries."""
+    return state.rules.settings.ready_max_entries // max(1, state.bridges)
+
+
+def _share_bytes(state: BridgeState) -> int:
+    """Return this bridge's share of the ready set, in bytes of payload."""
+    limits = state.rules.settings.limits
+    return limits.ready_max_bytes // max(1, state.bridges)
+
+
+def _fits(state: BridgeState, entry: Indexed) -> bool:
+    """Return whether the share has room in bytes; alone, everything fits."""
+    after = state.admitted_bytes + entry.size_bytes
+    return after <= _share_bytes(state) or not state.admitted_bytes
+
+
+def _make_room(state: BridgeState, blocked: Indexed) -> list[Indexed]:
+    """Withdraw less urgent requests for one that the share in bytes keeps out.
+
+    Only of a less urgent class: else two requests of one class would take turns.
+    """
+    excess = state.admitted_bytes + blocked.size_bytes - _share_bytes(state)
+    excess -= sum(
+        entry.size_bytes
+        for entry in state.all_admitted()
+        if entry.stage is Stage.LEAVING
+    )
+    band = CLASSES.index(blocked.traits.cls)
+    worse = [
+        entry
+        for entry in state.all_admitted()
+        if _may_leave(entry) and CLASSES.index(entry.traits.cls) > band
+    ]
+    worse.sort(key=lambda entry: entry.rank, reverse=True)
+    taken: list[Indexed] = []
+    for entry in worse[:BATCH]:
+        if excess <= 0:
+            break
+        excess -= entry.size_bytes
+        index.move(state, entry, Stage.LEAVING)
+        taken.append(entry)
+    return taken
+
+
+def _moves(state: BridgeState, models: Models, limit: int) -> Moves:
+    waiting = state.waiting.get(models, {})
+    admitted = state.admitted.get(models, {})
+    leaving = state.leaving.get(models, {})
+    return decide(
+        {cls: len(queue) for cls, queue in waiting.items()},
+        {cls: len(entries) for cls, entries in admitted.items()},
+        {cls: len(entries) for cls, entries in leaving.items()},
+        limit,
+    )
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What goes into one Admit."""
+
+    entries: list[Indexed] = field(default_factory=list)
+    size_bytes: int = 0
+    blocked: Indexed | None = None
+    """The most urgent request that the share in bytes keeps out."""
+
+    @property
+    def full(self) -> bool:
+        return len(self.entries) >= BATCH or self.size_bytes >= BATCH_BYTES
+
+    def block(self, entry: Indexed) -> None:
+        if self.blocked is None or entry.rank < self.blocked.rank:
+            self.blocked = entry
+
+
+def _take_best(state: BridgeState, models: Models, moves: Moves, batch: _Batch) -> None:
+    for cls in CLASSES:
+        queue = state.waiting.get(models, {}).get(cls)
+        for _ in range(moves.admit.get(cls, 0)):
+            entry = queue.best() if queue else None
+            if entry is None or batch.full or not _may_admit(state, entry):
+                break
+            if not _fits(state, entry):
+                batch.block(entry)
+                return
+            index.move(state, entry, Stage.ADMITTING)
+            batch.entries.append(entry)
+            batch.size_bytes += entry.size_bytes
+
+
+def _take_refused(state: BridgeState, batch: _Batch) -> None:
+    """Take what comes with its reply: it needs no room, so it waits for none."""
+    for cls in CLASSES:
+        queue = state.waiting.get(intake.NO_MODELS, {}).get(cls)
+        while queue and not batch.full:
+            entry = queue.best()
+            if entry is None or not _may_admit(state, entry):
+                break
+            index.move(state, entry, Stage.ADMITTING)
+            batch.entries.append(entry)
+            batch.size_bytes += entry.size_bytes
+
+
+def _may_admit(state: BridgeState, entry: Indexed) -> bool:
+    partition = state.partitions[entry.source]
+    return partition.may_admit and entry.retry_ms <= state.now_ms
+
+
+def _take_worst(
+    state: BridgeState, models: Models, moves: Moves, most: int
+) -> list[Indexed]:
+    taken: list[Indexed] = []
+    for cls in reversed(CLASSES):
+        wanted = min(moves.withdraw.get(cls, 0), most - len(taken))
+        if wanted <= 0:
+            continue
+        ready = [entry for entry in state.admitted[models][cls] if _may_leave(entry)]
+        ready.sort(key=lambda entry: entry.rank, reverse=True)
+        for entry in ready[:wanted]:
+            index.move(state, entry, Stage.LEAVING)
+            taken.append(entry)
+    return taken
+
+
+def _may_leave(entry: Indexed) -> bool:
+    return entry.stage is Stage.READY and not entry.stays
+
+
+def _groups(state: BridgeState) -> Iterator[tuple[Models, int, int]]:
+    """Yield the groups that have something: how much waits, how much is admitted."""
+    for models in dict.fromkeys([*state.waiting, *state.admitted]):
+        waiting = sum(map(len, state.waiting.get(models, {}).values()))
+        admitted = sum(map(len, state.admitted.get(models, {}).values()))
+        if waiting or admitted:
+            yield models, waiting, admitted

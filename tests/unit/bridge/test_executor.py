@@ -1,0 +1,248 @@
+"""Effects: commands become steps of the ledger, doorbells and commits."""
+
+import pytest
+
+from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.values import Admission, AdmitOutcome, ReserveOutcome, State
+from agentsched.telemetry import metrics
+from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.records import Mark, Partition
+from bridge.core import commands as do
+from bridge.core import events as ev
+from bridge.core.rules import Rules
+from tests.support.requests import facts, settings
+from tests.unit.bridge.effects_rig import Rig, Unreachable, done, state_of
+
+
+def test_admissions_come_back_with_their_places(rig):
+    (answer,) = rig.admit("a", "b")
+    assert answer.places == (("medium_priority:t1:0", 0),) * 2
+    assert [one.outcome for one in answer.answers] == [AdmitOutcome.NEW] * 2
+
+
+def test_a_reservation_takes_the_lease_of_this_bridge(rig):
+    rig.admit("k")
+    assert rig.reserve("k") is ReserveOutcome.RESERVED
+    assert state_of(rig) is State.RUNG
+
+
+def test_a_doorbell_that_cannot_be_sent_does_not_stop_the_loop(rig):
+    rig.doorbells.fails = True
+    bell = Doorbell.of(facts("k"), 1, "e", "m")
+    assert rig.effects.run(do.Ring(bell)) == []
+
+
+def test_ringing_again_raises_the_ring_number_of_ledger_and_doorbell(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.effects.run(do.RingAgain(facts("k"), 1, "m"))
+    assert [bell.ring for bell in rig.doorbells.rung] == [2]
+    assert rig.ledger.inspect(rig.epoch, ["k"])[0].ring == 2
+
+
+def test_a_doorbell_is_not_rung_again_when_the_ledger_says_no(rig):
+    rig.effects.run(do.RingAgain(facts("gone"), 1, "m"))
+    assert rig.doorbells.rung == []
+
+
+def test_a_look_tells_how_many_doorbells_lie_in_the_queues(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.doorbells.lying["m"] = 4
+    (seen,) = rig.effects.run(do.Inspect(("k",)))
+    assert (seen.views[0].state, seen.doorbells) == (State.RUNG, {"m": 4})
+
+
+def test_a_queue_that_cannot_be_asked_counts_as_one_with_doorbells(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.doorbells.fails = True
+    (seen,) = rig.effects.run(do.Inspect(("k",)))
+    assert seen.doorbells == {"m": 1}
+
+
+def test_while_redis_does_not_answer_steps_count_as_not_done():
+    rig = Rig(ledger=Unreachable())
+    (admitted,) = rig.admit("k")
+    assert [one.outcome for one in admitted.answers] == [AdmitOutcome.FULL]
+    assert rig.reserve("k") is ReserveOutcome.NOT_READY
+    (withdrawn,) = rig.effects.run(do.Withdraw(("k",)))
+    assert withdrawn.gone == (False,)
+    (peers,) = rig.effects.run(do.MeetPeers(lead=True))
+    assert peers.leading is False
+    for command in (do.Inspect(("k",)), do.TakeSnapshot(), do.Expire("k")):
+        assert rig.effects.run(command) == []
+
+
+def test_commits_and_pauses_go_to_kafka(rig):
+    class Reader:
+        def __init__(self):
+            self.said = []
+
+        def commit(self, marks):
+            self.said.append(marks)
+
+        def pause(self, partitions):
+            self.said.append(("pause", partitions))
+
+        def resume(self, partitions):
+            self.said.append(("resume", partitions))
+
+    reader, partition = Reader(), Partition("t", 0)
+    rig.effects.attach(reader)
+    for command in (
+        do.Commit(partition, 4, "note"),
+        do.Pause((partition,)),
+        do.Resume((partition,)),
+    ):
+        rig.effects.run(command)
+    assert reader.said == [
+        {partition: Mark(4, "note")},
+        ("pause", (partition,)),
+        ("resume", (partition,)),
+    ]
+
+
+def test_a_new_configuration_reaches_ledger_and_queues(rig):
+    rig.effects.adopt(Rules(settings(capacity=1)))
+    rig.admit("a")
+    rig.effects.run(do.Admit((Admission(facts("b", offset=1), b"{}", "b"),)))
+    assert [rig.reserve("a"), rig.reserve("b")] == [
+        ReserveOutcome.RESERVED,
+        ReserveOutcome.NO_CAPACITY,
+    ]
+    assert rig.doorbells.known == ["m"]
+
+
+def test_while_redis_does_not_answer_only_one_step_in_a_while_is_tried():
+    rig = Rig()
+    tried = []
+
+    def hang(*_):
+        tried.append(1)
+        raise LedgerUnavailable("time-out")
+
+    rig.open()
+    rig.ledger.reserve = hang
+    for _ in range(5):
+        rig.reserve("k")
+    assert len(tried) == 1
+    rig.now_ms += 1_000
+    rig.reserve("k")
+    assert len(tried) == 2
+
+
+def test_the_calls_of_each_model_are_counted(rig):
+    done(rig)
+    assert rig.effects.run(do.CountCalls()) == [ev.CallsCounted({"m": 1}, 7)]
+
+
+def test_what_had_an_effect_is_counted_and_nothing_else(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.effects.run(do.Ring(Doorbell.of(facts("k"), 1, rig.epoch, "m")))
+    rig.effects.run(do.RingAgain(facts("k"), 1, "m"))
+    rig.effects.run(do.RingAgain(facts("gone"), 1, "m"))
+    rig.effects.run(do.Unreserve("k", 7))
+    rig.effects.run(do.Unreserve("k", 2))
+    assert rig.meters.value(metrics.ADMITTED, "m", "medium") == 1
+    assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") == 1
+    assert rig.meters.value(metrics.DOORBELLS_RUNG_AGAIN, "m") == 1
+    assert rig.meters.value(metrics.RESERVATIONS_RETURNED) == 1
+
+
+def test_a_lease_that_is_not_over_is_no_expiry(rig):
+    rig.admit("k")
+    rig.reserve("k")
+    rig.ledger.claim(rig.epoch, "k", 1, "lease", 15_000)
+    rig.effects.run(do.Expire("k"))
+    assert rig.meters.value(metrics.LEASE_EXPIRIES) == 0
+
+
+def test_a_doorbell_that_was_not_sent_counts_as_a_failure(rig):
+    rig.doorbells.fails = True
+    rig.effects.run(do.Ring(Doorbell.of(facts("k"), 1, "e", "m")))
+    assert rig.meters.value(metrics.DOORBELL_FAILURES) == 1
+    assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") is None
+
+
+def test_a_step_without_an_answer_says_that_redis_is_gone():
+    rig = Rig(Unreachable())
+    rig.effects.run(do.MeetPeers(lead=True))
+    assert rig.redis().detail == "no answer"
+
+
+def test_a_bridge_that_is_too_old_for_the_ledger_does_nothing_more_in_it(rig):
+    def refuse(*_):
+        raise NewerFormat("upgrade this process")
+
+    rig.ledger.admit, admit = refuse, rig.ledger.admit
+    (answer,) = rig.admit("k")
+    assert [one.outcome for one in answer.answers] == [AdmitOutcome.FULL]
+    assert isinstance(rig.effects.refused, NewerFormat)
+    assert rig.redis().detail == "upgrade this process"
+    rig.ledger.admit = admit
+    rig.now_ms += 60_000
+    rig.admit("k")
+    assert state_of(rig) is None
+
+
+def test_a_bridge_that_is_too_old_at_its_start_says_why():
+    def beat(*_):
+        raise NewerFormat("upgrade this process")
+
+    ledger = MemoryLedger(lambda: 1)
+    ledger.membership.beat = beat
+    with pytest.raises(NewerFormat):
+        Rig(ledger).effects.open()
+
+
+def test_a_cancel_record_marks_its_request_and_settles_its_offset(rig):
+    rig.admit("k")
+    events = rig.effects.run(do.Cancel("k", 60, "s", 5))
+    assert events == [ev.OffsetSettled("s", 5)]
+    assert rig.ledger.inspect(rig.epoch, ["k"])[0].ending == "cancelled"
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == (range(5, 6),)
+
+
+def test_a_cancel_without_redis_is_told_to_have_failed():
+    command = do.Cancel("k", 60, "s", 5)
+    assert Rig(ledger=Unreachable()).effects.run(command) == [ev.SettleFailed(command)]
+
+
+def test_answered_offsets_are_told_to_the_ledger(rig):
+    assert rig.effects.run(do.RestoreDone("s", (range(2), range(5, 7)))) == []
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == (range(2), range(5, 7))
+
+
+def test_what_is_answered_is_open_no_more_though_a_paused_bridge_admitted_it(rig):
+    rig.admit("k")
+    facts = rig.ledger.snapshot(rig.epoch).ready[0].facts
+    at = range(facts.offset, facts.offset + 1)
+    rig.effects.run(do.RestoreDone(facts.source, (at,)))
+    assert rig.ledger.inspect(rig.epoch, ["k"]) == [None]
+
+
+def test_what_the_ledger_did_not_take_is_told_again_later():
+    rig = Rig(ledger=Unreachable())
+    command = do.RestoreDone("s", (range(2),))
+    assert rig.effects.run(command) == [ev.SettleFailed(command)]
+
+
+LOOK_UP = do.LookUpReplies(
+    "e", (do.OffsetRange("s", 3, 9), do.OffsetRange("t", 0, 2)), 77
+)
+
+
+def test_a_look_up_asks_kafka_for_ranges_and_brings_its_answer(rig):
+    rig.answers = {"s": {4}}
+    assert rig.effects.run(LOOK_UP) == []
+    assert rig.inboxed() == [ev.LookedUp(LOOK_UP, {"s": {4}}, rig.now_ms)]
+    assert rig.asked == [({"s": range(3, 9), "t": range(2)}, 77)]
+
+
+def test_a_look_up_that_failed_is_told(rig):
+    rig.answers = DeliveryFailed("no Kafka")
+    rig.effects.run(LOOK_UP)
+    assert rig.inboxed() == [ev.LookUpFailed(LOOK_UP, "no Kafka")]

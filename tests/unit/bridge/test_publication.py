@@ -1,0 +1,172 @@
+"""What a bridge publishes, and what follows when Kafka has it, or has not."""
+
+from agentsched.errors import DeliveryFailed
+from agentsched.ledger.values import State
+from agentsched.telemetry import metrics
+from agentsched.wire.records import OutboundRecord
+from bridge.core import commands as do
+from bridge.core import events as ev
+from tests.support.requests import facts, record
+from tests.unit.bridge.effects_rig import AT, done, state_of
+
+
+def test_a_stored_reply_is_published_and_then_marked(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    ((sent, delivery),) = rig.sink.sent
+    assert (sent.value, sent.key) == (b'{"x": 1}', "c-k")
+    assert state_of(rig) is State.DONE
+    delivery.set_result(AT)
+    assert rig.inboxed() == []
+    assert state_of(rig) is State.ANSWERED
+
+
+def test_a_stored_reply_is_sent_once_at_a_time(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    rig.effects.run(do.SendStored("k"))
+    assert len(rig.sink.sent) == 1
+
+
+def test_a_stored_reply_that_kafka_did_not_take_is_sent_again(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    rig.sink.sent[0][1].set_exception(DeliveryFailed("no"))
+    rig.inboxed()
+    assert state_of(rig) is State.DONE
+    rig.effects.run(do.SendStored("k"))
+    assert len(rig.sink.sent) == 2
+
+
+def letter(offset=5):
+    return do.PublishRefusal(OutboundRecord("x.dead_letter", b""), "s", offset)
+
+
+def test_a_dead_letter_settles_its_offset_after_the_acknowledgement(rig):
+    assert rig.effects.run(letter()) == []
+    rig.sink.sent[0][1].set_result(AT)
+    assert rig.inboxed() == [ev.OffsetSettled("s", 5)]
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == (range(5, 6),)
+
+
+def test_a_dead_letter_that_kafka_did_not_take_is_told_with_the_reason(rig, caplog):
+    command = letter()
+    rig.effects.run(command)
+    rig.sink.sent[0][1].set_exception(DeliveryFailed("the record is too large"))
+    assert rig.inboxed() == [ev.SettleFailed(command)]
+    assert "the record is too large" in caplog.text
+
+
+def repeat():
+    expired = OutboundRecord("results", b"expired", "c-k")
+    return do.SendRepeat(AT, facts("k", offset=9), expired)
+
+
+def kept(correlation_id):
+    headers = {"correlation_id": correlation_id, "agent_id": "agent"}
+    return record(3, b"the very bytes", topic="results", headers=headers)
+
+
+def test_a_repeated_request_gets_the_bytes_of_its_reply_again(rig):
+    rig.kept[AT] = kept("c-k")
+    rig.effects.run(repeat())
+    rig.inboxed()
+    ((sent, delivery),) = rig.sink.sent
+    assert (sent.value, sent.headers["source_offset"]) == (b"the very bytes", "9")
+    delivery.set_result(AT)
+    assert rig.inboxed() == [ev.OffsetSettled("medium_priority:t1:0", 9)]
+
+
+def test_a_repeated_request_whose_reply_has_gone_is_told_so(rig):
+    rig.effects.run(repeat())
+    rig.inboxed()
+    assert rig.sink.sent[0][0].value == b"expired"
+
+
+def test_a_repeated_request_never_gets_anothers_reply(rig):
+    rig.kept[AT] = kept("of somebody else")
+    rig.effects.run(repeat())
+    rig.inboxed()
+    assert rig.sink.sent[0][0].value == b"expired"
+
+
+def test_an_answer_without_a_lease_is_stored_and_published(rig):
+    rig.admit("k")
+    rig.effects.run(do.EndRequest(facts("k"), b"removed"))
+    ((sent, delivery),) = rig.sink.sent
+    assert sent.value == b"removed"
+    delivery.set_result(AT)
+    rig.inboxed()
+    assert state_of(rig) is State.ANSWERED
+
+
+def test_a_reply_that_could_not_be_read_back_is_not_said_to_be_gone(rig):
+    def unreachable(at):
+        raise DeliveryFailed(f"no Kafka for {at}")
+
+    rig.read_back = unreachable
+    command = repeat()
+    rig.effects.run(command)
+    assert rig.inboxed() == [ev.SettleFailed(command)]
+    assert rig.sink.sent == []
+
+
+def test_a_dead_letter_counts_when_kafka_has_it(rig):
+    letter = OutboundRecord("t.dead_letter", b"x", headers={"reason": "MALFORMED"})
+    rig.effects.run(do.PublishRefusal(letter, "medium_priority:t1:0", 4))
+    assert rig.meters.value(metrics.DEAD_LETTERS, "MALFORMED") == 0
+    rig.sink.sent[0][1].set_result(AT)
+    rig.inboxed()
+    assert rig.meters.value(metrics.DEAD_LETTERS, "MALFORMED") == 1
+
+
+def test_a_stored_reply_that_is_sent_again_is_counted(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    rig.effects.run(do.SendStored("k"))
+    assert rig.meters.value(metrics.REPLIES_SENT_AGAIN) == 1
+
+
+def test_an_answer_counts_for_who_wins_only(rig):
+    rig.admit("k")
+    value = b'{"error": {"code": "MODEL_REMOVED"}}'
+    rig.effects.run(do.EndRequest(facts("k"), value))
+    rig.effects.run(do.EndRequest(facts("k"), b"another"))
+    labels = ("m", "medium", "MODEL_REMOVED")
+    assert rig.meters.value(metrics.ANSWERED, *labels) == 1
+
+
+def bury(rig):
+    rig.admit("k")
+    dead_letter = OutboundRecord("t.dead_letter", b"bad")
+    rig.effects.run(do.BuryPoison(dead_letter, facts("k"), b"poison"))
+
+
+def test_what_is_buried_is_answered_once_kafka_has_the_dead_letter(rig):
+    bury(rig)
+    ((sent, delivery),) = rig.sink.sent
+    assert sent.topic == "t.dead_letter"
+    assert state_of(rig) is State.READY
+    delivery.set_result(AT)
+    rig.inboxed()
+    assert rig.sink.sent[1][0].value == b"poison"
+    assert state_of(rig) is State.DONE
+
+
+def test_it_is_not_answered_when_kafka_did_not_take_the_dead_letter(rig):
+    bury(rig)
+    rig.sink.sent[0][1].set_exception(DeliveryFailed("no"))
+    rig.inboxed()
+    assert state_of(rig) is State.READY
+    bury(rig)  # the next look tries again
+    assert len(rig.sink.sent) == 2
+
+
+def test_a_sent_reply_of_a_request_that_the_ledger_lost_settles_its_offset(rig):
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    published = rig.ledger.published
+    rig.ledger.published = lambda *_: published(rig.epoch, "unknown", AT)
+    rig.sink.sent[0][1].set_result(AT)
+    rig.inboxed()
+    assert rig.ledger.partition(rig.epoch, facts().source, 0, 9).done == (range(1),)

@@ -1,0 +1,51 @@
+"""The doorbell: what Celery's message holds."""
+
+import json
+
+import pytest
+
+from agentsched.errors import CodecError
+from agentsched.wire.doorbell import Doorbell
+from tests.support.requests import facts
+
+BELL = Doorbell.of(facts("k", cls="high"), ring=3, epoch="e", model="m")
+
+
+def test_it_survives_the_way_over_celery():
+    assert Doorbell.from_wire(json.loads(json.dumps(BELL.to_wire()))) == BELL
+
+
+def test_it_holds_ids_and_routing_facts_only():
+    assert set(BELL.to_wire()) == {
+        "version",
+        "key",
+        "ring",
+        "epoch",
+        "model",
+        "cls",
+        "agent_id",
+        "correlation_id",
+    }
+
+
+def test_every_ring_has_a_task_id_of_its_own():
+    again = Doorbell.of(facts("k", cls="high"), ring=4, epoch="e", model="m")
+    later = Doorbell.of(facts("k", cls="high"), ring=3, epoch="e2", model="m")
+    assert len({BELL.task_id, again.task_id, later.task_id}) == 3
+
+
+def test_fields_of_a_newer_version_are_ignored():
+    assert Doorbell.from_wire(BELL.to_wire() | {"new": 1}) == BELL
+
+
+@pytest.mark.parametrize("wire", [{}, BELL.to_wire() | {"version": 2}])
+def test_an_unknown_version_is_refused(wire):
+    with pytest.raises(CodecError, match="version"):
+        Doorbell.from_wire(wire)
+
+
+def test_a_missing_field_is_named():
+    wire = BELL.to_wire()
+    del wire["ring"]
+    with pytest.raises(CodecError, match="ring"):
+        Doorbell.from_wire(wire)
