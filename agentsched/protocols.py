@@ -68,7 +68,7 @@ class RecordSink(Protocol):
         """Wait up to `timeout_s` for what is under way; returns how many are left."""
 
     def close(self, timeout_s: float) -> object:
-        """Wait up to `timeout_s` for what is under way, then end; again is harmless."""
+        """Wait up to `timeout_s` for what is under way, then end; idempotent."""
 
 
 class DoorbellSender(Protocol):

@@ -21,8 +21,7 @@ from agentsched.kafka.readers.reply_lookup import find_answers
 from agentsched.kafka.readers.single_record import read_record
 from agentsched.kafka.reply_sink import ReplySink
 from agentsched.ledger.redis.ledger import RedisLedger
-from agentsched.telemetry.meters import Meters
-from agentsched.telemetry.stores import MeteredSink, step_meter
+from agentsched.telemetry.meters import MeteredSink, Meters
 from agentsched.wire.dead_letters import dead_letter_topic
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from bridge.change_log import ChangeReader
@@ -105,8 +104,12 @@ def answer_topics(settings: Settings) -> list[str]:
 def build_bridge(settings: Settings) -> Bridge:
     """Build a bridge from settings; nothing is connected before `run`."""
     bridge_id, meters = _bridge_id(), Meters("bridge")
+    models = [model.name for model in settings.models]
+    meters.initialize(models, settings.kafka.input_topics)
     meters.describe_process()
-    meter = BridgeMeter(meters, bridge_id, ends=lambda: kafka.ends)
+    meter = BridgeMeter(
+        meters, bridge_id, ends=lambda: kafka.ends, stuck_s=settings.http.stuck_s
+    )
     kafka = KafkaWatch(settings, owned=lambda: meter.owned)
     page = BridgePage(settings, meters, meter, kafka)
     observer = BridgeObserver(meters, meter)
@@ -122,7 +125,7 @@ def _build_daemon(
 ) -> Daemon:
     rules, now_ms = Rules(settings), steady_clock()
     inbox: SimpleQueue[Later] = SimpleQueue()
-    ledger = RedisLedger.of(settings, step_meter(meters))
+    ledger = RedisLedger.of(settings, meters.step_ended)
     outside = Outside(
         ledger=ledger,
         membership=ledger.membership,

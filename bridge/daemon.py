@@ -14,7 +14,7 @@ from agentsched.errors import (
 from agentsched.kafka.group.assignment import AssignedPartition
 from agentsched.kafka.group.request_source import RequestSource
 from agentsched.ledger.values import Change
-from agentsched.telemetry import events as log
+from agentsched.telemetry import events
 from agentsched.telemetry.logs import say
 from agentsched.wire.epoch import EpochCounter
 from agentsched.wire.records import Mark, Partition
@@ -99,7 +99,9 @@ class Daemon:
         self._effects.attach(self._source)
         self._source.subscribe(self._rules.settings.kafka.input_topics)
         say(
-            log.BRIDGE_STARTED, bridge_id=self._effects.bridge_id, topics=self._topics()
+            events.BRIDGE_STARTED,
+            bridge_id=self._effects.bridge_id,
+            topics=self._topics(),
         )
         try:
             while not (self._stop.is_set() or self._effects.refused):
@@ -175,7 +177,7 @@ class Daemon:
                 cursor = self._effects.log_position()
             except (LedgerUnavailable, EpochChanged) as error:
                 self._observer.meter.turn_begins()
-                self._observer.meter.redis_failed("open_ledger", error)
+                self._observer.meter.redis.failed("open_ledger", error)
                 self._stop.wait(START_RETRY_S)
                 continue
             self._reader.start(self._state.epoch, cursor)
@@ -252,23 +254,23 @@ class Daemon:
         try:
             rules = load()
         except ConfigurationError as error:
-            say(log.CONFIGURATION_KEPT, detail=str(error))
+            say(events.CONFIGURATION_KEPT, detail=str(error))
             return
         try:
             self._effects.adopt(rules)
         except LedgerError as error:
-            say(log.CONFIGURATION_KEPT, detail=f"{error}; tried again")
+            say(events.CONFIGURATION_KEPT, detail=f"{error}; tried again")
             self._reload = load
             return
         self._rules = rules
         self._feed(ev.RulesChanged(rules))
-        say(log.CONFIGURATION_RELOADED, models=self._models())
+        say(events.CONFIGURATION_RELOADED, models=self._models())
 
     def _drain(self) -> None:
         """Admit and reserve nothing more; wait for what is in flight, within drain_s."""
         self._feed(ev.DrainStarted())
         until_ms = self._now_ms() + int(self._rules.settings.timing.drain_s * 1000)
-        say(log.BRIDGE_DRAINING, in_flight=self._state.in_flight)
+        say(events.BRIDGE_DRAINING, in_flight=self._state.in_flight)
         self._source.pause(tuple(self._sources))
         while self._state.in_flight and self._now_ms() < until_ms:
             if self._effects.refused:
@@ -282,7 +284,7 @@ class Daemon:
         self._take_inbox()
         self._source.close()  # revokes: commits the last watermarks
         self._effects.close()
-        say(log.BRIDGE_STOPPED)
+        say(events.BRIDGE_STOPPED)
 
     def _topics(self) -> tuple[str, ...]:
         return self._rules.settings.kafka.input_topics

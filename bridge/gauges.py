@@ -4,23 +4,25 @@ It runs in the loop's thread, because only there the state holds still. What it 
 depends on the admitted requests and the partitions, not on the length of the index.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from time import monotonic
 
-from agentsched.errors import LedgerError, NewerFormat
 from agentsched.scheduling.order import CLASSES
-from agentsched.telemetry import events as log
-from agentsched.telemetry import metrics
-from agentsched.telemetry.health import Check, Pulse, Signal
+from agentsched.scheduling.unserved import unserved
+from agentsched.telemetry import events, metrics
+from agentsched.telemetry.health import Check, Indicator, RedisIndicator
 from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
+from agentsched.telemetry.metrics import Metric
 from agentsched.wire.records import Partition
+from bridge.core.report import waiting_of
 from bridge.core.state import WAITS, BridgeState, PartitionIndex, Stage
 
 EVERY_S = 1.0
-TOLD_FOR_S = 5.0
-"""How long "ok" counts without being told again: the loop tells every second."""
+GOOD_FOR_S = 5.0
+"""How long "ok" counts without another report: the loop reports every second."""
 STAGES = {
     Stage.WAITING: "waiting",
     Stage.ADMITTING: "ready",
@@ -28,8 +30,6 @@ STAGES = {
     Stage.LEAVING: "ready",
     Stage.IN_FLIGHT: "in_flight",
 }
-
-ANY, NONE = "any", "none"
 
 Values = dict[tuple[str, ...], float]
 """Label values -> value."""
@@ -43,6 +43,7 @@ class BridgeMeter:
         bridge_id: names the bridge in log events.
         ends: partition -> the offset of the next record, as it was seen last.
         now_s: the clock.
+        stuck_s: a loop that is silent for longer is stuck.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class BridgeMeter:
         bridge_id: str = "",
         ends: Callable[[], Mapping[Partition, int]] = dict,
         now_s: Callable[[], float] = monotonic,
+        stuck_s: float = 60.0,
     ) -> None:
         self._meters = meters or Meters("bridge")
         self._bridge_id = bridge_id
@@ -58,28 +60,29 @@ class BridgeMeter:
         self._now_s = now_s
         self._turn_began = now_s()
         self._measured_at = -EVERY_S
+        self._rules: object = None
         self._led = False
-        self._unreachable = False
-        self.pulse = Pulse(now_s)
-        self._redis = Signal("Redis", TOLD_FOR_S, now_s)
-        self._group = Signal("consumer group", TOLD_FOR_S, now_s)
-        self._index = Signal("index", TOLD_FOR_S, now_s)
+        self.loop = Indicator("loop", stuck_s, now_s, ok=True)
+        self.redis = RedisIndicator(GOOD_FOR_S, now_s)
+        """Of the steps of the ledger."""
+        self._group = Indicator("consumer group", GOOD_FOR_S, now_s)
+        self._index = Indicator("index", GOOD_FOR_S, now_s)
         self.owned: tuple[Partition, ...] = ()
         """The partitions of this bridge, for other threads to read."""
 
     def checks(self) -> dict[str, Callable[[], Check]]:
         """Return what readiness needs of this bridge's own state."""
         return {
-            "redis": self._redis.check,
+            "redis": self.redis.check,
             "group": self._group.check,
             "index": self._index.check,
         }
 
-    # -- told by the loop ---------------------------------------------------------------
+    # -- called by the loop ---------------------------------------------------------------
 
     def turn_begins(self) -> None:
         """The loop turns."""
-        self.pulse.turn()
+        self.loop.report()
         self._turn_began = self._now_s()
 
     def turn_ended(self, state: BridgeState, *, joined: bool) -> None:
@@ -96,26 +99,7 @@ class BridgeMeter:
         if now_s - self._measured_at >= EVERY_S:
             self._measured_at = now_s
             self._measure(state)
-            self._tell_health(state, joined=joined)
-
-    def redis_answered(self) -> None:
-        """A step of the ledger had an answer."""
-        self._redis.tell(ok=True)
-        if self._unreachable:
-            self._unreachable = False
-            say(log.REDIS_REACHABLE)
-
-    def redis_failed(self, step: str, error: LedgerError) -> None:
-        """A step had none; the core tries again."""
-        self._redis.tell(ok=False, detail=str(error))
-        if not self._unreachable:
-            self._unreachable = True
-            say(log.REDIS_UNREACHABLE, step=step, detail=str(error))
-
-    def too_old(self, error: NewerFormat) -> None:
-        """A newer version uses the ledger: this process has to end."""
-        self._redis.tell(ok=False, detail=str(error))
-        say(log.PROCESS_TOO_OLD, detail=str(error))
+            self._report_health(state, joined=joined)
 
     # -- within -------------------------------------------------------------------------
 
@@ -124,42 +108,52 @@ class BridgeMeter:
         self._meters.set(metrics.LEADS, leading)
         self._meters.count(metrics.LEADER_CHANGES)
         say(
-            log.LEADER_GAINED if leading else log.LEADER_LOST,
+            events.LEADER_GAINED if leading else events.LEADER_LOST,
             bridge_id=self._bridge_id,
         )
 
-    def _tell_health(self, state: BridgeState, *, joined: bool) -> None:
-        self._group.tell(
+    def _report_health(self, state: BridgeState, *, joined: bool) -> None:
+        self._group.report(
             ok=joined, detail="not (yet) a member of its group: see kafka.group_id"
         )
-        missing = [p.source for p in state.partitions.values() if p.view is None]
-        self._index.tell(
+        missing = sum(p.view is None for p in state.partitions.values())
+        self._index.report(
             ok=not missing,
-            detail=f"the ledger has not yet told of {len(missing)} partition(s)",
+            detail=f"the ledger has not yet answered for {missing} partition(s)",
         )
 
     def _measure(self, state: BridgeState) -> None:
-        meters, partitions = self._meters, state.partitions.values()
+        settings, partitions = state.rules.settings, state.partitions.values()
+        models = [model.name for model in settings.models]
+        if state.rules is not self._rules:
+            self._rules = state.rules
+            self._meters.initialize(models, settings.kafka.input_topics)
         self.owned = tuple(each.partition for each in partitions)
-        meters.replace(metrics.REQUESTS, _requests(state))
-        meters.replace(metrics.SLOTS_IN_USE, _slots_in_use(state))
-        meters.replace(metrics.CAPACITY_SLOTS, _capacity(state))
-        meters.replace(
-            metrics.LIVE_SLOTS, {(model,): n for model, n in state.live_slots.items()}
-        )
-        meters.set(metrics.LIVE_BRIDGES, state.bridges)
-        meters.set(metrics.INDEX_RECORDS, sum(len(p.entries) for p in partitions))
-        meters.set(metrics.INDEX_BYTES, sum(p.size_bytes for p in partitions))
-        meters.set(metrics.READY_BYTES, state.admitted_bytes)
-        meters.set(metrics.PARTITIONS_OWNED, len(partitions))
-        meters.set(metrics.PARTITIONS_PAUSED, sum(p.paused for p in partitions))
-        self._measure_partitions(state)
+        one_value: dict[Metric, float] = {
+            metrics.LIVE_BRIDGES: state.bridges,
+            metrics.INDEX_RECORDS: sum(len(p.entries) for p in partitions),
+            metrics.INDEX_BYTES: sum(p.size_bytes for p in partitions),
+            metrics.READY_BYTES: state.admitted_bytes,
+            metrics.PARTITIONS_OWNED: len(partitions),
+            metrics.PARTITIONS_PAUSED: sum(p.paused for p in partitions),
+        }
+        for metric, value in one_value.items():
+            self._meters.set(metric, value)
+        by_labels: dict[Metric, Values] = {
+            metrics.REQUESTS: _requests(state),
+            metrics.REQUESTS_WITHOUT_WORKER: {}
+            if self.redis.is_unreachable
+            else _without_worker(state, models),
+            metrics.SLOTS_IN_USE: _slots_in_use(state, models),
+            metrics.CAPACITY_SLOTS: {(m.name,): m.capacity for m in settings.models},
+            metrics.LIVE_SLOTS: {(m,): slots for m, slots in state.live_slots.items()},
+            **self._of_partitions(state),
+        }
+        for metric, values in by_labels.items():
+            self._meters.replace(metric, values)
 
-    def _measure_partitions(self, state: BridgeState) -> None:
-        ends = self._ends()
-        lag: Values = {}
-        unread: Values = {}
-        oldest: Values = {}
+    def _of_partitions(self, state: BridgeState) -> dict[Metric, Values]:
+        ends, lag, unread, oldest = self._ends(), Values(), Values(), Values()
         for each in state.partitions.values():
             labels = (each.partition.topic, str(each.partition.partition))
             tracker = each.tracker
@@ -167,54 +161,57 @@ class BridgeMeter:
             lag[labels] = end - tracker.watermark
             unread[labels] = end - tracker.next_offset
             oldest[labels] = _oldest_s(each, state.now_ms)
-        self._meters.replace(metrics.PARTITION_LAG_RECORDS, lag)
-        self._meters.replace(metrics.PARTITION_UNREAD_RECORDS, unread)
-        self._meters.replace(metrics.PARTITION_OLDEST_SECONDS, oldest)
+        return {
+            metrics.PARTITION_LAG_RECORDS: lag,
+            metrics.PARTITION_UNREAD_RECORDS: unread,
+            metrics.PARTITION_OLDEST_SECONDS: oldest,
+        }
 
 
 def model_of(models: tuple[str, ...]) -> str:
     """Return the label for the models that may answer."""
     match models:
         case ():
-            return NONE
+            return metrics.NO_MODEL
         case (model,):
             return model
-    return ANY
+    return metrics.ANY_MODEL
 
 
 def _requests(state: BridgeState) -> Values:
     """Count them; what is 0 is shown as 0, once it was there."""
-    known = [*state.waiting, *state.admitted, *state.doubted]
-    groups = {model_of(models) for models in known}
-    stages = dict.fromkeys(STAGES.values())
-    counts: Values = dict.fromkeys(product(stages, groups, CLASSES), 0)
-    for models, queues in state.waiting.items():
-        for cls, queue in queues.items():
-            counts["waiting", model_of(models), cls] += len(queue)
-    for models, classes in state.doubted.items():
-        for cls, entries in classes.items():
-            counts["waiting", model_of(models), cls] += len(entries)
+    groups = {*state.waiting, *state.admitted, *state.doubted}
+    labels = product({*STAGES.values()}, map(model_of, groups), CLASSES)
+    counts: Values = dict.fromkeys(labels, 0)
+    for waiting in (state.waiting, state.doubted):
+        for models, classes in waiting.items():
+            for cls, entries in classes.items():
+                counts["waiting", model_of(models), cls] += len(entries)
     for models, classes in state.admitted.items():
-        for cls, entries in classes.items():
-            for entry in entries:
+        for cls, admitted in classes.items():
+            for entry in admitted:
                 counts[STAGES[entry.stage], model_of(models), cls] += 1
     return counts
 
 
-def _slots_in_use(state: BridgeState) -> Values:
+def _without_worker(state: BridgeState, models: Sequence[str]) -> Values:
+    """Count them; as long as orders are not known, nothing starts of which to say it."""
+    groups = {*state.waiting, *state.admitted, *state.doubted}
+    waiting = {
+        group: sum(waiting_of(state, group, cls) for cls in CLASSES) for group in groups
+    }
+    starts = state.controls.starts if state.controls else lambda _: False
+    counts = unserved(waiting, state.live_slots, starts)
+    return {(model,): counts.get(model, 0) for model in models}
+
+
+def _slots_in_use(state: BridgeState, models: Sequence[str]) -> Values:
     """Return them as the dispatcher sees them; others have no picture of them."""
     if not state.leading:
         return {}
-    models = [model.name for model in state.rules.settings.models]
     counts: Values = dict.fromkeys(product(models, CLASSES), 0)
-    for slot in state.lead.board.slots():
-        counts[slot.model, slot.cls] = counts.get((slot.model, slot.cls), 0) + 1
-    return counts
-
-
-def _capacity(state: BridgeState) -> Values:
-    models = state.rules.settings.models
-    return {(model.name,): model.capacity for model in models}
+    slots = state.lead.board.slots()
+    return {**counts, **Counter((slot.model, slot.cls) for slot in slots)}
 
 
 def _oldest_s(partition: PartitionIndex, now_ms: int) -> float:

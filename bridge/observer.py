@@ -1,4 +1,4 @@
-"""What a bridge tells of itself: a log event and the metrics of whatever happens.
+"""What a bridge shows of itself: a log event and the metrics of whatever happens.
 
 It sees the events before the core does, and the commands that had an effect. It decides
 nothing, and changes no state: the bridge works the same without it.
@@ -18,43 +18,37 @@ from agentsched.ledger.values import (
     ChangeKind,
     ReserveOutcome,
 )
-from agentsched.telemetry import events as log
-from agentsched.telemetry import metrics
-from agentsched.telemetry.fields import (
+from agentsched.telemetry import events, metrics
+from agentsched.telemetry.logs import (
     doorbell_fields,
     place_fields,
     request_fields,
+    say,
 )
-from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
 from agentsched.wire.doorbell import Doorbell
-from agentsched.wire.records import OutboundRecord
+from agentsched.wire.records import OutboundRecord, Partition
 from agentsched.wire.request_facts import RequestFacts
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core import index
-from bridge.core.state import BridgeState
+from bridge.core.state import BridgeState, Indexed
 from bridge.gauges import BridgeMeter, model_of
 
-DEAD_LETTER_REASONS = (
-    ErrorCode.MALFORMED,
-    ErrorCode.TOO_LARGE,
-    ErrorCode.MISSING_IDENTITY,
-    ErrorCode.CONFLICT,
-    ErrorCode.POISON,
-)
 DUPLICATES = (AdmitOutcome.ATTACHED, AdmitOutcome.REPEATED, AdmitOutcome.CONFLICT)
-UNKNOWN = "UNKNOWN"
-CONTROL_UNREAD = "control_unread"
-"""The alarm that concerns no topic."""
+ALARMS = {
+    do.Alarm.RECORDS_DELETED: events.RECORDS_DELETED,
+    do.Alarm.OFFSETS_EXPIRED: events.OFFSETS_EXPIRED,
+    do.Alarm.LOG_TRUNCATED: events.LOG_TRUNCATED,
+}
 
 
 class BridgeObserver:
-    """Is told of events and commands; for the loop's thread.
+    """Follows events and commands; for the loop's thread.
 
     Args:
         meters: what is counted into; by default nobody sees the numbers.
-        meter: measures the state; it is told of the loop and of Redis.
+        meter: measures the state; it follows the loop and Redis.
     """
 
     def __init__(
@@ -62,106 +56,86 @@ class BridgeObserver:
     ) -> None:
         self._meters = meters or Meters("bridge")
         self.meter = meter or BridgeMeter(self._meters)
-        # An alert on an increase does not see a series that begins with 1.
-        for reason in DEAD_LETTER_REASONS:
-            self._meters.count(metrics.DEAD_LETTERS, reason, by=0)
-        for kind in DUPLICATES:
-            self._meters.count(metrics.DUPLICATES, kind, by=0)
-        self._meters.count(metrics.ALARMS, CONTROL_UNREAD, "", by=0)
         self._state: BridgeState | None = None
 
     # -- events, before the core takes them -------------------------------------------
 
     def saw(self, event: ev.Event, state: BridgeState) -> None:  # noqa: C901  (a table)
-        """Tell of an event; `state` is as it was before it."""
-        self._state = state
+        """Count and log an event; `state` is as it was before it."""
+        self._state, count = state, self._meters.count
         match event:
             case ev.Read():
-                for topic, count in Counter(r.topic for r in event.records).items():
-                    self._meters.count(metrics.RECORDS_READ, topic, by=count)
+                for topic, records in Counter(r.topic for r in event.records).items():
+                    count(metrics.RECORDS_READ, topic, by=records)
             case ev.Changed():
-                self._saw_settled(event, state)
+                for change in event.changes:
+                    if change.kind is ChangeKind.SETTLED:
+                        self._settled(index.find(state, change.source, change.offset))
             case ev.ReserveAnswered() if event.outcome is not ReserveOutcome.RESERVED:
-                self._meters.count(metrics.RESERVATIONS_REFUSED, event.outcome)
+                count(metrics.RESERVATIONS_REFUSED, event.outcome)
             case ev.Committed():
-                self._meters.count(metrics.COMMITS)
+                count(metrics.COMMITS)
             case ev.EpochOpened():
-                self._meters.count(metrics.EPOCH_CHANGES)
-                say(log.EPOCH_CHANGED, epoch=event.epoch)
+                count(metrics.EPOCH_CHANGES)
+                say(events.EPOCH_CHANGED, epoch=event.epoch)
             case ev.LookedUp():
-                say(log.LOOKED_UP, answered=sum(map(len, event.found.values())))
+                say(events.LOOKED_UP, answered=sum(map(len, event.found.values())))
             case ev.LookUpFailed():
-                say(log.LOOK_UP_FAILED, detail=event.detail)
-            case ev.Assigned():
-                topic, partition = event.partition
-                for alarm in do.Alarm:
-                    self._meters.count(metrics.ALARMS, alarm, topic, by=0)
-                say(
-                    log.PARTITION_ASSIGNED,
-                    topic=topic,
-                    partition=partition,
-                    start=event.start,
-                    end=event.end,
-                )
-            case ev.Revoked() if owned := state.partitions.get(event.source):
-                topic, partition = owned.partition
-                say(log.PARTITION_REVOKED, topic=topic, partition=partition)
+                say(events.LOOK_UP_FAILED, detail=event.detail)
+            case ev.Assigned(partition, _, start, end):
+                place = _place(partition)
+                say(events.PARTITION_ASSIGNED, start=start, end=end, **place)
+            case ev.Revoked(source) if owned := state.partitions.get(source):
+                say(events.PARTITION_REVOKED, **_place(owned.partition))
 
-    def _saw_settled(self, event: ev.Changed, state: BridgeState) -> None:
-        for change in event.changes:
-            if change.kind is not ChangeKind.SETTLED:
-                continue
-            entry = index.find(state, change.source, change.offset)
-            if entry is not None:
-                say(log.REQUEST_SETTLED, **place_fields(entry.facts))
+    def _settled(self, entry: Indexed | None) -> None:
+        if entry is not None:
+            say(events.REQUEST_SETTLED, **place_fields(entry.facts))
 
     # -- commands that had an effect ---------------------------------------------------
 
     def did(self, command: do.Command) -> None:  # noqa: C901, PLR0912  (a table)
-        """Tell of a command that was carried out and changed something."""
+        """Count and log a command that was carried out and changed something."""
+        count = self._meters.count
         match command:
             case do.Ring(doorbell):
-                self._meters.count(metrics.DOORBELLS_RUNG, doorbell.model)
-                say(log.REQUEST_RUNG, ring=doorbell.ring, **doorbell_fields(doorbell))
+                count(metrics.DOORBELLS_RUNG, doorbell.model)
+                bell = doorbell_fields(doorbell)
+                say(events.REQUEST_RUNG, ring=doorbell.ring, **bell)
             case do.RingAgain(facts, ring, model):
-                self._meters.count(metrics.DOORBELLS_RUNG_AGAIN, model)
-                say(
-                    log.REQUEST_RUNG_AGAIN,
-                    model=model,
-                    ring=ring + 1,
-                    **request_fields(facts),
-                )
+                count(metrics.DOORBELLS_RUNG_AGAIN, model)
+                bell = request_fields(facts) | {"model": model, "ring": ring + 1}
+                say(events.REQUEST_RUNG_AGAIN, **bell)
             case do.Unreserve(key, ring):
-                self._meters.count(metrics.RESERVATIONS_RETURNED)
-                say(log.RESERVATION_RETURNED, ring=ring, **self._known(key))
+                count(metrics.RESERVATIONS_RETURNED)
+                say(events.RESERVATION_RETURNED, ring=ring, **self._known(key))
             case do.Expire(key):
-                self._meters.count(metrics.LEASE_EXPIRIES)
-                say(log.LEASE_EXPIRED, **self._known(key))
+                count(metrics.LEASE_EXPIRIES)
+                say(events.LEASE_EXPIRED, **self._known(key))
             case do.SendStored(key):
-                self._meters.count(metrics.REPLIES_SENT_AGAIN)
-                say(log.REPLY_SENT_AGAIN, **self._known(key))
+                count(metrics.REPLIES_SENT_AGAIN)
+                say(events.REPLY_SENT_AGAIN, **self._known(key))
             case do.EndRequest(facts, value):
                 self._answered(facts, value)
-            case do.BuryPoison(dead_letter, facts, value):
-                self._buried(dead_letter, place_fields(facts))
+            case do.BuryPoison(letter, facts, value):
+                self._buried(letter, place_fields(facts))
                 self._answered(facts, value)
             case do.PublishRefusal(letter, _, offset):
-                headers = letter.headers
-                partition = _number(headers.get("source_partition"))
-                place = {"topic": headers.get("source_topic"), "partition": partition}
-                self._buried(letter, place | {"offset": offset})
+                self._buried(letter, _source(letter) | {"offset": offset})
             case do.SendRepeat(_, facts):
-                say(log.REPLY_REPEATED, **place_fields(facts))
+                say(events.REPLY_REPEATED, **place_fields(facts))
             case do.Cancel(key):
-                say(log.CANCEL_RECEIVED, **self._known(key))
-            case do.RaiseAlarm():
-                self._alarmed(command)
+                say(events.CANCEL_RECEIVED, **self._known(key))
+            case do.RaiseAlarm(alarm, partition, records, start):
+                count(metrics.ALARMS, alarm, partition.topic)
+                concerned = _place(partition) | {"records": records, "start": start}
+                say(ALARMS[alarm], **concerned)
             case do.Pause(partitions):
-                for topic, partition in partitions:
-                    say(log.PARTITION_PAUSED, topic=topic, partition=partition)
+                for partition in partitions:
+                    say(events.PARTITION_PAUSED, **_place(partition))
             case do.Resume(partitions):
-                for topic, partition in partitions:
-                    say(log.PARTITION_RESUMED, topic=topic, partition=partition)
+                for partition in partitions:
+                    say(events.PARTITION_RESUMED, **_place(partition))
 
     def admitted(
         self, admissions: Sequence[Admission], answers: Sequence[Admitted]
@@ -173,61 +147,49 @@ class BridgeObserver:
                 self._answered(facts, admission.reply)
             elif answer.outcome is AdmitOutcome.NEW:
                 self._meters.count(metrics.ADMITTED, model_of(facts.models), facts.cls)
-                say(log.REQUEST_ADMITTED, models=facts.models, **place_fields(facts))
+                place = place_fields(facts)
+                say(events.REQUEST_ADMITTED, models=facts.models, **place)
             elif answer.outcome in DUPLICATES:
                 self._meters.count(metrics.DUPLICATES, answer.outcome)
             if answer.outcome is AdmitOutcome.ATTACHED:
-                say(log.REQUEST_ATTACHED, **place_fields(facts))
+                say(events.REQUEST_ATTACHED, **place_fields(facts))
 
     def controlled(self, imposed: Iterable[Control], lifted: Iterable[Control]) -> None:
         """Operators have paused, blocked or drained something, or no longer do."""
         for control in imposed:
-            say(log.CONTROL_IMPOSED, control=str(control))
+            say(events.CONTROL_IMPOSED, control=str(control))
             if control.written:
-                self._meters.count(metrics.ALARMS, CONTROL_UNREAD, "")
-                say(log.CONTROL_UNREAD, control=str(control))
+                self._meters.count(metrics.ALARMS, metrics.CONTROL_UNREAD, "")
+                say(events.CONTROL_UNREAD, control=str(control))
         for control in lifted:
-            say(log.CONTROL_LIFTED, control=str(control))
+            say(events.CONTROL_LIFTED, control=str(control))
 
     def not_noted(self, error: LedgerError) -> None:
         """What Kafka acknowledged is not in the ledger; something repeats it."""
-        say(log.NOT_NOTED, detail=str(error))
+        say(events.NOT_NOTED, detail=str(error))
 
     def delivery_failed(self, topic: str, error: BaseException) -> None:
         """Kafka did not take a record, or did not give back one that is sent again."""
-        say(log.DELIVERY_FAILED, topic=topic, detail=str(error))
+        say(events.DELIVERY_FAILED, topic=topic, detail=str(error))
 
     def doorbell_failed(self, doorbell: Doorbell, error: Exception) -> None:
         """Celery's broker did not take a doorbell."""
         self._meters.count(metrics.DOORBELL_FAILURES)
-        say(log.DOORBELL_FAILED, detail=str(error), **doorbell_fields(doorbell))
+        say(events.DOORBELL_FAILED, detail=str(error), **doorbell_fields(doorbell))
 
     def _answered(self, facts: RequestFacts, value: bytes) -> None:
         code, model = read_code(value), model_of(facts.models)
         self._meters.count(metrics.ANSWERED, model, facts.cls, code)
         if facts.models:
-            say(log.REQUEST_FAILED, model=model, code=code, **request_fields(facts))
+            say(events.REQUEST_FAILED, model=model, code=code, **request_fields(facts))
         else:
-            say(log.REQUEST_REFUSED, code=code, **place_fields(facts))
+            say(events.REQUEST_REFUSED, code=code, **place_fields(facts))
 
-    def _buried(self, record: OutboundRecord, place: Mapping[str, object]) -> None:
-        reason = record.headers.get("reason", UNKNOWN)
+    def _buried(self, letter: OutboundRecord, place: Mapping[str, object]) -> None:
+        reason = letter.headers.get("reason", metrics.UNKNOWN)
         self._meters.count(metrics.DEAD_LETTERS, reason)
-        detail = record.headers.get("reason_detail")
-        say(log.DEAD_LETTERED, code=reason, detail=detail, **place)
-
-    def _alarmed(self, command: do.RaiseAlarm) -> None:
-        topic, partition = command.partition
-        self._meters.count(metrics.ALARMS, command.alarm, topic)
-        place = {"topic": topic, "partition": partition}
-        concerned = {"records": command.records, "start": command.start}
-        match command.alarm:
-            case do.Alarm.RECORDS_DELETED:
-                say(log.RECORDS_DELETED, **place, **concerned)
-            case do.Alarm.OFFSETS_EXPIRED:
-                say(log.OFFSETS_EXPIRED, **place, **concerned)
-            case do.Alarm.LOG_TRUNCATED:
-                say(log.LOG_TRUNCATED, **place, **concerned)
+        detail = letter.headers.get("reason_detail")
+        say(events.DEAD_LETTERED, code=reason, detail=detail, **place)
 
     def _known(self, key: str) -> dict[str, object]:
         """Return what the index knows of a request."""
@@ -239,8 +201,14 @@ def read_code(value: bytes) -> str:
     """Return the code of a failed reply; only codes of ours, it becomes a label."""
     with suppress(ValueError, TypeError, KeyError):
         return ErrorCode(json.loads(value)["error"]["code"]).value
-    return UNKNOWN
+    return metrics.UNKNOWN
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+def _place(partition: Partition) -> dict[str, object]:
+    return {"topic": partition.topic, "partition": partition.partition}
+
+
+def _source(letter: OutboundRecord) -> dict[str, object]:
+    partition = letter.headers.get("source_partition", "")
+    number = int(partition) if partition.isdigit() else None
+    return {"topic": letter.headers.get("source_topic"), "partition": number}

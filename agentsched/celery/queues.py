@@ -83,7 +83,7 @@ class CeleryDoorbells:
                 self._app.amqp.queues.add(queue_of(model))
 
     def close(self) -> None:
-        """Close the connection; again is harmless."""
+        """Close the connection; idempotent."""
         with self._lock:
             self._disconnect()
 

@@ -40,7 +40,7 @@ def command(*, as_json: bool, watch: bool, interval_s: float) -> None:
 
     Bridges say once a second what they know. "Waits" is what was not started, in Kafka
     or in the ready set. Exit code 0: all is well; 1: something keeps requests from being
-    answered (no bridge, no worker of a model, Redis does not answer), and is named.
+    answered (no bridge, requests but no worker, Redis does not answer), and is named.
     """
     with opened() as (settings, ledger), closing(Backlog(settings.kafka)) as backlog:
         looking = partial(_look, settings, ledger, backlog)

@@ -208,7 +208,7 @@ class AgentClient:
         return self._exchange.cancel(identity, self._sender.input_topics[0])
 
     def close(self, timeout_s: float = 0.0) -> None:
-        """Take no more; wait up to `timeout_s` for replies; end. Again is harmless.
+        """Take no more; wait up to `timeout_s` for replies; end. Idempotent.
 
         What is outstanding then fails with `ClientClosed`. Blocks, for up to 10 s
         more while Kafka has not acknowledged what was sent.

@@ -112,7 +112,7 @@ class Exchange:
         return self._producer.send(cancel_record(identity, topic))
 
     def close(self, timeout_s: float) -> None:
-        """Take no more, wait up to `timeout_s` for replies, end. Again is harmless."""
+        """Take no more, wait up to `timeout_s` for replies, end. Idempotent."""
         self._room.close(lambda: ClientClosed("not sent: this client is closed"))
         with self._lock:
             was_closed, self._is_closed = self._is_closed, True

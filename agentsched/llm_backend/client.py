@@ -79,7 +79,7 @@ class HttpCompleter:
         return replace(completion, resent=again.count)
 
     async def close(self) -> None:
-        """Close all connections; again is harmless."""
+        """Close all connections; idempotent."""
         while self._clients:
             _, client = self._clients.popitem()
             await client.aclose()

@@ -1,4 +1,4 @@
-"""Every log event there is: its name, level, fields, and what it says. Pure data.
+"""Every log event there is: its name, level, fields, description. Pure data.
 
 A log line carries the fields that stand here and no others, so no content of a request
 can get into one. `docs/reference/logs.md` is made from this file. It is long because it
@@ -21,7 +21,7 @@ class LogEvent:
     name: str
     level: int
     """As in `logging`: INFO for what operators want to see of a busy system."""
-    says: str
+    description: str
     fields: tuple[str, ...] = ()
 
 
@@ -359,3 +359,43 @@ EVENTS: tuple[LogEvent, ...] = tuple(
     value for value in list(vars().values()) if isinstance(value, LogEvent)
 )
 """All of them, in the order of this file."""
+
+# -- fields ---------------------------------------------------------------------------
+
+FIELDS = {
+    "address": "Where the process serves `/metrics`, `/healthz` and `/readyz`.",
+    "agent_id": "Who sent the request.",
+    "answered": "How many requests have an answer.",
+    "attempt": "Which start of the request this is; 1 is the first.",
+    "bridge_id": "Names the bridge process; random.",
+    "class": "`high`, `medium` or `low`.",
+    "code": "The error code of the reply, or the reason of the dead letter.",
+    "control": "What operators ordered, who and why.",
+    "correlation_id": "Names the request, together with `agent_id`.",
+    "detail": "One sentence for people; never content of a request.",
+    "end": "The offset after the last record that is there now.",
+    "epoch": "Names the contents of Redis; another one means that it was lost.",
+    "error": "The class of an exception; its text may hold content and is left out.",
+    "exit_code": "How a process ended; negative: the signal.",
+    "in_flight": "Requests of this bridge that run or are about to.",
+    "model": "The model that answers.",
+    "models": "The models that may answer.",
+    "model_s": "Seconds that the call took.",
+    "offset": "The request's place in its partition.",
+    "partition": "The number of the partition.",
+    "records": "How many records are concerned.",
+    "queued_s": "Seconds from the broker's append time to the start.",
+    "ring": "The number of the doorbell; the first of a request is 1.",
+    "slots": "Requests that the worker can run at once, per model.",
+    "start": "The offset from which records are read.",
+    "step": "The step of the ledger.",
+    "task_ids": "Celery's ids of the doorbells, as they were given.",
+    "topic": "The topic.",
+    "topics": "The input topics.",
+    "total_s": "Seconds from the broker's append time to the acknowledged reply.",
+    "unknown": "Those of the ids that name no unanswered request.",
+    "wanted": "The port that was configured and is taken.",
+    "where": "The lines of code that an exception passed; no values.",
+    "worker_id": "Names the worker process; its end is random.",
+}
+"""What each field means; none is content of a request."""

@@ -4,40 +4,21 @@ Logging belongs to the whole process, and so does the count. It formats nothing.
 """
 
 import logging
-from collections.abc import Callable
 from logging.handlers import WatchedFileHandler
 
+from prometheus_client import Counter
 
-class LostLines:
-    """How many lines of this process could not be written."""
+from agentsched.telemetry.metrics import LOG_LINES_LOST
 
-    def __init__(self) -> None:
-        self._count = 0
-        self._report: Callable[[int], None] | None = None
-
-    def add(self) -> None:
-        """Count one more; called under the handler's lock."""
-        if self._report is None:
-            self._count += 1
-        else:
-            self._report(1)
-
-    def report_to(self, report: Callable[[int], None]) -> None:
-        """Say how many there were so far, and from now on each."""
-        self._report = report
-        earlier, self._count = self._count, 0
-        report(earlier)
-
-
-lost_lines = LostLines()
-"""Of this process."""
+lost_lines = Counter(LOG_LINES_LOST.name, LOG_LINES_LOST.description, registry=None)
+"""How many lines of this process could not be written, since its begin."""
 
 
 class _Counting(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         """Count the line; to print it could show what is in it."""
         del record
-        lost_lines.add()
+        lost_lines.inc()
 
 
 class LineStream(_Counting, logging.StreamHandler):  # type: ignore[type-arg]  # only typeshed's has arguments

@@ -18,8 +18,9 @@ from types import TracebackType
 from agentsched.config.settings import LoggingSettings
 from agentsched.redis.refusals import refusal
 from agentsched.telemetry.events import LogEvent
-from agentsched.telemetry.fields import PYTHON_NAMES
 from agentsched.telemetry.handlers import LineFile, LineStream
+from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.request_facts import RequestFacts
 
 VALUE_MAX_CHARACTERS = 600
 """Longer than any id that a request may have (512)."""
@@ -31,8 +32,10 @@ REPEATING = ("celery.worker.strategy", "celery.app.trace")
 """Two lines for each task, which our own events tell better; written at DEBUG only."""
 
 PLAIN = re.compile(r"[\w.,:/@+*=-]+")
+PYTHON_NAMES = {"class": "cls"}
+"""Fields whose name is a keyword: what `say` calls them."""
 
-_log = logging.getLogger("agentsched.events")
+logger = logging.getLogger("agentsched.events")
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
@@ -44,13 +47,34 @@ def say(event: LogEvent, **fields: object) -> None:
         fields: its values, by the names that it declares (`cls` for `class`); a None or
             an undeclared one is left out.
     """
-    if _log.isEnabledFor(event.level):
-        said = Said(event, fields)
+    if logger.isEnabledFor(event.level):
+        entry = LogEntry(event, fields)
         # Not `log()`: it would look up the caller, which an event's name replaces.
-        _log.handle(logging.LogRecord(_log.name, event.level, "", 0, said, None, None))
+        record = logging.LogRecord(logger.name, event.level, "", 0, entry, None, None)
+        logger.handle(record)
 
 
-class Said:
+def request_fields(named: RequestFacts | Doorbell) -> dict[str, object]:
+    """Return what names a request, as `say` wants it."""
+    return {
+        "correlation_id": named.correlation_id,
+        "agent_id": named.agent_id,
+        "cls": named.cls,
+    }
+
+
+def place_fields(facts: RequestFacts) -> dict[str, object]:
+    """Return what names a request, and where its record stands."""
+    place = {name: getattr(facts, name) for name in ("topic", "partition", "offset")}
+    return request_fields(facts) | place
+
+
+def doorbell_fields(doorbell: Doorbell) -> dict[str, object]:
+    """Return what names a request, and the model that its doorbell is for."""
+    return request_fields(doorbell) | {"model": doorbell.model}
+
+
+class LogEntry:
     """One event with its values: the message of a log record."""
 
     __slots__ = ("_fields", "event")
@@ -61,47 +85,42 @@ class Said:
 
     def values(self) -> dict[str, object]:
         """Return the declared fields that have a value, in their order."""
-        given = self._fields
-        found: dict[str, object] = {}
-        for name in self.event.fields:
-            value = given.get(PYTHON_NAMES.get(name, name))
-            if value is not None:
-                found[name] = _short(value)
-        return found
+        given = self._fields.get
+        return {
+            name: _short(value)
+            for name in self.event.fields
+            if (value := given(PYTHON_NAMES.get(name, name))) is not None
+        }
 
     def __str__(self) -> str:
-        """As a line of text: for terminals, and for handlers of somebody else."""
         pairs = [f"{name}={_readable(value)}" for name, value in self.values().items()]
         return " ".join([self.event.name, *pairs])
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line.
+
+    Args:
+        process: the kind of process: `bridge` or `worker`.
+    """
 
     def __init__(self, process: str) -> None:
-        """Name the kind of process: `bridge` or `worker`."""
         super().__init__()
-        self._process = process
-        self._pid = os.getpid()
+        self._process = {"process": process, "pid": os.getpid()}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
-        line: dict[str, object] = {
-            "time": _utc(record.created),
-            "level": record.levelname.lower(),
-            "process": self._process,
-            "pid": self._pid,
-        }
-        if isinstance(record.msg, Said):
-            line["event"] = record.msg.event.name
-            line |= record.msg.values()
+        if isinstance(record.msg, LogEntry):
+            said = {"event": record.msg.event.name, **record.msg.values()}
         else:
-            line |= {"event": "log", "logger": record.name, "message": _message(record)}
-        if record.exc_info and record.exc_info[0]:
-            line["error"] = record.exc_info[0].__name__
-            if refused := refusal(record.exc_info[1]):
-                line["detail"] = f"Redis refused: {refused}"
-            line["where"] = where(record.exc_info[2])
+            said = {"event": "log", "logger": record.name, "message": _message(record)}
+        line = {
+            "time": f"{_utc(int(record.created))}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            **self._process,
+            **said,
+            **_exception(record),
+        }
         return _encode(line)
 
 
@@ -111,13 +130,11 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
         text = _message(record)
-        if not isinstance(record.msg, Said):
+        if not isinstance(record.msg, LogEntry):
             text = f"{record.name}: {text}"
-        if record.exc_info and record.exc_info[0]:
-            refused = refusal(record.exc_info[1])
-            because = f": Redis refused: {refused}" if refused else ""
-            name = record.exc_info[0].__name__
-            text += f" ({name}{because})\n{where(record.exc_info[2])}"
+        if broke := _exception(record):
+            detail = f": {broke['detail']}" if "detail" in broke else ""
+            text += f" ({broke['error']}{detail})\n{broke['where']}"
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         return f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {text}"
 
@@ -162,36 +179,47 @@ def configure(
     logging.raiseExceptions = False
 
 
-def where(trace: TracebackType | None) -> str:
-    """Return the lines of code that an exception passed: files and code, no values."""
-    return "".join(traceback.format_tb(trace)).rstrip()
+def where(
+    trace: TracebackType | None, max_characters: int = VALUE_MAX_CHARACTERS
+) -> str:
+    """Return the lines of code that an exception passed: files and code, no values.
+
+    Where they are too long, the last ones are kept: there it was raised.
+    """
+    return "".join(traceback.format_tb(trace)).rstrip()[-max_characters:]
 
 
 def _message(record: logging.LogRecord) -> str:
     return record.getMessage()[:MESSAGE_MAX_CHARACTERS]
 
 
-def _utc(created_s: float) -> str:
-    second = int(created_s)
-    return f"{_utc_second(second)}.{int((created_s - second) * 1000):03d}Z"
-
-
 @lru_cache(maxsize=4)
-def _utc_second(second: int) -> str:
+def _utc(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _exception(record: logging.LogRecord) -> dict[str, str]:
+    """Return what may be told of a record's exception; empty where it has none."""
+    if not record.exc_info or not record.exc_info[0]:
+        return {}
+    kind, error, trace = record.exc_info
+    refused = refusal(error)
+    detail = {"detail": f"Redis refused: {refused}"} if refused else {}
+    return (
+        {"error": kind.__name__}
+        | detail
+        | {"where": where(trace, MESSAGE_MAX_CHARACTERS)}
+    )
 
 
 def _short(value: object) -> object:
     if isinstance(value, str):
         return value[:VALUE_MAX_CHARACTERS]
-    if isinstance(value, float):
-        return round(value, 3)
-    return value
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _readable(value: object) -> str:
-    if isinstance(value, str):
-        return value if PLAIN.fullmatch(value) else json.dumps(value)
     if isinstance(value, (tuple, list)):
         return ",".join(map(str, value)) or "-"
-    return str(value)
+    is_plain = not isinstance(value, str) or PLAIN.fullmatch(value)
+    return str(value) if is_plain else json.dumps(value)

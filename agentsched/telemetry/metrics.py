@@ -1,12 +1,23 @@
-"""Every metric there is: name with its unit, labels, buckets, and what it says. Pure data.
+"""Every metric there is: name with its unit, labels, buckets, description. Pure data.
 
 Labels have few values: models of the configuration, three classes, error codes, topics.
 No id is a label. `docs/reference/metrics.md` is made from this file. It is long because
 it is one table: what a system can count is read in one place.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from agentsched.errors import (
+    EpochChanged,
+    ErrorCode,
+    LedgerError,
+    LedgerUnavailable,
+    NewerFormat,
+)
+from agentsched.ledger.values import AdmitOutcome, ReserveOutcome
+from agentsched.types import Priority
 
 Process = Literal["bridge", "worker"]
 
@@ -19,14 +30,18 @@ LABELS = {
     "code": "`OK`, or the error code of the failed reply.",
     "ended": "How the work on a doorbell ended: `answered`, `stored` (a bridge publishes"
     " the reply), `stale` (late or double: nothing was done), `put_back`, `lost` (the"
-    " lease was over), `cancelled` (the call was broken off), `unavailable` (Redis did"
-    " not answer).",
-    "error": "Our name of the error: `LedgerUnavailable`, `EpochChanged`, `LedgerError`.",
+    " lease was over), `cancelled` (the call was broken off), `revoked` (cancelled before"
+    " it started), `unavailable` (Redis did not answer).",
+    "error": "Our name of the error: `LedgerUnavailable` (no answer), `EpochChanged`"
+    " (Redis was emptied or replaced), `NewerFormat` (this process is too old),"
+    " `LedgerError` (Redis refused the step).",
     "kind": "`attached` (sent again before the answer), `repeated` (after it),"
     " `conflict` (another payload under the same identity).",
     "model": "A model of the configuration; `any`: several may answer; `none`: no model"
     " was found.",
-    "outcome": "Why the ledger refused a reservation.",
+    "outcome": "Why the ledger refused a reservation: `not_dispatcher` (another bridge"
+    " leads), `not_ready` (the request is not READY any more), `too_early` (its next"
+    " attempt is later), `no_capacity`.",
     "partition": "The number of the partition.",
     "reason": "The reason in the dead letter's header.",
     "stage": "`waiting` (in Kafka only), `ready` (in the ready set), `in_flight` (a slot"
@@ -37,12 +52,135 @@ LABELS = {
 }
 """What each label means."""
 
+OK = "OK"
+"""The code of an answer that is no error."""
+UNKNOWN = "UNKNOWN"
+"""The code of a reply whose code is not one of ours."""
+ANY_MODEL, NO_MODEL = "any", "none"
+CONTROL_UNREAD = "control_unread"
+"""The alarm that concerns no topic."""
+DEAD_LETTER_REASONS = (
+    ErrorCode.MALFORMED,
+    ErrorCode.TOO_LARGE,
+    ErrorCode.MISSING_IDENTITY,
+    ErrorCode.CONFLICT,
+    ErrorCode.POISON,
+)
+_ENUMERATED: dict[str, tuple[str, ...]] = {
+    "class": tuple(Priority),
+    "error": tuple(
+        error.__name__
+        for error in (LedgerError, EpochChanged, LedgerUnavailable, NewerFormat)
+    ),
+}
+LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
+    "bridge": _ENUMERATED
+    | {
+        "alarm": ("records_deleted", "offsets_expired", "log_truncated"),
+        "code": (
+            ErrorCode.DEADLINE_EXCEEDED,
+            ErrorCode.UNKNOWN_MODEL,
+            ErrorCode.MODEL_REMOVED,
+            ErrorCode.NO_MODEL_FOR_TASK,
+            ErrorCode.EMPTY_CONTENT,
+            ErrorCode.AGENT_BLOCKED,
+            ErrorCode.CANCELLED,
+            ErrorCode.POISON,
+            ErrorCode.REPLY_TOPIC_NOT_ALLOWED,
+            ErrorCode.REPLY_EXPIRED,
+            ErrorCode.INVALID_REQUEST,
+            UNKNOWN,
+        ),
+        "kind": (AdmitOutcome.ATTACHED, AdmitOutcome.REPEATED, AdmitOutcome.CONFLICT),
+        "outcome": tuple(o for o in ReserveOutcome if o is not ReserveOutcome.RESERVED),
+        "reason": (*DEAD_LETTER_REASONS, UNKNOWN),
+        "step": (
+            "admit",
+            "beat",
+            "beat_bridge",
+            "cancel",
+            "complete",
+            "drop_older",
+            "expire",
+            "forget_answered",
+            "forget_done",
+            "impose",
+            "inspect",
+            "lead",
+            "leave_bridge",
+            "live_slots",
+            "now_ms",
+            "orders",
+            "partition",
+            "published",
+            "reply",
+            "report",
+            "reserve",
+            "resign",
+            "restore_done",
+            "ring_again",
+            "set_limits",
+            "settle",
+            "snapshot",
+            "tell",
+            "totals",
+            "unreserve",
+            "withdraw",
+        ),
+    },
+    "worker": _ENUMERATED
+    | {
+        "code": (
+            OK,
+            ErrorCode.DEADLINE_EXCEEDED,
+            ErrorCode.MODEL_UNAVAILABLE,
+            ErrorCode.MODEL_REJECTED,
+            ErrorCode.MODEL_MISCONFIGURED,
+            ErrorCode.UPSTREAM_INVALID,
+            ErrorCode.REPLY_TOO_LARGE,
+            ErrorCode.EMPTY_CONTENT,
+            ErrorCode.CANCELLED,
+            ErrorCode.TIME_LIMIT_EXCEEDED,
+        ),
+        "ended": (
+            "answered",
+            "stored",
+            "stale",
+            "put_back",
+            "lost",
+            "cancelled",
+            "revoked",
+            "unavailable",
+        ),
+        "step": (
+            "beat_worker",
+            "cancel",
+            "claim",
+            "complete",
+            "inspect",
+            "leave_worker",
+            "published",
+            "put_back",
+            "renew",
+            "settle",
+            "snapshot",
+        ),
+    },
+}
+"""What each label may be in a process, beside models and topics of the configuration.
+
+A counter shows all its label values from the start, at 0: `increase` does not see a
+series that begins with 1.
+"""
+
 CALL_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 """From a cached answer to the default time to live (600 s)."""
 WAIT_BUCKETS_S = (0.005, 0.01, 0.025, *CALL_BUCKETS_S, 1800, 3600)
 """From a free slot to a long backlog."""
 STEP_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 5)
 """From a round trip on one host to the socket's time-out (5 s)."""
+DELIVERY_BUCKETS_S = (*STEP_BUCKETS_S, 10, 30)
+"""To beyond the time-out of a delivery (`timing.delivery_timeout_s`, 10 s)."""
 TURN_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """An idle turn takes 5 ms; a bridge that is silent for 10 s loses its partitions."""
 
@@ -54,9 +192,14 @@ class Metric:
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     processes: tuple[Process, ...]
-    says: str
+    description: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    of_groups: bool = False
+    """Counts requests that several models may answer, or none: `model` may be `any` or
+    `none`, too."""
+    also: tuple[tuple[str, ...], ...] = ()
+    """Label values that are no combination of the others."""
 
 
 BRIDGE: tuple[Process, ...] = ("bridge",)
@@ -72,6 +215,7 @@ ANSWERED = Metric(
     "Requests that got their terminal reply, counted once by the process that decided"
     " it. Repeats of a reply and dead letters are not among them.",
     ("model", "class", "code"),
+    of_groups=True,
 )
 REQUEST_SECONDS = Metric(
     "agentsched_request_seconds",
@@ -145,6 +289,15 @@ REQUESTS = Metric(
     "Unanswered requests of this bridge's partitions, by where they are; the sum over"
     " all bridges is all there are.",
     ("stage", "model", "class"),
+)
+REQUESTS_WITHOUT_WORKER = Metric(
+    "agentsched_requests_without_worker",
+    "gauge",
+    BRIDGE,
+    "Requests of this bridge's partitions that wait while no live worker serves a model"
+    " that may answer them and is not paused. One that several may answer counts at"
+    " each. Not shown while Redis does not answer.",
+    ("model",),
 )
 SLOTS_IN_USE = Metric(
     "agentsched_slots_in_use",
@@ -253,6 +406,7 @@ ADMITTED = Metric(
     BRIDGE,
     "Requests that entered the ready set.",
     ("model", "class"),
+    of_groups=True,
 )
 DUPLICATES = Metric(
     "agentsched_duplicates_total",
@@ -319,6 +473,7 @@ ALARMS = Metric(
     BRIDGE,
     "What should not happen, and what a person has to look into; the log says more.",
     ("alarm", "topic"),
+    also=((CONTROL_UNREAD, ""),),
 )
 EPOCH_CHANGES = Metric(
     "agentsched_epoch_changes_total",
@@ -358,7 +513,7 @@ KAFKA_DELIVERY_SECONDS = Metric(
     BOTH,
     "From handing a record to the producer to Kafka's acknowledgement.",
     (),
-    STEP_BUCKETS_S,
+    DELIVERY_BUCKETS_S,
 )
 KAFKA_DELIVERY_FAILURES = Metric(
     "agentsched_kafka_delivery_failures_total",

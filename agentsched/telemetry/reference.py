@@ -6,11 +6,11 @@ test compares.
 
 import logging
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from agentsched.telemetry.events import EVENTS
-from agentsched.telemetry.fields import FIELDS
-from agentsched.telemetry.metrics import LABELS, METRICS, Metric
+from agentsched.telemetry.events import EVENTS, FIELDS
+from agentsched.telemetry.metrics import LABELS, METRICS
 
 METRICS_HEAD = """\
 # Metrics
@@ -23,8 +23,9 @@ Every bridge and every worker process serves its own numbers at `/metrics`
 are Prometheus's usual `process_*` metrics. A histogram has the series `_bucket`,
 `_sum` and `_count`.
 
-No label holds an id. A metric has at most 1,000 sets of label values; what comes
-beyond is counted under `other`.
+No label holds an id. Counters and histograms show every set of label values that the
+configuration and the program know from the start, at 0. Beside these a metric has at most
+1,000; what comes beyond is counted under `other`.
 """
 LOGS_HEAD = """\
 # Log events
@@ -56,44 +57,66 @@ never its text.
 
 def metrics_page() -> str:
     """Return docs/reference/metrics.md."""
-    parts = [METRICS_HEAD, "\n## All metrics\n\n"]
-    parts.append(
-        "| metric | type | of | labels | what it says |\n|---|---|---|---|---|\n"
+    return (
+        METRICS_HEAD
+        + _table(
+            "All metrics",
+            ("metric", "type", "of", "labels", "what it says"),
+            *(
+                (
+                    _code(m.name),
+                    m.kind,
+                    ", ".join(m.processes),
+                    _code(*m.labels),
+                    m.description,
+                )
+                for m in METRICS
+            ),
+        )
+        + _table("Labels", ("label", "values"), *_named(LABELS))
+        + _table(
+            "Buckets",
+            ("histogram", "upper bounds"),
+            *(
+                (_code(m.name), ", ".join(f"{bound:g}" for bound in m.buckets))
+                for m in METRICS
+                if m.buckets
+            ),
+        )
     )
-    parts += [_metric_row(metric) for metric in METRICS]
-    parts.append("\n## Labels\n\n| label | values |\n|---|---|\n")
-    parts += [f"| `{name}` | {says} |\n" for name, says in LABELS.items()]
-    parts.append("\n## Buckets\n\n| histogram | upper bounds |\n|---|---|\n")
-    parts += [
-        f"| `{metric.name}` | {', '.join(f'{bound:g}' for bound in metric.buckets)} |\n"
-        for metric in METRICS
-        if metric.buckets
-    ]
-    return "".join(parts)
 
 
 def logs_page() -> str:
     """Return docs/reference/logs.md."""
-    parts = [LOGS_HEAD, "\n## All events\n\n"]
-    parts.append("| event | level | fields | what it says |\n|---|---|---|---|\n")
-    parts += [
-        f"| `{event.name}` | {logging.getLevelName(event.level).lower()} |"
-        f" {_quoted(event.fields)} | {event.says} |\n"
-        for event in EVENTS
-    ]
-    parts.append("\n## Fields\n\n| field | meaning |\n|---|---|\n")
-    parts += [f"| `{name}` | {says} |\n" for name, says in FIELDS.items()]
-    return "".join(parts)
-
-
-def _metric_row(metric: Metric) -> str:
     return (
-        f"| `{metric.name}` | {metric.kind} | {', '.join(metric.processes)} |"
-        f" {_quoted(metric.labels)} | {metric.says} |\n"
+        LOGS_HEAD
+        + _table(
+            "All events",
+            ("event", "level", "fields", "what it says"),
+            *(
+                (
+                    _code(event.name),
+                    logging.getLevelName(event.level).lower(),
+                    _code(*event.fields),
+                    event.description,
+                )
+                for event in EVENTS
+            ),
+        )
+        + _table("Fields", ("field", "meaning"), *_named(FIELDS))
     )
 
 
-def _quoted(names: tuple[str, ...]) -> str:
+def _table(title: str, *rows: Sequence[str]) -> str:
+    head, *body = (f"| {' | '.join(row)} |\n" for row in rows)
+    return f"\n## {title}\n\n{head}{'|---' * len(rows[0])}|\n{''.join(body)}"
+
+
+def _named(meanings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    return ((_code(name), meaning) for name, meaning in meanings.items())
+
+
+def _code(*names: str) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 

@@ -74,14 +74,14 @@ class Heartbeat:
         self._orders.put(drain_s)
 
     def stop(self, timeout_s: float) -> None:
-        """End the thread, after leaving; waits up to `timeout_s`; again is harmless."""
+        """End the thread, after leaving; waits up to `timeout_s`; idempotent."""
         self._orders.put(None)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while True:
-            self._observer.turned()
+            self._observer.loop.report()
             self._work()
             wait_s = min(self._next_beat, self._next_renewal, self._put_back_at)
             try:
@@ -100,7 +100,7 @@ class Heartbeat:
         now = self._clock.now_s()
         if now >= self._put_back_at:
             self._leases.stop_all(Stop.PUT_BACK)
-            self._put_back_at = now + BEAT_S  # once is enough, again is harmless
+            self._put_back_at = now + BEAT_S  # once is enough; it is idempotent
         if now >= self._next_renewal:
             self._next_renewal = now + self._timing.renew_s
             self._renew()
@@ -147,9 +147,9 @@ class Heartbeat:
         try:
             step()
         except NewerFormat as error:
-            self._observer.too_old(error)
+            self._observer.redis.too_old(error)
             self._give_up()
         except LedgerError as error:
-            self._observer.redis_failed(name, error)
+            self._observer.redis.failed(name, error)
         else:
-            self._observer.redis_answered()
+            self._observer.redis.answered()

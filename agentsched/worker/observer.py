@@ -1,4 +1,4 @@
-"""What a worker tells of itself: a log event and the metrics of every turn, its health.
+"""What a worker shows of itself: a log event and the metrics of every turn, its health.
 
 It decides nothing: execution and keeper work the same without it.
 """
@@ -6,17 +6,13 @@ It decides nothing: execution and keeper work the same without it.
 from collections.abc import Callable, Mapping
 from math import inf
 
-from agentsched.errors import DeliveryFailed, LedgerError, NewerFormat
+from agentsched.errors import DeliveryFailed
 from agentsched.telemetry import events, metrics
-from agentsched.telemetry.fields import doorbell_fields, request_fields
-from agentsched.telemetry.health import Check, Pulse, Signal
-from agentsched.telemetry.logs import say
+from agentsched.telemetry.health import Check, Indicator, RedisIndicator
+from agentsched.telemetry.logs import doorbell_fields, request_fields, say
 from agentsched.telemetry.meters import Meters
 from agentsched.wire.doorbell import Doorbell
 from agentsched.worker.call_result import CallResult, Job
-
-OK = "OK"
-"""The code of an answer that is no error."""
 
 
 class WorkerObserver:
@@ -25,62 +21,43 @@ class WorkerObserver:
     Args:
         meters: what is counted into; by default nobody sees the numbers.
         beat_ttl_s: how long a heartbeat counts.
+        stuck_s: a loop that is silent for longer is stuck.
     """
 
-    def __init__(self, meters: Meters | None = None, beat_ttl_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        meters: Meters | None = None,
+        beat_ttl_s: float = 5.0,
+        stuck_s: float = 60.0,
+    ) -> None:
         self._meters = meters or Meters("worker")
-        self.pulse = Pulse()
-        self._redis = Signal("Redis", beat_ttl_s)
-        self._heartbeat = Signal("heartbeat", beat_ttl_s)
-        self._replies = Signal("replies", inf)
-        self._replies.tell(ok=True)
-        self._unreachable = self._is_old = False
+        self.loop = Indicator("keeper", stuck_s, ok=True)
+        """Of the keeper: it reports each turn."""
+        self.redis = RedisIndicator(beat_ttl_s)
+        """Of the keeper's steps; running calls go on without Redis."""
+        self._heartbeat = Indicator("heartbeat", beat_ttl_s)
+        self._replies = Indicator("replies", inf, ok=True)
 
     def checks(self) -> dict[str, Callable[[], Check]]:
         """Return what readiness needs of the ledger, and of Kafka's permission."""
         return {
-            "redis": self._redis.check,
+            "redis": self.redis.check,
             "heartbeat": self._heartbeat.check,
             "replies": self._replies.check,
         }
 
     # -- the keeper -------------------------------------------------------------------
 
-    def turned(self) -> None:
-        """The keeper's loop turns."""
-        self.pulse.turn()
-
     def beaten(self, slots: Mapping[str, int]) -> None:
         """The ledger took the heartbeat."""
-        self._heartbeat.tell(ok=True)
+        self._heartbeat.report()
         self._meters.replace(
             metrics.WORKER_SLOTS, {(model,): n for model, n in slots.items()}
         )
 
-    def redis_answered(self) -> None:
-        """A step of the keeper had an answer."""
-        self._redis.tell(ok=True)
-        if self._unreachable:
-            self._unreachable = False
-            say(events.REDIS_REACHABLE)
-
-    def redis_failed(self, step: str, error: LedgerError) -> None:
-        """A step of the keeper had none; running calls go on."""
-        self._redis.tell(ok=False, detail=str(error))
-        if not self._unreachable:
-            self._unreachable = True
-            say(events.REDIS_UNREACHABLE, step=step, detail=str(error))
-
-    def too_old(self, error: NewerFormat) -> None:
-        """A newer version uses the ledger: this process has to end."""
-        self._redis.tell(ok=False, detail=str(error))
-        if not self._is_old:
-            self._is_old = True
-            say(events.PROCESS_TOO_OLD, detail=str(error))
-
     def leaving(self, worker_id: str) -> None:
         """The worker takes no more work."""
-        self._heartbeat.tell(ok=False, detail="the worker stops")
+        self._heartbeat.report(ok=False, detail="the worker stops")
         self._meters.replace(metrics.WORKER_SLOTS, {})
         say(events.WORKER_LEAVING, worker_id=worker_id)
 
@@ -107,12 +84,12 @@ class WorkerObserver:
 
     def answered(self, job: Job, answer: CallResult) -> None:
         """The reply is stored, as the first: it is the one."""
-        code = answer.code or OK
+        code = answer.code or metrics.OK
         self._meters.count(metrics.ANSWERED, job.model, job.facts.cls, code)
 
     def published(self, job: Job, answer: CallResult, total_s: float) -> None:
         """Kafka acknowledged the reply, and the ledger knows."""
-        self._replies.tell(ok=True)
+        self._replies.report()
         self._meters.observe(metrics.REQUEST_SECONDS, total_s, job.model, job.facts.cls)
         ok = answer.outcome.ok
         say(
@@ -126,7 +103,7 @@ class WorkerObserver:
     def stored(self, job: Job, error: Exception) -> None:
         """The reply is stored, and it is not known whether it is in Kafka."""
         if isinstance(error, DeliveryFailed) and error.forbidden:
-            self._replies.tell(ok=False, detail=str(error))
+            self._replies.report(ok=False, detail=str(error))
         say(events.REPLY_STORED, error=type(error).__name__, **_of(job))
 
     def put_back(self, job: Job) -> None:

@@ -13,10 +13,9 @@ from agentsched.kafka.reply_sink import ReplySink
 from agentsched.ledger.redis.ledger import RedisLedger
 from agentsched.llm_backend.client import HttpCompleter
 from agentsched.telemetry import events
-from agentsched.telemetry.health import Pulse
+from agentsched.telemetry.health import Indicator
 from agentsched.telemetry.logs import say
-from agentsched.telemetry.meters import Meters
-from agentsched.telemetry.stores import MeteredSink, step_meter
+from agentsched.telemetry.meters import MeteredSink, Meters
 from agentsched.worker.abort_listener import AbortListener
 from agentsched.worker.call_loop import CallLoop
 from agentsched.worker.execution import Execution
@@ -58,17 +57,21 @@ class Runtime:
         self._settings = settings
         self._worker_id = worker_id
         meters = Meters("worker")
+        meters.initialize(models=list(slots()))
         meters.describe_process()
-        self._ledger = RedisLedger.of(settings, step_meter(meters))
+        self._ledger = RedisLedger.of(settings, meters.step_ended)
         self._producer = Producer(
             settings.kafka.bootstrap_servers, properties=_producer_keys(settings)
         )
-        calls_pulse = Pulse()
-        self._calls = CallLoop(calls_pulse.turn)
+        calls = Indicator("calls", settings.http.stuck_s, ok=True)
+        self._calls = CallLoop(calls.report)
         self._completer = HttpCompleter(settings)
         self._leases = LeaseBook()
-        observer = WorkerObserver(meters, settings.timing.heartbeat_ttl_s)
-        self._page = WorkerPage(settings, meters, observer, calls_pulse, self._producer)
+        observer = WorkerObserver(
+            meters, settings.timing.heartbeat_ttl_s, settings.http.stuck_s
+        )
+        self._page = WorkerPage(settings, meters, observer, calls, self._producer)
+        self._page.start()
         self._suspects = Suspects(self._leases.clock)
         self.execution = Execution(
             settings,
@@ -97,7 +100,6 @@ class Runtime:
         )
         self._aborts = AbortListener(self._ledger.voided(), self._leases)
         # The keeper last: from the first heartbeat on there is work.
-        self._page.start()
         self._aborts.start()
         self._keeper.start()
         say(events.WORKER_STARTED, worker_id=worker_id, slots=dict(slots()))
@@ -118,7 +120,7 @@ class Runtime:
         self._keeper.stop(CLOSE_S)
         self._aborts.stop(CLOSE_S)
         self.revokes.close()
-        self._page.stop_watch()
+        self._page.stop_poll()
         self._producer.close(CLOSE_S)
         self._suspects.close()
         self._calls.start(self._completer.close()).result()
@@ -178,7 +180,7 @@ def current() -> Runtime:
 
 
 def close_runtime() -> None:
-    """Close this process's runtime; again is harmless."""
+    """Close this process's runtime; idempotent."""
     global _opened
     closing, _opened = _opened, None
     if closing is not None:

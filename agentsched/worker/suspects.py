@@ -78,7 +78,7 @@ class Child:
         raise Crashed(self._process.wait())
 
     def close(self) -> None:
-        """End the process; blocks for a moment; again is harmless."""
+        """End the process; blocks for a moment; idempotent."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

@@ -145,7 +145,7 @@ class Effects:
             self._presence.leave()
         except LedgerError as error:
             # Lease and heartbeat run out by themselves.
-            self._observer.meter.redis_failed("leave_bridge", error)
+            self._observer.meter.redis.failed("leave_bridge", error)
 
     def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
         """Carry out one command.
@@ -177,11 +177,11 @@ class Effects:
         except EpochChanged:
             return [*self._reopen(), *self._undone(command)]
         except NewerFormat as error:
-            self._observer.meter.too_old(error)
+            self._observer.meter.redis.too_old(error)
             self.refused = error
             return self._undone(command)
         except LedgerUnavailable as error:
-            self._observer.meter.redis_failed(type(command).__name__, error)
+            self._observer.meter.redis.failed(type(command).__name__, error)
             self._epochs.doubt()
             # Each try may block for the socket's time-out: one is enough for now.
             self._down_until_ms = self._out.now_ms() + DOWN_MS

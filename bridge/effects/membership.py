@@ -65,7 +65,7 @@ class Presence:
         match command:
             case do.MeetPeers(lead):
                 peers = self._meet(lead=lead)
-                self._observer.meter.redis_answered()
+                self._observer.meter.redis.answered()
                 return [peers]
             case do.ReadOrders():
                 return [self._read_orders()]

@@ -98,11 +98,24 @@ def test_a_model_server_that_is_down_and_a_queue_without_a_worker(system, tmp_pa
         True,
     )
 
+
+def test_a_pool_without_workers_is_a_fault_only_while_requests_wait(system):
+    def worker_m():
+        done = system.agentsched("doctor", "--json")
+        found = json.loads(done.stdout)["findings"]
+        (one,) = [one for one in found if one["what"] == "worker m"]
+        return done.returncode, one["level"], one["fix"]
+
     system.stop("worker-m-0")
-    ((what, _, fix),) = eventually(lambda: faults(system), timeout_s=30)
-    assert (what, "celery -A agentsched worker -Q m" in fix) == ("worker m", True)
+    eventually(lambda: not system.ledger.membership.live_slots(), timeout_s=30)
+    code, level, fix = worker_m()
+    assert (code, level) == (0, "advice")
+    assert "celery -A agentsched worker -Q m" in fix
+
+    sent = set(system.send("high", 1))
+    eventually(lambda: worker_m()[:2] == (1, "fault"), timeout_s=30)
     system.worker("m", "worker-m-0")
-    system.wait_for_slots({"m": 2})
+    system.replies.wait_for(sent, 30)
 
 
 def test_a_missing_topic_and_no_bridge(system):

@@ -286,8 +286,10 @@ def test_without_bridge_worker_or_redis_it_says_so(tmp_path, kafka):
     with ModelServer() as server, System(tmp_path, kafka, server, {"m": 1}) as bare:
         shown = status(bare, code=1)
         assert [problem.split(":")[0] for problem in shown["problems"]] == [
-            "no bridge runs",
-            "no live worker serves m",
+            "no bridge runs"
+        ]
+        assert shown["notices"] == [
+            "no live worker serves m, and nothing waits for one"
         ]
         assert "no bridge runs" in run(bare, "status", code=1)
         run(bare, "explain", "anything", code=1)

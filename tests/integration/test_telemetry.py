@@ -12,6 +12,7 @@ import yaml
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.operations.status.reader import see
 from agentsched.operations.status.summary import put_together
+from agentsched.telemetry.meters import Meters
 from tests.support import guides
 from tests.support.model_server import Hold, ModelServer, Refuse
 from tests.support.pages import Scrape, get, log_events, ready
@@ -62,6 +63,34 @@ def bridge(system):
 
 def worker(system):
     return Scrape(system.address(WORKER))
+
+
+def test_what_may_be_counted_is_shown_before_it_happens(system):
+    page = bridge(system)
+    for topic in system.topics.values():
+        labels = f'alarm="records_deleted",topic="{topic}"'
+        assert f"agentsched_alarms_total{{{labels}}} 0.0" in page.text
+    assert 'agentsched_dead_letters_total{reason="CONFLICT"} 0.0' in page.text
+    labels = 'class="high",code="MODEL_UNAVAILABLE",model="m"'
+    assert f"agentsched_answered_total{{{labels}}} 0.0" in worker(system).text
+
+
+def test_no_counter_has_label_values_that_were_not_expected(system, happened):
+    """What is not known from the start begins with 1, which `increase` does not see."""
+    known = {"bridge": Meters("bridge"), "worker": Meters("worker")}
+    known["bridge"].initialize(["m"], list(system.topics.values()))
+    known["worker"].initialize(["m"])
+    for meters in known.values():
+        meters.describe_process()
+    for process, scrape in (("bridge", bridge(system)), ("worker", worker(system))):
+        expected = {
+            (sample.name, frozenset(sample.labels.items()))
+            for family in known[process].registry.collect()
+            for sample in family.samples
+        }
+        for name, labels in scrape.series:
+            if name.startswith("agentsched_") and name.endswith(("_total", "_count")):
+                assert (name, frozenset(labels.items())) in expected
 
 
 def test_every_answer_is_counted_once_with_its_code(system, happened):

@@ -34,6 +34,11 @@ class Scrape:
             for sample in family.samples
         ]
 
+    @property
+    def series(self) -> list[tuple[str, dict[str, str]]]:
+        """Name and labels of everything that is shown."""
+        return [(sample.name, sample.labels) for sample in self._samples]
+
     def sum(self, name: str, **labels: str) -> float:
         """The sum over all series of this name that have these labels; 0 for none.
 

@@ -35,7 +35,7 @@ class RedisVoidedLeases:
         return data.decode() if isinstance(data, bytes) else None
 
     def close(self) -> None:
-        """Close the connection; again is harmless."""
+        """Close the connection; idempotent."""
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             subscription.close()

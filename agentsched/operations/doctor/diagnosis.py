@@ -148,20 +148,27 @@ def _clock(facts: RedisFacts) -> list[CheckResult]:
     return [CheckResult("clock", Level.OK, "Redis and this machine agree")]
 
 
-def of_workers(settings: Settings, live_slots: Mapping[str, int]) -> list[CheckResult]:
+def of_workers(
+    settings: Settings, live_slots: Mapping[str, int], waiting: Mapping[str, int]
+) -> list[CheckResult]:
     """Judge who serves the queues.
 
     Args:
         settings: of the installation.
         live_slots: slots of the live workers, by model.
+        waiting: requests that wait for a worker, by model.
     """
     findings = []
     for model in settings.models:
         slots, what = live_slots.get(model.name, 0), f"worker {model.queue}"
         start = f"celery -A agentsched worker -Q {model.queue}"
         if not slots:
-            text = f"no live worker serves {model.name}: its requests wait"
-            findings.append(CheckResult(what, Level.FAULT, text, f"start one: {start}"))
+            count = waiting.get(model.name, 0)
+            level = Level.FAULT if count else Level.ADVICE
+            text = (
+                f"no live worker serves {model.name}: {count:,} requests wait for one"
+            )
+            findings.append(CheckResult(what, level, text, f"start one: {start}"))
         elif slots < model.capacity:
             text = f"{slots} slots for a capacity of {model.capacity}"
             fix = f"start another ({start}), or pool_grow"

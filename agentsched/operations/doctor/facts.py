@@ -19,6 +19,7 @@ from agentsched.operations.doctor.diagnosis import (
     Level,
     RedisFacts,
 )
+from agentsched.operations.status.summary import waiting_for_worker
 
 CONFIG = ("maxmemory-policy", "appendonly")
 
@@ -39,9 +40,7 @@ def checks(
         "kafka": lambda: _kafka(settings),
         "redis": lambda: diagnosis.of_redis(_redis(ledger)),
         "bridge": lambda: diagnosis.of_bridges(len(ledger.operations.reports())),
-        "worker": lambda: diagnosis.of_workers(
-            settings, ledger.membership.live_slots()
-        ),
+        "worker": lambda: _workers(settings, ledger),
         "endpoint": lambda: _endpoints(settings, environ),
     }
 
@@ -66,6 +65,15 @@ def _redis(ledger: RedisLedger) -> RedisFacts:
     middle_s = (before_s + time.time()) / 2
     server = ledger.server_facts(CONFIG)
     return RedisFacts(server.version, server.config, now_ms / 1000 - middle_s)
+
+
+def _workers(settings: Settings, ledger: RedisLedger) -> list[CheckResult]:
+    live_slots = ledger.membership.live_slots()
+    reports = [
+        one.report for one in ledger.operations.reports() if one.report is not None
+    ]
+    waiting = waiting_for_worker(reports, ledger.operations.controls(), live_slots)
+    return diagnosis.of_workers(settings, live_slots, waiting)
 
 
 def _endpoints(settings: Settings, environ: Mapping[str, str]) -> list[CheckResult]:

@@ -19,6 +19,7 @@ from agentsched.operations.status.status import (
     TopicStatus,
     WorkerStatus,
 )
+from agentsched.scheduling.unserved import unserved
 from agentsched.types import Priority
 from agentsched.wire.records import Depth, Partition
 
@@ -75,9 +76,25 @@ def put_together(settings: Settings, seen: Seen) -> Status:
         ),
         bridges=tuple(map(_bridge, seen.bridges)),
         orders=tuple(map(_order, seen.controls)),
-        notices=tuple(_notices(seen, reports)),
+        notices=tuple(_notices(seen, reports, models)),
         problems=tuple(_problems(seen, reports, models)),
     )
+
+
+def waiting_for_worker(
+    reports: Sequence[BridgeReport],
+    controls: Controls,
+    live_slots: Mapping[str, int],
+) -> dict[str, int]:
+    """Return model -> requests that wait because no worker of it lives; see `unserved`.
+
+    Args:
+        reports: of all bridges.
+        controls: what operators have ordered.
+        live_slots: slots of the live workers, by model.
+    """
+    waiting = {one.models: sum(one.waiting.values()) for one in _flows(reports)}
+    return unserved(waiting, live_slots, controls.starts)
 
 
 def _topics(
@@ -225,7 +242,9 @@ def _order(control: Control) -> Order:
     )
 
 
-def _notices(seen: Seen, reports: Sequence[BridgeReport]) -> list[str]:
+def _notices(
+    seen: Seen, reports: Sequence[BridgeReport], models: Sequence[ModelStatus]
+) -> list[str]:
     controls, now_ms = seen.controls, seen.now_ms
     notices = [f"drained {order_of(stop, now_ms)}" for stop in controls.stopping_all()]
     notices += [
@@ -242,7 +261,21 @@ def _notices(seen: Seen, reports: Sequence[BridgeReport]) -> list[str]:
         for partition in report.partitions
         if partition.paused
     ]
-    return notices
+    unserved_models = _waiting_for_worker(seen, reports, models)
+    return notices + [
+        f"no live worker serves {one.model}, and nothing waits for one"
+        for one in models
+        if not one.slots
+        and one.model not in unserved_models
+        and controls.starts(one.model)
+    ]
+
+
+def _waiting_for_worker(
+    seen: Seen, reports: Sequence[BridgeReport], models: Sequence[ModelStatus]
+) -> dict[str, int]:
+    slots = {one.model: one.slots for one in models}
+    return waiting_for_worker(reports, seen.controls, slots)
 
 
 def _problems(
@@ -260,10 +293,10 @@ def _problems(
         for one in seen.bridges
         if one.report is None
     ]
-    problems += [
-        f"no live worker serves {model.model}"
-        + (f": celery -A agentsched worker -Q {model.queue}" if model.queue else "")
-        for model in models
-        if not model.slots
+    queues = {model.model: model.queue for model in models}
+    return problems + [
+        f"no live worker serves {model}: {count:,} wait for one"
+        + (f"; celery -A agentsched worker -Q {queue}" if queue else "")
+        for model, count in _waiting_for_worker(seen, reports, models).items()
+        for queue in [queues.get(model, "")]
     ]
-    return problems

@@ -5,12 +5,14 @@ import logging
 import pytest
 
 from agentsched.errors import LedgerUnavailable
+from agentsched.ledger.operator_orders import Control, ControlKind, Controls
 from agentsched.ledger.values import AdmitOutcome, Slot
 from agentsched.telemetry import metrics
 from agentsched.telemetry.meters import Meters
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.memory import RECORD_BYTES
+from bridge.core.rules import Rules
 from bridge.gauges import BridgeMeter
 from tests.support.requests import ARRIVAL_MS
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
@@ -147,6 +149,50 @@ def test_only_the_dispatcher_shows_slots_in_use(measured):
     assert measured.value(metrics.LIVE_SLOTS, "m") == 2
 
 
+def test_requests_without_a_worker_are_shown_until_one_lives(measured):
+    measured.driver.own()
+    measured.driver.read(0, 1)
+    measured.driver.feed(ev.OrdersSeen(Controls(), (), ARRIVAL_MS))
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") == 2
+    measured.driver.lead(m=2)
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") == 0
+
+
+def test_a_pool_that_is_scaled_to_zero_on_purpose_is_not_shown_as_missing(measured):
+    measured.driver.own()
+    measured.driver.feed(ev.OrdersSeen(Controls(), (), ARRIVAL_MS))
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") == 0
+    measured.driver.read(0)
+    paused = Controls.of([Control(ControlKind.PAUSE, "m")])
+    measured.driver.feed(ev.OrdersSeen(paused, (), ARRIVAL_MS))
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") == 0
+
+
+def test_without_redis_nobody_knows_which_workers_live(measured):
+    measured.driver.own()
+    measured.driver.read(0)
+    measured.meter.redis.failed("MeetPeers", LedgerUnavailable("no answer"))
+    measured.turn()
+    assert measured.value(metrics.REQUESTS_WITHOUT_WORKER, "m") is None
+
+
+def test_counters_of_a_model_that_is_added_are_shown_from_then_on(measured):
+    settings = measured.driver.state.rules.settings
+    (model,) = settings.models
+    more = (model, model.model_copy(update={"name": "new", "queue": "new"}))
+    measured.turn()
+    assert measured.value(metrics.DOORBELLS_RUNG, "m") == 0
+    assert measured.value(metrics.DOORBELLS_RUNG, "new") is None
+    rules = Rules(settings.model_copy(update={"models": more}))
+    measured.driver.feed(ev.RulesChanged(rules))
+    measured.turn()
+    assert measured.value(metrics.DOORBELLS_RUNG, "new") == 0
+
+
 def test_a_change_of_the_lead_is_shown_at_once_and_told(measured, caplog):
     caplog.set_level(logging.INFO, logger="agentsched.events")
     measured.turn()
@@ -198,13 +244,13 @@ def test_a_partition_that_the_ledger_has_not_told_of_is_not_ready(measured):
 def test_redis_is_told_of_once_when_it_goes_and_once_when_it_is_back(measured, caplog):
     caplog.set_level(logging.INFO, logger="agentsched.events")
     assert not measured.check("redis").ok
-    measured.meter.redis_answered()
+    measured.meter.redis.answered()
     assert measured.check("redis").ok
     for _ in range(2):
-        measured.meter.redis_failed("MeetPeers", LedgerUnavailable("no answer"))
+        measured.meter.redis.failed("MeetPeers", LedgerUnavailable("no answer"))
     assert measured.check("redis").detail == "no answer"
-    measured.meter.redis_answered()
-    measured.meter.redis_answered()
+    measured.meter.redis.answered()
+    measured.meter.redis.answered()
     assert measured.check("redis").ok
     assert [m.split()[0] for m in caplog.messages] == [
         "redis_unreachable",
@@ -214,8 +260,8 @@ def test_redis_is_told_of_once_when_it_goes_and_once_when_it_is_back(measured, c
 
 def test_a_loop_that_stands_still_is_neither_live_nor_ready(measured):
     measured.turn()
-    measured.meter.redis_answered()
+    measured.meter.redis.answered()
     measured.now_s += 61
-    assert measured.meter.pulse.silent_s() == 61
+    assert measured.meter.loop.check().detail == "loop: silent for 61 s"
     assert not measured.check("redis").ok
     assert not measured.check("group").ok

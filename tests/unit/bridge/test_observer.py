@@ -16,7 +16,7 @@ from agentsched.ledger.values import (
     State,
 )
 from agentsched.telemetry import metrics
-from agentsched.telemetry.logs import Said
+from agentsched.telemetry.logs import LogEntry
 from agentsched.telemetry.meters import Meters
 from agentsched.types import Message, ReplyError
 from agentsched.wire.codec import Identity
@@ -49,7 +49,9 @@ class Observed:
         """(event, fields) of every log event."""
         messages = [record.msg for record in self._caplog.records]
         return [
-            (m.event.name, dict(m.values())) for m in messages if isinstance(m, Said)
+            (m.event.name, dict(m.values()))
+            for m in messages
+            if isinstance(m, LogEntry)
         ]
 
 

@@ -40,7 +40,7 @@ def test_a_good_installation_has_nothing_to_mend():
     good = settings()
     assert bad(diagnosis.of_topics(good, 3, topics())) == []
     assert bad(redis()) == []
-    assert bad(diagnosis.of_workers(good, {"m": good.models[0].capacity})) == []
+    assert bad(diagnosis.of_workers(good, {"m": good.models[0].capacity}, {})) == []
     assert bad(diagnosis.of_bridges(1)) == []
     assert bad(diagnosis.of_endpoints({"u": EndpointFacts(200)})) == []
 
@@ -102,14 +102,21 @@ def test_clocks_that_differ_are_told(ahead_s, where):
     assert (found.what, where in found.text) == ("clock", True)
 
 
-def test_a_queue_without_a_worker_is_a_fault_with_the_command():
-    (found,) = bad(diagnosis.of_workers(settings(), {}))
+def test_requests_that_wait_for_a_worker_are_a_fault_with_the_command():
+    (found,) = bad(diagnosis.of_workers(settings(), {}, {"m": 3}))
     assert found.level is Level.FAULT
+    assert "no live worker serves m: 3 requests wait" in found.text
+    assert "celery -A agentsched worker -Q m" in found.fix
+
+
+def test_a_pool_that_is_scaled_to_zero_is_no_fault():
+    (found,) = bad(diagnosis.of_workers(settings(), {}, {}))
+    assert found.level is Level.ADVICE
     assert "celery -A agentsched worker -Q m" in found.fix
 
 
 def test_too_few_slots_are_told():
-    (found,) = bad(diagnosis.of_workers(settings(), {"m": 1}))
+    (found,) = bad(diagnosis.of_workers(settings(), {"m": 1}, {}))
     assert found.level is Level.ADVICE
 
 
@@ -133,6 +140,6 @@ def test_a_model_server_that_does_not_serve_us_is_told(facts, level, word):
 
 
 def test_only_a_fault_fails_a_script():
-    advice = diagnosis.of_workers(settings(), {"m": 1})
+    advice = diagnosis.of_workers(settings(), {"m": 1}, {})
     assert diagnosis.exit_code(advice) == 0
     assert diagnosis.exit_code(diagnosis.of_bridges(0)) == 1

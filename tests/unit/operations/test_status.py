@@ -189,11 +189,38 @@ def test_a_silent_bridge_is_a_problem():
     assert problem.startswith("bridge host/9/x has not reported")
 
 
-def test_a_model_without_a_worker_is_a_problem_with_the_command_that_helps():
-    shown = status(workers=WORKERS[:1])
-    assert shown.problems == (
-        "no live worker serves llama3: celery -A agentsched worker -Q llama3",
+def test_requests_that_wait_for_a_worker_are_a_problem_with_the_command_that_helps():
+    shown = status(report(flow("llama3", low=3)), workers=WORKERS[:1])
+    (problem,) = shown.problems
+    assert problem == (
+        "no live worker serves llama3: 3 wait for one;"
+        " celery -A agentsched worker -Q llama3"
     )
+    assert shown.notices == ()
+
+
+def test_a_pool_that_is_scaled_to_zero_while_nothing_waits_is_no_problem():
+    shown = status(report(flow("gpt-4", high=1)), workers=WORKERS[:1])
+    assert shown.problems == ()
+    assert shown.notices == ("no live worker serves llama3, and nothing waits for one",)
+
+
+def test_what_another_model_can_answer_waits_for_no_worker():
+    either = report(flow("gpt-4", "llama3", high=1))
+    assert status(either, workers=WORKERS[:1]).problems == ()
+    assert len(status(either, workers=()).problems) == 2
+
+
+def test_a_model_that_operators_stopped_needs_no_worker():
+    waiting = report(flow("llama3", low=3), flow("gpt-4", "llama3", low=1))
+    pause = Control(ControlKind.PAUSE, "llama3", "ana", "incident", NOW_MS)
+    drain = Control(ControlKind.DRAIN, "", "ana", "new kernel", NOW_MS)
+    for orders in ([pause], [drain]):
+        shown = status(waiting, workers=WORKERS[:1], controls=Controls.of(orders))
+        assert shown.problems == ()
+    # What also another model may answer waits for that one.
+    (problem,) = status(waiting, workers=(), controls=Controls.of([pause])).problems
+    assert problem.startswith("no live worker serves gpt-4: 1 wait")
 
 
 def test_a_status_is_json_and_back():

@@ -1,8 +1,9 @@
-"""Pulses, signals and the watch behind the health pages."""
+"""Indicators and pollers behind the health pages."""
 
 import threading
 
-from agentsched.telemetry.health import Check, Health, Pulse, Signal, Watch
+from agentsched.errors import LedgerUnavailable, NewerFormat
+from agentsched.telemetry.health import Check, Indicator, Poller, RedisIndicator
 from tests.support.waiting import eventually
 
 
@@ -16,47 +17,63 @@ class Clock:
 
 def test_a_loop_that_turns_is_live() -> None:
     clock = Clock()
-    pulse = Pulse(clock)
-    health = Health({"loop": pulse}, 60, {})
+    loop = Indicator("loop", 60, clock, ok=True)
     clock.now_s += 59
-    pulse.turn()
+    loop.report()
     clock.now_s += 59
-    assert health.live() == {"loop": Check(ok=True)}
+    assert loop.check() == Check(ok=True)
 
 
 def test_a_loop_that_is_silent_for_too_long_is_stuck() -> None:
     clock = Clock()
-    health = Health({"loop": Pulse(clock)}, 60, {})
+    loop = Indicator("loop", 60, clock, ok=True)
     clock.now_s += 61
-    assert health.live() == {"loop": Check(ok=False, detail="loop: no turn for 61 s")}
+    assert loop.check() == Check(ok=False, detail="loop: silent for 61 s")
 
 
-def test_what_was_never_told_is_not_ok() -> None:
-    assert not Signal("Redis", 5).check().ok
+def test_what_was_never_reported_is_not_ok() -> None:
+    assert Indicator("Redis", 5).check() == Check(
+        ok=False, detail="Redis: not known yet"
+    )
 
 
-def test_what_was_told_is_shown() -> None:
-    signal = Signal("Redis", 5, Clock())
-    signal.tell(ok=False, detail="no answer")
-    assert signal.check() == Check(ok=False, detail="no answer")
-    signal.tell(ok=True)
-    assert signal.check() == Check(ok=True)
+def test_what_was_reported_is_shown() -> None:
+    indicator = Indicator("Redis", 5, Clock())
+    indicator.report(ok=False, detail="no answer")
+    assert indicator.check() == Check(ok=False, detail="no answer")
+    indicator.report()
+    assert indicator.check() == Check(ok=True)
 
 
 def test_ok_goes_stale() -> None:
     clock = Clock()
-    signal = Signal("Redis", 5, clock)
-    signal.tell(ok=True)
+    indicator = Indicator("Redis", 5, clock)
+    indicator.report()
     clock.now_s += 6
-    assert signal.check() == Check(ok=False, detail="Redis: silent for 6 s")
+    assert indicator.check() == Check(ok=False, detail="Redis: silent for 6 s")
 
 
-def test_a_watch_tells_of_every_answer() -> None:
-    answers, signal = [RuntimeError("gone"), None, None], Signal("Kafka", 60)
+def test_redis_is_logged_when_it_goes_and_when_it_is_back(caplog) -> None:
+    caplog.set_level("INFO", logger="agentsched.events")
+    redis = RedisIndicator(5, Clock())
+    redis.answered()
+    for _ in range(2):
+        redis.failed("claim", LedgerUnavailable("no answer"))
+    assert (redis.is_unreachable, redis.check().detail) == (True, "no answer")
+    redis.answered()
+    for _ in range(2):
+        redis.too_old(NewerFormat("upgrade"))
+    assert redis.check().detail == "upgrade"
+    names = [message.split()[0] for message in caplog.messages]
+    assert names == ["redis_unreachable", "redis_reachable", "process_too_old"]
+
+
+def test_a_poller_reports_every_answer() -> None:
+    answers = [RuntimeError("gone"), None, None]
     seen, more = [], threading.Event()
 
     def ask() -> None:
-        seen.append(signal.check())
+        seen.append(poller.check())
         answer = answers.pop(0)
         if not answers:
             more.set()
@@ -64,20 +81,20 @@ def test_a_watch_tells_of_every_answer() -> None:
         if answer:
             raise answer
 
-    watch = Watch(ask, signal, expected=RuntimeError, every_s=0)
-    watch.start()
+    poller = Poller("Kafka", ask, expected=RuntimeError, every_s=0, good_for_s=60)
+    poller.start()
     try:
         assert more.wait(10)
         eventually(lambda: len(seen) > 3)
     finally:
-        watch.stop(10)
+        poller.stop(10)
     assert [check.ok for check in seen[:3]] == [False, False, True]
     assert seen[1].detail == "gone"
 
 
-def test_a_watch_may_be_stopped_before_it_started_and_twice() -> None:
-    watch = Watch(dict, Signal("x", 1), expected=OSError, every_s=60)
-    watch.stop(0)
-    watch.start()
-    watch.stop(10)
-    watch.stop(10)
+def test_a_poller_may_be_stopped_before_it_started_and_twice() -> None:
+    poller = Poller("x", dict, expected=OSError, every_s=60, good_for_s=1)
+    poller.stop(0)
+    poller.start()
+    poller.stop(10)
+    poller.stop(10)

@@ -17,8 +17,8 @@ from agentsched.telemetry.events import (
     REQUEST_ADMITTED,
     REQUEST_COMPLETED,
 )
-from agentsched.telemetry.handlers import LostLines
-from agentsched.telemetry.logs import JsonLines, TextLines, configure, say
+from agentsched.telemetry.handlers import LineStream, lost_lines
+from agentsched.telemetry.logs import JsonLines, TextLines, configure, say, where
 from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.metrics import LOG_LINES_LOST
 
@@ -97,6 +97,27 @@ def test_a_very_long_value_is_cut(stderr) -> None:
     configure(LoggingSettings(), "bridge")
     say(DEAD_LETTERED, detail="x" * 5000)
     assert len(lines(stderr)[0]["detail"]) == 600
+
+
+def _fail_below(depth: int) -> None:
+    if not depth:
+        raise KeyError
+    _and_below(depth - 1)  # two functions in turn: Python folds repeated lines
+
+
+def _and_below(depth: int) -> None:
+    _fail_below(depth)
+
+
+def test_where_a_bug_was_raised_is_seen_however_deep_it_was(stderr) -> None:
+    configure(LoggingSettings(), "worker")
+    try:
+        _fail_below(20)
+    except KeyError as error:
+        say(BUG, error="KeyError", where=where(error.__traceback__))
+    (line,) = lines(stderr)
+    assert line["where"].splitlines()[-1].strip() == "raise KeyError"
+    assert len(line["where"]) <= 600
 
 
 def test_an_event_below_the_level_is_not_written(stderr) -> None:
@@ -178,19 +199,21 @@ def test_a_line_without_room_is_counted_and_nothing_is_raised(monkeypatch) -> No
     configure(LoggingSettings(), "worker")
     meters = Meters("worker")
     meters.describe_process()
+    before = meters.value(LOG_LINES_LOST)
     say(REQUEST_COMPLETED, correlation_id="c")
-    assert meters.value(LOG_LINES_LOST) == 1
+    assert meters.value(LOG_LINES_LOST) == before + 1
     with contextlib.suppress(OSError):
         full.close()
 
 
 def test_lines_that_were_lost_before_anybody_counts_are_counted() -> None:
-    lost, counted = LostLines(), []
-    lost.add()
-    lost.add()
-    lost.report_to(counted.append)
-    lost.add()
-    assert counted == [2, 1]
+    LineStream().handleError(logging.makeLogRecord({}))
+    meters = Meters("worker")
+    meters.describe_process()
+    lost = meters.value(LOG_LINES_LOST)
+    assert lost >= 1
+    lost_lines.inc()
+    assert meters.value(LOG_LINES_LOST) == lost + 1
 
 
 def test_a_file_that_cannot_be_made_again_costs_lines_only_until_it_can(
@@ -201,10 +224,11 @@ def test_a_file_that_cannot_be_made_again_costs_lines_only_until_it_can(
     configure(LoggingSettings(), "worker", file=str(folder / "worker.log"))
     meters = Meters("worker")
     meters.describe_process()
+    before = meters.value(LOG_LINES_LOST)
     folder.rename(moved)
     for _ in range(2):
         say(REQUEST_COMPLETED, correlation_id="lost")
-    assert meters.value(LOG_LINES_LOST) == 2
+    assert meters.value(LOG_LINES_LOST) == before + 2
     folder.mkdir()
     say(REQUEST_COMPLETED, correlation_id="c")
     assert '"c"' in (folder / "worker.log").read_text()

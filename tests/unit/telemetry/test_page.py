@@ -12,7 +12,7 @@ from agentsched.config.settings import HttpSettings
 from agentsched.errors import ConfigurationError
 from agentsched.telemetry import metrics
 from agentsched.telemetry import page as page_module
-from agentsched.telemetry.health import Check, Health, Pulse
+from agentsched.telemetry.health import Check, Indicator
 from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.page import CONNECTIONS_MAX, Page
 
@@ -26,12 +26,13 @@ class Things:
         self.now_s = 0.0
         self.redis = Check(ok=True)
         self.meters = Meters("worker")
-        self.health = Health(
-            {"loop": Pulse(lambda: self.now_s)}, 60, {"redis": lambda: self.redis}
-        )
+        self.live = {"loop": Indicator("loop", 60, lambda: self.now_s, ok=True).check}
+        self.ready = {"redis": lambda: self.redis}
 
     def page(self, port: int = 0, http: HttpSettings = HTTP) -> Page:
-        return Page(http, port, self.meters.registry, self.health)
+        page = Page(http, port, self.meters.registry, self.live, self.ready)
+        page.start()
+        return page
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_process_whose_loop_is_stuck_is_not_live(things, page) -> None:
     assert status == 503
     assert json.loads(body) == {
         "live": False,
-        "checks": {"loop": {"ok": False, "detail": "loop: no turn for 61 s"}},
+        "checks": {"loop": {"ok": False, "detail": "loop: silent for 61 s"}},
     }
 
 
@@ -137,6 +138,12 @@ def test_a_host_that_is_not_here_is_a_wrong_setting(things) -> None:
         things.page(http=HttpSettings(host="192.0.2.1"))
 
 
+def test_where_it_is_switched_off_nobody_listens(things) -> None:
+    page = things.page(http=HttpSettings(enabled=False))
+    assert page.address == ""
+    page.stop()
+
+
 def test_after_the_stop_nobody_listens(things) -> None:
     page = things.page()
     page.stop()
@@ -182,7 +189,7 @@ def test_a_bug_in_a_check_ends_one_answer_and_no_more(things) -> None:
     def broken() -> Check:
         raise KeyError("the-secret")
 
-    things.health = Health({}, 60, {"redis": broken})
+    things.ready = {"redis": broken}
     page = things.page()
     try:
         with pytest.raises((urllib.error.URLError, ConnectionError)):

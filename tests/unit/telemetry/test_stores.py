@@ -4,8 +4,7 @@ from concurrent.futures import Future
 
 from agentsched.errors import DeliveryFailed
 from agentsched.telemetry import metrics
-from agentsched.telemetry.meters import Meters
-from agentsched.telemetry.stores import MeteredSink, step_meter
+from agentsched.telemetry.meters import MeteredSink, Meters
 from agentsched.wire.records import OutboundRecord, RecordAt
 
 RECORD = OutboundRecord("results", b"x")
@@ -28,9 +27,8 @@ class Sink:
 
 def test_a_step_is_measured_and_its_failure_counted() -> None:
     meters = Meters("worker")
-    ended = step_meter(meters)
-    ended("claim", 0.002, "")
-    ended("claim", 5.0, "LedgerUnavailable")
+    meters.step_ended("claim", 0.002, "")
+    meters.step_ended("claim", 5.0, "LedgerUnavailable")
     assert meters.value(metrics.REDIS_STEP_SECONDS, "claim", suffix="_count") == 2
     failed = meters.value(metrics.REDIS_STEP_FAILURES, "claim", "LedgerUnavailable")
     assert failed == 1

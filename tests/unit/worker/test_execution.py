@@ -366,11 +366,11 @@ def test_a_reply_that_the_ledger_lost_and_kafka_has_settles_the_request(
     desk: Desk,
 ) -> None:
     doorbell = desk.rung()
-    saved = desk.ledger.save()
+    saved = desk.ledger.server.save()
     published = desk.ledger.published
 
     def rolled_back(*args: object) -> object:
-        desk.ledger.rollback(saved)
+        desk.ledger.server.rollback(saved)
         return published(*args)
 
     desk.ledger.published = rolled_back
@@ -381,11 +381,11 @@ def test_a_reply_that_the_ledger_lost_and_kafka_has_settles_the_request(
 def test_a_reply_of_a_request_that_the_ledger_lost_settles_its_offset(
     desk: Desk,
 ) -> None:
-    saved = desk.ledger.save()
+    saved = desk.ledger.server.save()
     doorbell, published = desk.rung(), desk.ledger.published
 
     def rolled_back(*args: object) -> object:
-        desk.ledger.rollback(saved)
+        desk.ledger.server.rollback(saved)
         return published(*args)
 
     desk.ledger.published = rolled_back

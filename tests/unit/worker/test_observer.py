@@ -8,7 +8,7 @@ import pytest
 
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.telemetry import metrics
-from agentsched.telemetry.logs import Said
+from agentsched.telemetry.logs import LogEntry
 from agentsched.telemetry.meters import Meters
 from agentsched.worker import ledger_retry
 from agentsched.worker.call_result import Job
@@ -42,7 +42,7 @@ def desk(caplog) -> Iterator[Watched]:
 
 def said(caplog) -> list[str]:
     messages = [record.msg for record in caplog.records]
-    return [m.event.name for m in messages if isinstance(m, Said)]
+    return [m.event.name for m in messages if isinstance(m, LogEntry)]
 
 
 def test_an_answered_request_is_in_every_number_once(desk, caplog) -> None:
