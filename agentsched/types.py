@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 DEFAULT_AGENT_ID = "default"
-LABEL_MAX_CHARACTERS = 512
+MAX_LABEL_CHARACTERS = 512
 """Of an id, a group, a name: they are echoed, logged, and keys in Redis."""
-TOKENS_MOST = 1_000_000_000
+MAX_TOKENS = 1_000_000_000
 """More than any model reads; a larger count is a mistake."""
 
 
@@ -70,8 +70,8 @@ def label_problem(value: str) -> str | None:
     Control characters would break logs and terminals; what is no text, or stands for
     bytes that were none, could be told apart by nobody.
     """
-    if len(value) > LABEL_MAX_CHARACTERS:
-        return f"must be at most {LABEL_MAX_CHARACTERS} characters"
+    if len(value) > MAX_LABEL_CHARACTERS:
+        return f"must be at most {MAX_LABEL_CHARACTERS} characters"
     if not value.isprintable() and any(
         unicodedata.category(each) in _NOT_IN_LABELS for each in value
     ):
@@ -105,7 +105,7 @@ class Message(BaseModel):
     """None: the input topic decides."""
     content: str | list[dict[str, Any]] | None = None
     """The prompt: text, or OpenAI content parts."""
-    token_count: int | None = Field(default=None, ge=0, le=TOKENS_MOST)
+    token_count: int | None = Field(default=None, ge=0, le=MAX_TOKENS)
     """The caller's estimate of the request's tokens; in a reply the completion tokens."""
     correlation_id: Label | None = None
     """With `agent_id` the identity of the request; the reply has it as key and header."""

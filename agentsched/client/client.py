@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from agentsched.wire.records import RecordAt
 
-MOST_OUTSTANDING = 100_000
+MAX_OUTSTANDING = 100_000
 """What librdkafka queues (`queue.buffering.max.messages`): beyond, sending would block."""
 
 
@@ -84,10 +84,10 @@ class AgentClient:
         Raises:
             ValueError: `max_outstanding` or `input_topics` is not as said.
         """
-        if not input_topics or not 1 <= max_outstanding <= MOST_OUTSTANDING:
+        if not input_topics or not 1 <= max_outstanding <= MAX_OUTSTANDING:
             raise ValueError(
                 f"a client needs an input topic, and max_outstanding of 1 to"
-                f" {MOST_OUTSTANDING:,}"
+                f" {MAX_OUTSTANDING:,}"
             )
         self._sender = Sender(
             agent_id, tuple(input_topics), reply_topic, request_max_bytes, timeout_s

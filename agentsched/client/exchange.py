@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agentsched.types import Reply
     from agentsched.wire.records import RecordAt
 
-UNACKNOWLEDGED_MAX_BYTES = 67_108_864
+MAX_UNACKNOWLEDGED_BYTES = 67_108_864
 """Payloads in memory: those that Kafka has not acknowledged yet, not all outstanding."""
 FLUSH_S = 10.0
 
@@ -46,7 +46,7 @@ class Exchange:
     ) -> None:
         self._producer = producer
         self._outstanding = Outstanding()
-        self._room = Room(max_outstanding, UNACKNOWLEDGED_MAX_BYTES)
+        self._room = Room(max_outstanding, MAX_UNACKNOWLEDGED_BYTES)
         self._replies = ReplyThread(reader, self._outstanding, self._room)
         self._lock = threading.Lock()
         self._is_started = self._is_closed = False

@@ -22,9 +22,9 @@ from agentsched.telemetry.handlers import LineFile, LineStream
 from agentsched.wire.doorbell import Doorbell
 from agentsched.wire.request_facts import RequestFacts
 
-VALUE_MAX_CHARACTERS = 600
+MAX_VALUE_CHARACTERS = 600
 """Longer than any id that a request may have (512)."""
-MESSAGE_MAX_CHARACTERS = 4_000
+MAX_MESSAGE_CHARACTERS = 4_000
 
 CHATTY = ("aiohttp", "asyncio", "httpcore", "httpx", "kombu", "urllib3")
 """What these log below WARNING includes headers and bodies: it is never written."""
@@ -180,7 +180,7 @@ def configure(
 
 
 def where(
-    trace: TracebackType | None, max_characters: int = VALUE_MAX_CHARACTERS
+    trace: TracebackType | None, max_characters: int = MAX_VALUE_CHARACTERS
 ) -> str:
     """Return the lines of code that an exception passed: files and code, no values.
 
@@ -190,7 +190,7 @@ def where(
 
 
 def _message(record: logging.LogRecord) -> str:
-    return record.getMessage()[:MESSAGE_MAX_CHARACTERS]
+    return record.getMessage()[:MAX_MESSAGE_CHARACTERS]
 
 
 @lru_cache(maxsize=4)
@@ -208,13 +208,13 @@ def _exception(record: logging.LogRecord) -> dict[str, str]:
     return (
         {"error": kind.__name__}
         | detail
-        | {"where": where(trace, MESSAGE_MAX_CHARACTERS)}
+        | {"where": where(trace, MAX_MESSAGE_CHARACTERS)}
     )
 
 
 def _short(value: object) -> object:
     if isinstance(value, str):
-        return value[:VALUE_MAX_CHARACTERS]
+        return value[:MAX_VALUE_CHARACTERS]
     return round(value, 3) if isinstance(value, float) else value
 
 

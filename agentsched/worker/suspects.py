@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 SUSPECT_CRASHES = 2
 """Crashes with others after which a request runs alone (design, 3.6)."""
-CRASHES_MOST = 3
+MAX_CRASHES = 3
 """Crashes alone after which it is answered POISON (design, 3.6)."""
 AT_ONCE = 4
 BUSY_DELAY_MS = (500, 2_500)

@@ -14,10 +14,10 @@ from bridge.core import index
 from bridge.core.commands import AnswerQuestion
 from bridge.core.state import BridgeState, Indexed, Stage
 
-FOUND_MOST = 20
+MAX_FOUND = 20
 AGENTS_TRIED = 10_000
 """Without an agent every agent's identity is tried: 1.5 us each."""
-COUNTED_MOST = 3
+MAX_COUNTED = 3
 """Requests of one question for which those before them are counted: 0.1 s each with a
 million that wait."""
 BEFORE_IN_READY_SET = (Stage.READY, Stage.ADMITTING)
@@ -34,10 +34,10 @@ def tell(state: BridgeState, question: Question) -> AnswerQuestion:
         question.id,
         IndexAnswer(
             found=tuple(
-                _finding(state, entry, counted=number < COUNTED_MOST)
-                for number, entry in enumerate(found[:FOUND_MOST])
+                _finding(state, entry, counted=number < MAX_COUNTED)
+                for number, entry in enumerate(found[:MAX_FOUND])
             ),
-            complete=asked_all and len(found) <= FOUND_MOST,
+            complete=asked_all and len(found) <= MAX_FOUND,
             loading=sum(p.view is None for p in state.partitions.values()),
         ),
     )

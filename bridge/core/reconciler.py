@@ -28,8 +28,8 @@ BATCH = 500
 """Entries in one look: a few milliseconds of Redis."""
 RESEND_GRACE_MS = 2_000
 """Beyond the worker's own delivery time-out (design, 3.5)."""
-RING_BACKOFF_MOST_MS = 60_000
-RINGS_MOST = 16
+MAX_RING_BACKOFF_MS = 60_000
+MAX_RINGS = 16
 """The pause does not grow after so many rings; the number itself may."""
 
 
@@ -125,5 +125,5 @@ def backoff_ms(state: BridgeState, rings: int) -> int:
     """Return how long a doorbell may stay unclaimed: 5, 10, 20 ... 60 s."""
     first_ms = state.rules.settings.timing.ring_again_s * 1000
     return int(
-        min(first_ms * 2 ** min(rings, RINGS_MOST), max(first_ms, RING_BACKOFF_MOST_MS))
+        min(first_ms * 2 ** min(rings, MAX_RINGS), max(first_ms, MAX_RING_BACKOFF_MS))
     )

@@ -15,7 +15,7 @@ from agentsched.ledger.values import Admission, PartitionView
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.order import CLASSES, Rank
-from agentsched.wire.commit_state import MOST_CHARACTERS, CommitState
+from agentsched.wire.commit_state import MAX_CHARACTERS, CommitState
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from agentsched.wire.records import InboundRecord, Partition
 from agentsched.wire.request_facts import RequestFacts
@@ -290,7 +290,7 @@ class BridgeState:
     """Nothing starts before: calls of a lost epoch may still run."""
     epoch_is_fresh: bool = False
     """The epoch began on an empty Redis."""
-    note_most_characters: int = MOST_CHARACTERS
+    note_most_characters: int = MAX_CHARACTERS
     alarms: Counter[tuple[Alarm, Partition]] = field(default_factory=Counter)
     """What should not have happened, and how often: see `Alarm`."""
     now_ms: int = 0
