@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 import httpx
+from typing_extensions import override
 
 from agentsched.config.settings import EndpointSettings, Settings
 from agentsched.errors import CallFailed, ConfigurationError
@@ -26,7 +27,7 @@ from agentsched.llm_backend.connections import (
     watch_connection,
 )
 from agentsched.llm_backend.request_body import chat_body
-from agentsched.protocols import Completion
+from agentsched.protocols import Completer, Completion
 from agentsched.types import Message
 from agentsched.wire.codec import encode_message
 
@@ -36,11 +37,11 @@ ENVELOPE_BYTES = 65_536
 """What a completion may hold beside its text."""
 ESCAPED_PER_BYTE = 3
 """JSON may write a character as escapes of three times its length in UTF-8."""
-ERROR_BODY_MAX_BYTES = 65_536
+MAX_ERROR_BODY_BYTES = 65_536
 HTTP_OK = 200
 
 
-class HttpCompleter:
+class HttpCompleter(Completer):
     """Calls OpenAI-compatible servers; all methods belong to one asyncio loop."""
 
     def __init__(
@@ -59,10 +60,10 @@ class HttpCompleter:
         self._environ = os.environ if environ is None else environ
         self._clients: dict[tuple[str | bool | None, ...], httpx.AsyncClient] = {}
 
+    @override
     async def complete(
         self, endpoint: EndpointSettings, model: str, request: Message, timeout_s: float
     ) -> Completion:
-        """See `Completer`."""
         content = encode_message(chat_body(model, request))
         started, again = monotonic(), _Again()
         try:
@@ -166,7 +167,7 @@ async def _exchange(
 async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     """Read no more than a reply can hold; of an error no more than its words."""
     ok = response.status_code == HTTP_OK
-    limit = max_bytes if ok else ERROR_BODY_MAX_BYTES
+    limit = max_bytes if ok else MAX_ERROR_BODY_BYTES
     if ok and response.headers.get("content-encoding", "identity") != "identity":
         raise call_errors.unwanted_encoding()
     body = bytearray()
