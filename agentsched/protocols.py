@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agentsched.config.settings import EndpointSettings, ModelSettings
-from agentsched.types import TOKENS_MOST, Message
+from agentsched.types import MAX_TOKENS, Message
 from agentsched.wire.doorbell import Doorbell
 from agentsched.wire.records import OutboundRecord, RecordAt
 
@@ -36,7 +36,7 @@ class Completion:
         count = (self.usage or {}).get("completion_tokens")
         if isinstance(count, float) and count.is_integer():
             count = int(count)
-        sane = type(count) is int and 0 <= count <= TOKENS_MOST
+        sane = type(count) is int and 0 <= count <= MAX_TOKENS
         return count if sane else None
 
 
@@ -83,7 +83,7 @@ class RecordSink(Protocol):
         """Wait up to `timeout_s` for what is under way; returns how many are left."""
 
     def close(self, timeout_s: float) -> object:
-        """Wait up to `timeout_s` for what is under way, then end; again is harmless."""
+        """Wait up to `timeout_s` for what is under way, then end; idempotent."""
 
 
 class DoorbellSender(Protocol):

@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 DEFAULT_AGENT_ID = "default"
-LABEL_MAX_CHARACTERS = 512
+MAX_LABEL_CHARACTERS = 512
 """Of an id, a group, a name: they are echoed, logged, and keys in Redis."""
-TOKENS_MOST = 1_000_000_000
+MAX_TOKENS = 1_000_000_000
 """More than any model reads; a larger count is a mistake."""
 
 
@@ -78,8 +78,8 @@ def label_problem(value: str) -> str | None:
     Control characters would break logs and terminals; what is no text, or stands for
     bytes that were none, could be told apart by nobody.
     """
-    if len(value) > LABEL_MAX_CHARACTERS:
-        return f"must be at most {LABEL_MAX_CHARACTERS} characters"
+    if len(value) > MAX_LABEL_CHARACTERS:
+        return f"must be at most {MAX_LABEL_CHARACTERS} characters"
     if not value.isprintable() and any(
         unicodedata.category(each) in _NOT_IN_LABELS for each in value
     ):
@@ -111,7 +111,7 @@ def _check_number(value: object) -> object:
 
 
 Number = BeforeValidator(_check_number)
-Tokens = Annotated[int, Number, Field(ge=0, le=TOKENS_MOST)]
+Tokens = Annotated[int, Number, Field(ge=0, le=MAX_TOKENS)]
 Seconds = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
 
 

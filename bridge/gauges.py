@@ -17,8 +17,8 @@ from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import Meters
 from agentsched.telemetry.metrics import Metric
 from agentsched.wire.records import Partition
-from bridge.core.report import waiting_of
-from bridge.core.state import WAITS, BridgeState, PartitionIndex, Stage
+from bridge.core.report import first_waiting, waiting_of
+from bridge.core.state import BridgeState, PartitionIndex, Stage
 
 EVERY_S = 1.0
 GOOD_FOR_S = 5.0
@@ -215,12 +215,6 @@ def _slots_in_use(state: BridgeState, models: Sequence[str]) -> Values:
 
 
 def _oldest_s(partition: PartitionIndex, now_ms: int) -> float:
-    """Return the age of the first entry that has not started.
-
-    Few stand before it: what is in flight.
-    """
-    for entry in partition.entries.values():
-        if entry.stage in WAITS:
-            arrival_ms = entry.admission.facts.arrival_ms
-            return max(0.0, (now_ms - arrival_ms) / 1000)
-    return 0.0
+    """Return the age of what waits for longest."""
+    head = first_waiting(partition)
+    return max(0.0, (now_ms - head.place[1]) / 1000) if head else 0.0

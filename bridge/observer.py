@@ -90,7 +90,7 @@ class BridgeObserver:
 
     def _settled(self, entry: Indexed | None) -> None:
         if entry is not None:
-            say(events.REQUEST_SETTLED, **place_fields(entry.admission.facts))
+            say(events.REQUEST_SETTLED, **place_fields(entry.facts))
 
     # -- commands that had an effect ---------------------------------------------------
 
@@ -193,8 +193,8 @@ class BridgeObserver:
 
     def _known(self, key: str) -> dict[str, object]:
         """Return what the index knows of a request."""
-        entries = self._state.by_key.get(key) if self._state else None
-        return request_fields(entries[0].admission.facts) if entries else {}
+        entry = self._state.by_key.get(key) if self._state else None
+        return request_fields(entry.facts) if entry else {}
 
 
 def read_code(value: bytes) -> str:

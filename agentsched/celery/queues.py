@@ -10,9 +10,11 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Producer, Queue
 from kombu.exceptions import KombuError, OperationalError
+from typing_extensions import override
 
 from agentsched.config.settings import ModelSettings
 from agentsched.errors import DoorbellFailed
+from agentsched.protocols import DoorbellSender
 from agentsched.redis.refusals import refusal
 from agentsched.types import Priority
 from agentsched.wire.doorbell import TASK_NAME, Doorbell
@@ -40,7 +42,7 @@ def queue_of(model: ModelSettings) -> Queue:
     )
 
 
-class CeleryDoorbells:
+class CeleryDoorbells(DoorbellSender):
     """Rings through Celery over one connection of its own; see `DoorbellSender`."""
 
     def __init__(self, app: Celery) -> None:
@@ -53,8 +55,9 @@ class CeleryDoorbells:
         self._lock = threading.Lock()
         self._producer: Producer | None = None
 
+    @override
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
-        """See `DoorbellSender`; a model without a queue is a DoorbellFailed, too."""
+        """A model without a queue is a DoorbellFailed, too."""
         with self._lock:
             try:
                 producer = self._connected()
@@ -64,8 +67,8 @@ class CeleryDoorbells:
                 self._disconnect()
                 raise _broker_gone(error) from None
 
+    @override
     def waiting(self, queue: str) -> int:
-        """See `DoorbellSender`."""
         with self._lock:
             try:
                 channel: Any = self._connected().channel
@@ -76,14 +79,14 @@ class CeleryDoorbells:
                 self._disconnect()
                 raise _broker_gone(error) from None
 
+    @override
     def know(self, models: Sequence[ModelSettings]) -> None:
-        """See `DoorbellSender`."""
         with self._lock:
             for model in models:
                 self._app.amqp.queues.add(queue_of(model))
 
     def close(self) -> None:
-        """Close the connection; again is harmless."""
+        """Close the connection; idempotent."""
         with self._lock:
             self._disconnect()
 

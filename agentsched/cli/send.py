@@ -18,6 +18,7 @@ from agentsched.cli.send_input import (
     recognise,
     with_defaults,
 )
+from agentsched.client.client import MAX_OUTSTANDING
 from agentsched.config.loading import load_settings
 from agentsched.types import DEFAULT_AGENT_ID, Priority, TaskType
 
@@ -73,7 +74,7 @@ from agentsched.types import DEFAULT_AGENT_ID, Priority, TaskType
 )
 @click.option(
     "--run-ahead",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, MAX_OUTSTANDING),
     default=1000,
     show_default=True,
     help="How many requests may be without a reply before the next is read.",

@@ -14,7 +14,7 @@ from agentsched.errors import CodecError
 from agentsched.types import Message, Reply
 from agentsched.wire.codec import decode_message
 
-LINE_MAX_CHARACTERS = 16_777_216
+MAX_LINE_CHARACTERS = 16_777_216
 """Far above any `limits.request_max_bytes` that makes sense; what is longer is no text."""
 
 
@@ -59,11 +59,11 @@ def read_lines(stream: TextIO) -> Iterator[Line]:
     while True:
         number += 1
         try:
-            text = stream.readline(LINE_MAX_CHARACTERS)
+            text = stream.readline(MAX_LINE_CHARACTERS)
         except UnicodeDecodeError:
             yield Line(number, problem="not UTF-8 here or soon after; reading ends")
             return
-        if len(text) == LINE_MAX_CHARACTERS:
+        if len(text) == MAX_LINE_CHARACTERS:
             yield Line(number, problem="far too long; reading ends")
             return
         if not text:

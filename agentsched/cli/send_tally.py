@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-NAMED_MOST = 10
+MAX_NAMED = 10
 """Ids of outstanding requests that an interrupted command prints."""
 
 
@@ -114,8 +114,8 @@ class Tally:
     def _say_outstanding(self, what_of_them: str) -> None:
         ids = list(self._outstanding.values())
         self._is_quiet = True
-        named = ", ".join(ids[:NAMED_MOST])
-        more = f" and {len(ids) - NAMED_MOST} more" if len(ids) > NAMED_MOST else ""
+        named = ", ".join(ids[:MAX_NAMED])
+        more = f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else ""
         self._say(
             f"interrupted: {self._sent} sent, {self._completed} completed,"
             f" {self._failed} failed, {len(ids)} outstanding"

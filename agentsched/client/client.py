@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from agentsched.wire.records import RecordAt
 
-MOST_OUTSTANDING = 100_000
+MAX_OUTSTANDING = 100_000
 """What librdkafka queues (`queue.buffering.max.messages`): beyond, sending would block."""
 
 
@@ -91,10 +91,10 @@ class AgentClient:
         """
         if isinstance(input_topics, str):
             input_topics = [input_topics]
-        if not input_topics or not 1 <= max_outstanding <= MOST_OUTSTANDING:
+        if not input_topics or not 1 <= max_outstanding <= MAX_OUTSTANDING:
             raise ValueError(
                 f"a client needs an input topic, and max_outstanding of 1 to"
-                f" {MOST_OUTSTANDING:,}"
+                f" {MAX_OUTSTANDING:,}"
             )
         for topic in input_topics:
             as_topic(topic)
@@ -221,7 +221,7 @@ class AgentClient:
         return self._exchange.cancel(identity, self._sender.input_topics[0])
 
     def close(self, timeout_s: float = 0.0) -> None:
-        """Take no more; wait up to `timeout_s` for replies; end. Again is harmless.
+        """Take no more; wait up to `timeout_s` for replies; end. Idempotent.
 
         What is outstanding then fails with `ClientClosed`. Blocks, for up to 10 s
         more while Kafka has not acknowledged what was sent.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agentsched.types import Reply
     from agentsched.wire.records import RecordAt
 
-UNACKNOWLEDGED_MAX_BYTES = 67_108_864
+MAX_UNACKNOWLEDGED_BYTES = 67_108_864
 """Payloads in memory: those that Kafka has not acknowledged yet, not all outstanding."""
 FLUSH_S = 10.0
 
@@ -53,7 +53,7 @@ class Exchange:
 
     def _begin(self) -> None:
         self._outstanding = Outstanding()
-        self._room = Room(self._max_outstanding, UNACKNOWLEDGED_MAX_BYTES)
+        self._room = Room(self._max_outstanding, MAX_UNACKNOWLEDGED_BYTES)
         self._replies = ReplyThread(self._reader, self._outstanding, self._room)
         self._lock = threading.Lock()
         self._is_started = False

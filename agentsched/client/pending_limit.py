@@ -26,7 +26,7 @@ class Room:
         self._end: Callable[[], Exception] | None = None
 
     def open(self) -> None:
-        """Begin to give places; again is harmless."""
+        """Begin to give places; idempotent."""
         with self._lock:
             self.is_open = True
         self._give()

@@ -55,7 +55,7 @@ class ReplyThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and close the reader; blocks for a moment. Again is harmless."""
+        """End, and close the reader; blocks for a moment. Idempotent."""
         self._stopped.set()
         if self._thread is not threading.current_thread():
             self._thread.join()

@@ -18,7 +18,7 @@ from agentsched.config.section import (
 )
 
 DEFAULT_INPUT_TOPICS = ("high_priority", "medium_priority", "low_priority")
-TOPICS_MOST = 1000
+MAX_TOPICS = 1000
 NOT_PROPERTIES = {
     "bootstrap.servers": "is kafka.bootstrap_servers: set it there",
     "metadata.broker.list": "is kafka.bootstrap_servers: set it there",
@@ -47,12 +47,12 @@ class KafkaSettings(Section):
     """Addresses of the brokers, `host:port`."""
     input_topics: Annotated[
         tuple[Topic, ...], Published("topics"), Applies.BRIDGES_RESTART
-    ] = Field(default=DEFAULT_INPUT_TOPICS, min_length=1, max_length=TOPICS_MOST)
+    ] = Field(default=DEFAULT_INPUT_TOPICS, min_length=1, max_length=MAX_TOPICS)
     """Topics with requests; of exactly three the places say high, medium and low."""
     output_topic: Topic = "results"
     """Topic of the replies."""
     reply_topics: Annotated[tuple[Topic, ...], Applies.RELOAD] = Field(
-        default=(), max_length=TOPICS_MOST
+        default=(), max_length=MAX_TOPICS
     )
     """Topics that a request may name as `reply_topic`, beside the output topic."""
     group_id: Annotated[str, Applies.BRIDGES_RESTART] = Field(

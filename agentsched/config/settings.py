@@ -93,9 +93,9 @@ class LimitSettings(Section):
     ready_max_bytes: int = Field(default=67_108_864, ge=1_048_576, le=64 * GIB)
     """Payloads in the ready set, over all bridges."""
     index_max_records: int = Field(default=1_000_000, ge=1, le=100_000_000)
-    """Unanswered records that one bridge keeps in view."""
-    index_max_bytes: int = Field(default=268_435_456, ge=1_048_576, le=64 * GIB)
-    """Payloads that one bridge keeps in memory; beyond it partitions are paused."""
+    """Unanswered records that one bridge keeps in view; beyond it partitions are paused."""
+    index_max_bytes: int = Field(default=GIB, ge=1_048_576, le=64 * GIB)
+    """Memory of these: 800 bytes each and their payloads (1 GiB: 1,000,000 of 200 bytes)."""
     max_in_flight: int = Field(default=0, ge=0, le=1_000_000)
     """Requests in flight over all models; 0: no limit but the capacities."""
     horizon_s: int = Field(default=3600, ge=1, le=30 * DAY_S)

@@ -13,9 +13,9 @@ from agentsched.config.draft import Draft, Origin
 from agentsched.config.problems import InvalidSettings, Problem
 from agentsched.config.section import Path
 
-FILE_MAX_CHARACTERS = 4_194_304
-DEPTH_MOST = 20
-VALUES_MOST = 1_000_000
+MAX_FILE_CHARACTERS = 4_194_304
+MAX_DEPTH = 20
+MAX_VALUES = 1_000_000
 """Aliases of aliases make a short text endless."""
 MERGE = "tag:yaml.org,2002:merge"
 DATE = "tag:yaml.org,2002:timestamp"
@@ -42,8 +42,8 @@ def read_yaml(text: str, source: str) -> Draft:
     Raises:
         InvalidSettings: names source, line and fix.
     """
-    if len(text) > FILE_MAX_CHARACTERS:
-        more = f"more than {FILE_MAX_CHARACTERS} characters: is it the configuration?"
+    if len(text) > MAX_FILE_CHARACTERS:
+        more = f"more than {MAX_FILE_CHARACTERS} characters: is it the configuration?"
         raise _refused(source, 0, more)
     try:
         loader = _Loader(text)
@@ -75,8 +75,8 @@ def _lines(node: yaml.Node, source: str) -> dict[Path, int]:
     lines: dict[Path, int] = {}
     problems: list[Problem] = []
     for count, (path, line, own) in enumerate(_walk(node, (), source)):
-        if count > VALUES_MOST:
-            raise _refused(source, line, f"more than {VALUES_MOST} values")
+        if count > MAX_VALUES:
+            raise _refused(source, line, f"more than {MAX_VALUES} values")
         if own and path in lines:
             text = f"stands in line {lines[path]} already: keep one of them"
             problems.append(Problem(path, text, Origin(source, line)))
@@ -90,8 +90,8 @@ def _walk(
     node: yaml.Node, path: Path, source: str, *, own: bool = True
 ) -> Iterator[tuple[Path, int, bool]]:
     """Yield path, line, and whether it is a key of the mapping's own (not merged in)."""
-    if len(path) > DEPTH_MOST:
-        text = f"nested deeper than {DEPTH_MOST} levels; does an alias contain itself?"
+    if len(path) > MAX_DEPTH:
+        text = f"nested deeper than {MAX_DEPTH} levels; does an alias contain itself?"
         raise _refused(source, node.start_mark.line + 1, text)
     if isinstance(node, yaml.SequenceNode):
         for place, item in enumerate(node.value):

@@ -13,8 +13,8 @@ from agentsched.errors import EmbeddedError
 
 JAVA_FLAGS = ("-Xmx512m", "-Xms128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """345 MB resident, and a start of 2 s, on two cores (measured)."""
-REPLICAS_MOST = 3
-IN_SYNC_MOST = 2
+MAX_REPLICAS = 3
+MAX_IN_SYNC = 2
 
 
 def node_settings(
@@ -28,8 +28,8 @@ def node_settings(
         controllers: every node's port for the controllers.
         data: this node's folder.
     """
-    replicas = min(REPLICAS_MOST, len(ports))
-    in_sync = min(IN_SYNC_MOST, replicas)
+    replicas = min(MAX_REPLICAS, len(ports))
+    in_sync = min(MAX_IN_SYNC, replicas)
     voters = (f"{n + 1}@127.0.0.1:{port}" for n, port in enumerate(controllers))
     client, controller = ports[index], controllers[index]
     return {

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from agentsched.embedded.demo_models import DEMO_MODELS, DemoModel
 
-REQUEST_MAX_BYTES = 16 * 1024 * 1024
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
 SHUTDOWN_S = 1.0
 JITTER_SIGMA = 0.25
 """Of a log-normal factor: most answers within -22 % and +28 % of the median."""
@@ -36,7 +36,7 @@ def build_app(seed: int | None = None, *, any_model: bool = False) -> web.Applic
         seed: for the same lengths and delays in the same order every time.
         any_model: serve every name, at the pace of the first demo model.
     """
-    app = web.Application(client_max_size=REQUEST_MAX_BYTES)
+    app = web.Application(client_max_size=MAX_REQUEST_BYTES)
     app[_DEFAULT] = DEMO_MODELS[0] if any_model else None
     app[_RANDOM] = random.Random(seed)  # noqa: S311  (delays, not secrets)
     app.add_routes(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agentsched.kafka.librdkafka import log
 
-SERVERS_MOST = 3
+MAX_SERVERS = 3
 HANDSHAKE_S = 1.0
 
 
@@ -30,7 +30,7 @@ def certificate_fault(properties: Mapping[str, object]) -> str:
         context = _context(properties)
     except (OSError, ValueError):  # librdkafka says what is wrong with our own files
         return ""
-    for server in str(properties["bootstrap.servers"]).split(",")[:SERVERS_MOST]:
+    for server in str(properties["bootstrap.servers"]).split(",")[:MAX_SERVERS]:
         try:
             _shake_hands(server.strip().rpartition("://")[2], context)
         except ssl.SSLCertVerificationError as error:

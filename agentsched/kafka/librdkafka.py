@@ -13,10 +13,10 @@ from agentsched.kafka.property_values import checked_properties, servers_text
 
 Properties = dict[str, object]
 
-RECORD_MAX_BYTES = 1_048_576
-HEADERS_MAX_BYTES = 65_536
+MAX_RECORD_BYTES = 1_048_576
+MAX_HEADERS_BYTES = 65_536
 """Room for key, headers and framing beside a value of the largest size."""
-QUEUED_MAX_KBYTES = 16_384
+MAX_QUEUED_KBYTES = 16_384
 """What one consumer reads ahead; payloads wait in Kafka, not in our memory."""
 METADATA_REFRESH_S = 5.0
 """After so long a topic or partition that was made later is noticed."""
@@ -130,7 +130,7 @@ def producer_properties(
     settings: KafkaSettings,
     *,
     delivery_timeout_s: float = 10.0,
-    value_max_bytes: int = RECORD_MAX_BYTES,
+    value_max_bytes: int = MAX_RECORD_BYTES,
 ) -> Properties:
     """Return the keys of a producer for `Producer(properties=...)`.
 
@@ -150,7 +150,7 @@ def producer_properties(
 
 def record_size_properties(value_max_bytes: int) -> Properties:
     """Return the key that lets a producer send values of this size."""
-    return {"message.max.bytes": value_max_bytes + HEADERS_MAX_BYTES}
+    return {"message.max.bytes": value_max_bytes + MAX_HEADERS_BYTES}
 
 
 def agent_producer_properties(
@@ -160,7 +160,7 @@ def agent_producer_properties(
     ours: Properties = {
         "linger.ms": 2,
         "delivery.timeout.ms": 30_000,
-        "message.max.bytes": RECORD_MAX_BYTES + HEADERS_MAX_BYTES,
+        "message.max.bytes": MAX_RECORD_BYTES + MAX_HEADERS_BYTES,
     }
     fixed = {"enable.idempotence": True, "acks": "all"}
     return connection_properties(bootstrap_servers, ours | dict(more or {}) | fixed)
@@ -177,7 +177,7 @@ def _reading(fetch_wait_ms: int) -> Properties:
     return {
         "enable.partition.eof": False,
         "fetch.wait.max.ms": fetch_wait_ms,
-        "queued.max.messages.kbytes": QUEUED_MAX_KBYTES,
+        "queued.max.messages.kbytes": MAX_QUEUED_KBYTES,
     }
 
 

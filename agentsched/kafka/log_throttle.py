@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 EVERY_S = 30.0
-KINDS_MOST = 200
+MAX_KINDS = 200
 _VARYING = re.compile(r"\d+ ?ms|#\w+-\d+")
 """What differs between two lines of a kind: how long it took, and which client it was."""
 
@@ -42,7 +42,7 @@ class Repeats(logging.Filter):
         if kind is not None and now_s - kind.since_s < EVERY_S:
             kind.dropped += 1
             return False
-        if len(self._kinds) >= KINDS_MOST:
+        if len(self._kinds) >= MAX_KINDS:
             self._kinds.clear()
         self._kinds[name] = _Kind(now_s)
         if kind is not None and kind.dropped:

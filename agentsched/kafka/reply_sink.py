@@ -10,13 +10,15 @@ from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import replace
 
+from typing_extensions import override
+
 from agentsched.errors import DeliveryFailed
 from agentsched.protocols import RecordSink
 from agentsched.wire.records import OutboundRecord, RecordAt
 from agentsched.wire.replies import too_large_reply
 
 
-class ReplySink:
+class ReplySink(RecordSink):
     """Sends through another sink; what is no reply fails as it does there.
 
     Args:
@@ -37,8 +39,8 @@ class ReplySink:
         self._output_topic = output_topic
         self._awaited_topics = frozenset(awaited_topics) | {output_topic}
 
+    @override
     def send(self, record: OutboundRecord) -> Future[RecordAt]:
-        """See `RecordSink`."""
         sent: Future[RecordAt] = Future()
         sent.set_running_or_notify_cancel()
 
@@ -59,12 +61,12 @@ class ReplySink:
         self._sink.send(record).add_done_callback(delivered)
         return sent
 
+    @override
     def flush(self, timeout_s: float) -> int:
-        """See `RecordSink`."""
         return self._sink.flush(timeout_s)
 
+    @override
     def close(self, timeout_s: float) -> object:
-        """See `RecordSink`."""
         return self._sink.close(timeout_s)
 
     def _otherwise(

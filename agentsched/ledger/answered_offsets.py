@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 BLOCK_OFFSETS = 65_536
-"""Offsets in one bitmap string (design, 3.1); `entries.lua` has the same number."""
+"""Offsets in one bitmap string (design, 3.1); the scripts are given the same number."""
 BLOCK_BYTES = BLOCK_OFFSETS // 8
 
 

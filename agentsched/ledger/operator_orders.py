@@ -11,9 +11,9 @@ from enum import StrEnum
 CONTROL_VERSION = 2
 """Version 1 had no number."""
 CONTROL_VERSIONS_READ = frozenset({1, 2})
-CONTROLS_MOST = 1_000
+MAX_CONTROLS = 1_000
 """Controls in force at once: every bridge reads all of them each second."""
-TEXT_MAX_CHARACTERS = 200
+MAX_TEXT_CHARACTERS = 200
 """Of `by` and `reason`."""
 
 
@@ -93,4 +93,4 @@ class Controls:
 def plain(text: str) -> str:
     """Return a text as a control keeps it: one line, printable, not too long."""
     line = " ".join(text.split())
-    return "".join(filter(str.isprintable, line))[:TEXT_MAX_CHARACTERS]
+    return "".join(filter(str.isprintable, line))[:MAX_TEXT_CHARACTERS]

@@ -20,7 +20,7 @@ from agentsched.ledger.bridge_reports import (
 )
 from agentsched.ledger.operator_orders import Control, ControlKind, Controls
 
-QUESTIONS_MOST = 100
+MAX_QUESTIONS = 100
 """Open questions at once; a new one drops the one that ends first."""
 
 
@@ -42,7 +42,7 @@ class Operations(Protocol):
         """Put a control in force from now on, instead of an earlier one of that name.
 
         Raises:
-            LedgerError: `CONTROLS_MOST` are in force already.
+            LedgerError: `MAX_CONTROLS` are in force already.
         """
 
     def lift(self, kind: ControlKind, name: str = "") -> bool:

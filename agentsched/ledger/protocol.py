@@ -240,7 +240,7 @@ class VoidedLeases(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the connection; again is harmless."""
+        """Let go of the connection; idempotent."""
 
 
 class Membership(Protocol):

@@ -1,4 +1,4 @@
-"""The values that ledger steps take and return; no behaviour, no Redis.
+"""The values that ledger steps take and return; no Redis.
 
 Times are integer milliseconds since the Unix epoch by the ledger's own clock
 (Redis TIME), except where a name says otherwise.
@@ -14,7 +14,13 @@ from agentsched.wire.request_facts import RequestFacts
 START_OF_LOG = "0-0"
 """The place before the first entry of the change log."""
 CHANGES_KEPT = 100_000
-"""Entries of the change log; `entries.lua` has the same number."""
+"""Entries of the change log; the scripts are given the same number."""
+
+
+def log_position(at: str) -> tuple[int, int]:
+    """Return a place in the change log, `MILLISECONDS-NUMBER`, so that it compares."""
+    milliseconds, _, number = at.partition("-")
+    return int(milliseconds or 0), int(number or 0)
 
 
 class State(StrEnum):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 import httpx
+from typing_extensions import override
 
 from agentsched.config.settings import EndpointSettings, Settings
 from agentsched.errors import CallFailed, ConfigurationError
@@ -32,7 +33,7 @@ from agentsched.llm_backend.exchange import (
 )
 from agentsched.llm_backend.kept_connections import watch_connection
 from agentsched.llm_backend.request_body import chat_body
-from agentsched.protocols import Completion
+from agentsched.protocols import Completer, Completion
 from agentsched.types import Message
 from agentsched.wire.codec import encode_message
 
@@ -44,7 +45,7 @@ ESCAPED_PER_BYTE = 3
 """JSON may write a character as escapes of three times its length in UTF-8."""
 
 
-class HttpCompleter:
+class HttpCompleter(Completer):
     """Calls OpenAI-compatible servers; all methods belong to one asyncio loop."""
 
     def __init__(
@@ -63,6 +64,7 @@ class HttpCompleter:
         self._environ = os.environ if environ is None else environ
         self._clients: dict[tuple[str | bool | None, ...], httpx.AsyncClient] = {}
 
+    @override
     async def complete(
         self,
         endpoint: EndpointSettings,
@@ -71,7 +73,6 @@ class HttpCompleter:
         timeout_s: float,
         traceparent: str = "",
     ) -> Completion:
-        """See `Completer`."""
         content = encode_message(chat_body(model, request))
         headers = {"content-type": "application/json"}
         if traceparent:
@@ -96,7 +97,7 @@ class HttpCompleter:
         return replace(completion, resent=again.count)
 
     async def close(self) -> None:
-        """Close all connections; again is harmless."""
+        """Close all connections; idempotent."""
         while self._clients:
             _, client = self._clients.popitem()
             await client.aclose()

@@ -20,9 +20,9 @@ from agentsched.llm_backend.server_json import (
     read_json,
 )
 from agentsched.protocols import Completion
-from agentsched.types import LABEL_MAX_CHARACTERS
+from agentsched.types import MAX_LABEL_CHARACTERS
 
-USAGE_MAX_BYTES = 16_384
+MAX_USAGE_BYTES = 16_384
 """More is no count; then only the sums are kept."""
 _SUMS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _CALLS = frozenset({"tool_calls", "function_call"})
@@ -97,7 +97,7 @@ def _first_choice(parsed: object, status: int) -> dict[str, Any]:
 
 def _finish_reason(choice: dict[str, Any]) -> str | None:
     reason = finish_reason_in(choice)
-    if reason is None or len(reason) > LABEL_MAX_CHARACTERS:
+    if reason is None or len(reason) > MAX_LABEL_CHARACTERS:
         return None
     return clean_text(reason)
 
@@ -130,7 +130,7 @@ def _call(call: dict[str, Any], status: int) -> dict[str, Any]:
 def _usage(usage: dict[str, Any]) -> dict[str, Any]:
     try:
         cleaned = clean(usage)
-        if len(json.dumps(cleaned)) <= USAGE_MAX_BYTES and isinstance(cleaned, dict):
+        if len(json.dumps(cleaned)) <= MAX_USAGE_BYTES and isinstance(cleaned, dict):
             return cleaned
     except TooDeepError:
         pass

@@ -8,7 +8,7 @@ import httpx
 from agentsched.llm_backend import call_errors
 from agentsched.llm_backend.connections import TRANSPORT_ERRORS, name_of
 
-ERROR_BODY_MAX_BYTES = 65_536
+MAX_ERROR_BODY_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ async def exchange(client: httpx.AsyncClient, question: HttpQuestion) -> HttpAns
 async def _read(response: httpx.Response, max_bytes: int) -> HttpAnswer:
     """Read no more than a reply can hold; of an error no more than its words."""
     ok = response.is_success
-    limit = max_bytes if ok else ERROR_BODY_MAX_BYTES
+    limit = max_bytes if ok else MAX_ERROR_BODY_BYTES
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if ok and encoding not in {"", "identity"}:
         raise call_errors.unwanted_encoding()

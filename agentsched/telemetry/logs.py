@@ -22,11 +22,11 @@ from agentsched.telemetry.handlers import LineFile, LineStream
 from agentsched.wire.doorbell import Doorbell
 from agentsched.wire.request_facts import RequestFacts
 
-VALUE_MAX_CHARACTERS = 600
+MAX_VALUE_CHARACTERS = 600
 """Longer than any id that a request may have (512)."""
-MESSAGE_MAX_CHARACTERS = 4_000
-WHERE_MAX_LINES = 20
-WHERE_MAX_CHARACTERS = 2_000
+MAX_MESSAGE_CHARACTERS = 4_000
+MAX_WHERE_LINES = 20
+MAX_WHERE_CHARACTERS = 2_000
 """Of a traceback: some ten calls, with the code of each."""
 
 CHATTY = ("aiohttp", "asyncio", "httpcore", "httpx", "kombu", "urllib3")
@@ -187,14 +187,14 @@ def where(trace: TracebackType | None) -> str:
 
     As many of the last ones as there is room for: the very last is the one that raised.
     """
-    lines = traceback.format_tb(trace, limit=-WHERE_MAX_LINES)
-    while len(lines) > 1 and sum(map(len, lines)) > WHERE_MAX_CHARACTERS:
+    lines = traceback.format_tb(trace, limit=-MAX_WHERE_LINES)
+    while len(lines) > 1 and sum(map(len, lines)) > MAX_WHERE_CHARACTERS:
         del lines[0]
-    return "".join(lines).rstrip()[:WHERE_MAX_CHARACTERS]
+    return "".join(lines).rstrip()[:MAX_WHERE_CHARACTERS]
 
 
 def _message(record: logging.LogRecord) -> str:
-    return record.getMessage()[:MESSAGE_MAX_CHARACTERS]
+    return record.getMessage()[:MAX_MESSAGE_CHARACTERS]
 
 
 @lru_cache(maxsize=4)
@@ -214,7 +214,7 @@ def _exception(record: logging.LogRecord) -> dict[str, str]:
 
 def _short(value: object) -> object:
     if isinstance(value, str):
-        return value[:VALUE_MAX_CHARACTERS]
+        return value[:MAX_VALUE_CHARACTERS]
     return round(value, 3) if isinstance(value, float) else value
 
 

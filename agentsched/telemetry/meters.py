@@ -26,7 +26,7 @@ from agentsched.telemetry.handlers import lost_lines
 from agentsched.telemetry.metrics import LABEL_VALUES, METRICS, Metric, Process
 from agentsched.wire.records import OutboundRecord, RecordAt
 
-SERIES_MAX = 1_000
+MAX_SERIES = 1_000
 """Sets of label values of one metric, beside those that are known from the start; what
 comes beyond is counted as `other`."""
 OTHER = "other"
@@ -133,7 +133,7 @@ class Meters:
         series = self._series[metric.name]
         found = series.get(labels)
         if found is None:
-            if len(series) - self._known[metric.name] >= SERIES_MAX:
+            if len(series) - self._known[metric.name] >= MAX_SERIES:
                 return made.labels(*[OTHER] * len(labels))
             found = series[labels] = made.labels(*labels)
         return found

@@ -346,7 +346,7 @@ INDEX_BYTES = Metric(
     "agentsched_index_bytes",
     "gauge",
     BRIDGE,
-    "Payloads that the index keeps in memory.",
+    "Memory that the index takes: payloads and what is kept beside them.",
 )
 READY_BYTES = Metric(
     "agentsched_ready_bytes",

@@ -25,8 +25,8 @@ from agentsched.telemetry.events import BUG, HTTP_LISTENING
 from agentsched.telemetry.health import Checks
 from agentsched.telemetry.logs import say, where
 
-CONNECTIONS_MAX = 16
-CONNECTION_MAX_S = 10.0
+MAX_CONNECTIONS = 16
+MAX_CONNECTION_S = 10.0
 READ_TIMEOUT_S = 3.0
 LOOK_EVERY_S = 0.2
 """How often old connections and the order to stop are looked for."""
@@ -170,9 +170,9 @@ class _Server(ThreadingTCPServer):
 
         Called after each new connection, and every `LOOK_EVERY_S`.
         """
-        before_s = monotonic() - CONNECTION_MAX_S
+        before_s = monotonic() - MAX_CONNECTION_S
         connections = list(self._opened_s.copy().items())
-        surplus = len(connections) - CONNECTIONS_MAX
+        surplus = len(connections) - MAX_CONNECTIONS
         for number, (connection, since_s) in enumerate(connections):
             if number < surplus or since_s < before_s:
                 with suppress(OSError):  # it has ended by itself

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.types import (
     DEFAULT_AGENT_ID,
-    LABEL_MAX_CHARACTERS,
+    MAX_LABEL_CHARACTERS,
     Message,
     Reply,
     TaskStatus,
@@ -255,7 +255,7 @@ def names_in(record: InboundRecord) -> tuple[str, str]:
 
 def _shown(name: object) -> str:
     text = name if isinstance(name, str) else "" if name is None else repr(name)
-    return text[:LABEL_MAX_CHARACTERS]
+    return text[:MAX_LABEL_CHARACTERS]
 
 
 def _id(found: JsonObject, name: str) -> str | None:

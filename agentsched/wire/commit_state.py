@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 
 VERSION = 1
-MOST_CHARACTERS = 4_000
+MAX_CHARACTERS = 4_000
 """The broker's default limit is 4,096 (`offset.metadata.max.bytes`)."""
-RUNS_MOST = 5_000
+MAX_RUNS = 5_000
 """To write more takes a bridge's loop longer (2 ms) than it is worth."""
 TRIES = 8
 _MARK = "agentsched:"
@@ -39,10 +39,10 @@ class CommitState:
 
 
 def encode_commit_state(
-    note: CommitState, watermark: int, most_characters: int = MOST_CHARACTERS
+    note: CommitState, watermark: int, most_characters: int = MAX_CHARACTERS
 ) -> str:
     """Write a note; runs that do not fit are left out, the last ones first."""
-    runs = note.done[:RUNS_MOST]
+    runs = note.done[:MAX_RUNS]
     for _ in range(TRIES):
         text = _encode(note, watermark, runs)
         if len(text) <= most_characters:

@@ -14,7 +14,7 @@ from typing import Any
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.wire.misencodings import likely_cause
 
-NESTING_MOST = 100
+MAX_NESTING = 100
 """Levels of objects and lists; tool schemas have about 20, .NET reads 64."""
 DOUBLE_DIGITS = 308
 """An integer of so many digits still fits into a double, which many readers use."""
@@ -102,8 +102,8 @@ class _Reading:
 
 
 def _problem_of(value: bytes, data: dict[str, Any]) -> str:
-    if value.count(b"{") + value.count(b"[") > NESTING_MOST and _is_too_deep(data):
-        return f"nested deeper than {NESTING_MOST} levels"
+    if value.count(b"{") + value.count(b"[") > MAX_NESTING and _is_too_deep(data):
+        return f"nested deeper than {MAX_NESTING} levels"
     if _HALF_PAIR.search(value):
         try:
             json.dumps(data, ensure_ascii=False).encode()
@@ -115,7 +115,7 @@ def _problem_of(value: bytes, data: dict[str, Any]) -> str:
 def _is_too_deep(data: dict[str, Any]) -> bool:
     """Level by level: a recursion could itself be too deep."""
     level: list[Any] = [data]
-    for _ in range(NESTING_MOST):
+    for _ in range(MAX_NESTING):
         level = [
             child
             for each in level

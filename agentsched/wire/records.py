@@ -13,7 +13,7 @@ class Mark(NamedTuple):
     offset: int
     """The watermark: all below it is answered."""
     metadata: str = ""
-    """See `agentsched.wire.commit_state`."""
+    """What the owner knows beside it, written by `agentsched.wire.commit_state`."""
 
 
 class Partition(NamedTuple):

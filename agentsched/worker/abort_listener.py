@@ -36,7 +36,7 @@ class AbortListener:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """End the thread; waits up to `timeout_s`; again is harmless."""
+        """End the thread; waits up to `timeout_s`; idempotent."""
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)

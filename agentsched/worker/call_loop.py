@@ -101,7 +101,7 @@ class CallLoop:
             raise
 
     def close(self, timeout_s: float) -> None:
-        """Cancel what still runs and end the thread; again is harmless.
+        """Cancel what still runs and end the thread; idempotent.
 
         Args:
             timeout_s: how long what is cancelled may take to clean up.

@@ -37,7 +37,7 @@ from agentsched.worker.leases import HeldLease, LeaseBook, Stop
 from agentsched.worker.ledger_retry import persist
 from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.suspects import (
-    CRASHES_MOST,
+    MAX_CRASHES,
     SUSPECT_CRASHES,
     Crashed,
     Suspects,
@@ -258,7 +258,7 @@ class Execution:
         """
         back = persist(
             lambda: self._ledger.put_back(
-                lease.epoch, lease.key, lease.lease_id, delay_ms, why, CRASHES_MOST
+                lease.epoch, lease.key, lease.lease_id, delay_ms, why, MAX_CRASHES
             ),
             self._leases.unstoppable(),  # this one is stopped: it would end the tries
         )

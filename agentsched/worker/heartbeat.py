@@ -74,7 +74,7 @@ class Heartbeat:
         self._orders.put(drain_s)
 
     def stop(self, timeout_s: float) -> None:
-        """End the thread, after leaving; waits up to `timeout_s`; again is harmless."""
+        """End the thread, after leaving; waits up to `timeout_s`; idempotent."""
         self._orders.put(None)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
@@ -100,7 +100,7 @@ class Heartbeat:
         now = self._clock.now_s()
         if now >= self._put_back_at:
             self._leases.stop_all(Stop.PUT_BACK)
-            self._put_back_at = now + BEAT_S  # once is enough, again is harmless
+            self._put_back_at = now + BEAT_S  # once is enough; it is idempotent
         if now >= self._next_renewal:
             self._next_renewal = now + self._timing.renew_s
             self._renew()

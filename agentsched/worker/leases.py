@@ -110,7 +110,7 @@ class LeaseBook:
         return HeldLease("", "", "", self.clock)
 
     def release(self, lease: HeldLease) -> None:
-        """Strike a lease out; again is harmless."""
+        """Strike a lease out; idempotent."""
         with self._lock:
             self._held.pop(lease.lease_id, None)
 

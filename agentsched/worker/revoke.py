@@ -51,7 +51,7 @@ class Revokes:
         self._submit(lambda: self._cancel(doorbell.epoch, [doorbell.key]))
 
     def close(self) -> None:
-        """Wait for what is under way, for seconds at most; again is harmless."""
+        """Wait for what is under way, for seconds at most; idempotent."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, work: Callable[[], None]) -> None:

@@ -176,7 +176,7 @@ def current() -> Runtime:
 
 
 def close_runtime() -> None:
-    """Close this process's runtime; again is harmless."""
+    """Close this process's runtime; idempotent."""
     global _opened
     closing, _opened = _opened, None
     if closing is not None:

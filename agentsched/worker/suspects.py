@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 SUSPECT_CRASHES = 2
 """Crashes with others after which a request runs alone (design, 3.6)."""
-CRASHES_MOST = 3
+MAX_CRASHES = 3
 """Crashes alone after which it is answered POISON (design, 3.6)."""
 AT_ONCE = 4
 BUSY_DELAY_MS = (500, 2_500)
@@ -78,7 +78,7 @@ class Child:
         raise Crashed(self._process.wait())
 
     def close(self) -> None:
-        """End the process; blocks for a moment; again is harmless."""
+        """End the process; blocks for a moment; idempotent."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agentsched.ledger.values import AdmitOutcome, Admitted, State
-from agentsched.scheduling.order import CLASSES, rank
+from agentsched.scheduling.order import CLASSES
 from agentsched.scheduling.ready_set import Moves, decide, quota
 from agentsched.wire.conflicts import conflict_record
 from bridge.core import cancel, index, intake
@@ -75,7 +75,7 @@ def on_admitted(state: BridgeState, event: AdmitAnswered) -> list[Command]:
 def on_withdrawn(state: BridgeState, event: WithdrawAnswered) -> list[Command]:
     """Return withdrawn requests to the index."""
     for key, gone in zip(event.keys, event.gone, strict=True):
-        for entry in state.by_key.get(key, ()):
+        for entry in index.with_key(state, key):
             if entry.stage is Stage.LEAVING:
                 entry.stays = not gone
                 index.move(state, entry, Stage.WAITING if gone else Stage.IN_FLIGHT)
@@ -83,7 +83,7 @@ def on_withdrawn(state: BridgeState, event: WithdrawAnswered) -> list[Command]:
 
 
 def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Command]:
-    facts = entry.admission.facts
+    source, offset = entry.source, entry.offset
     entry.repeats = answer.outcome is AdmitOutcome.STORED
     match answer.outcome:
         case AdmitOutcome.FULL:
@@ -95,18 +95,18 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
             return cancel.end_cancelled(state, [entry])
         case AdmitOutcome.CONFLICT:
             index.move(state, entry, Stage.REPEATING)
-            dead_letter = intake.conflict(entry.record, facts.source)
-            told = conflict_record(facts, entry.admission.payload_hash)
-            return [PublishRefusal(dead_letter, facts.source, facts.offset, told)]
+            dead_letter = intake.conflict(entry.record, source)
+            conflict = conflict_record(entry.facts, entry.payload_hash.hex())
+            return [PublishRefusal(dead_letter, source, offset, conflict)]
         case AdmitOutcome.REPEATED:
             index.move(state, entry, Stage.REPEATING)
             expired = intake.expired_reply(entry.admission)
             if answer.reply_at is None:  # nobody knows any more where it is
-                return [PublishRefusal(expired, facts.source, facts.offset)]
-            payload_hash = entry.admission.payload_hash
-            return [SendRepeat(answer.reply_at, facts, expired, payload_hash)]
+                return [PublishRefusal(expired, source, offset)]
+            payload_hash = entry.payload_hash.hex()
+            return [SendRepeat(answer.reply_at, entry.facts, expired, payload_hash)]
         case _ if answer.state is State.ANSWERED:
-            index.settle(state, facts.source, facts.offset)
+            index.settle(state, source, offset)
         case AdmitOutcome.NEW if answer.state is State.DONE:
             index.move(state, entry, Stage.IN_FLIGHT)
             return [SendStored(entry.key)]
@@ -144,13 +144,13 @@ def _make_room(state: BridgeState, blocked: Indexed) -> list[Indexed]:
         for entry in state.all_admitted()
         if entry.stage is Stage.LEAVING
     )
-    band = CLASSES.index(blocked.admission.facts.cls)
+    band = CLASSES.index(blocked.traits.cls)
     worse = [
         entry
         for entry in state.all_admitted()
-        if _may_leave(entry) and CLASSES.index(entry.admission.facts.cls) > band
+        if _may_leave(entry) and CLASSES.index(entry.traits.cls) > band
     ]
-    worse.sort(key=lambda entry: rank(entry.admission.facts), reverse=True)
+    worse.sort(key=lambda entry: entry.rank, reverse=True)
     taken: list[Indexed] = []
     for entry in worse[:BATCH]:
         if excess <= 0:
@@ -187,8 +187,7 @@ class _Batch:
         return len(self.entries) >= BATCH or self.size_bytes >= BATCH_BYTES
 
     def block(self, entry: Indexed) -> None:
-        facts = entry.admission.facts
-        if self.blocked is None or rank(facts) < rank(self.blocked.admission.facts):
+        if self.blocked is None or entry.rank < self.blocked.rank:
             self.blocked = entry
 
 
@@ -221,7 +220,7 @@ def _take_refused(state: BridgeState, batch: _Batch) -> None:
 
 
 def _may_admit(state: BridgeState, entry: Indexed) -> bool:
-    partition = state.partitions[entry.admission.facts.source]
+    partition = state.partitions[entry.source]
     return partition.may_admit and entry.retry_ms <= state.now_ms
 
 
@@ -234,7 +233,7 @@ def _take_worst(
         if wanted <= 0:
             continue
         ready = [entry for entry in state.admitted[models][cls] if _may_leave(entry)]
-        ready.sort(key=lambda entry: rank(entry.admission.facts), reverse=True)
+        ready.sort(key=lambda entry: entry.rank, reverse=True)
         for entry in ready[:wanted]:
             index.move(state, entry, Stage.LEAVING)
             taken.append(entry)

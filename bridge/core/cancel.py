@@ -5,7 +5,7 @@ A request may be cancelled before it was read: the wish is kept in the ledger.
 
 from agentsched.wire.records import InboundRecord
 from agentsched.wire.terminal_errors import CANCELLED
-from bridge.core import termination
+from bridge.core import index, termination
 from bridge.core.commands import Cancel, Command, Inspect
 from bridge.core.intake import Cancellation
 from bridge.core.state import BridgeState, Indexed, PartitionIndex, Stage
@@ -24,7 +24,7 @@ def on_record(
 
 def on_marked(state: BridgeState, key: str) -> list[Command]:
     """A request has to end: answer it, if it is one of ours."""
-    entries = state.by_key.get(key, [])
+    entries = index.with_key(state, key)
     waiting = [entry for entry in entries if entry.stage is Stage.WAITING]
     commands = end_cancelled(state, waiting)
     if any(entry.stage in (Stage.READY, Stage.IN_FLIGHT) for entry in entries):

@@ -194,7 +194,7 @@ class Commit:
     partition: Partition
     offset: int
     metadata: str
-    """See `agentsched.wire.commit_state`."""
+    """What is known beside it, written by `agentsched.wire.commit_state`."""
 
 
 class Alarm(StrEnum):

@@ -5,7 +5,11 @@ the next owner knows in which epoch requests of it may be in flight.
 """
 
 from agentsched.ledger.answered_offsets import BLOCK_OFFSETS
-from agentsched.wire.commit_state import CommitState, encode_commit_state
+from agentsched.wire.commit_state import (
+    MAX_RUNS,
+    CommitState,
+    encode_commit_state,
+)
 from agentsched.wire.records import Mark
 from agentsched.wire.source_record import SourceRecord
 from bridge.core.commands import Command, Commit, ForgetDone
@@ -17,7 +21,6 @@ BEAT_MS = 1_000
 """While requests are open the note tells that the ledger has got so much further."""
 RECOMMIT_MS = 5_000
 """A commit that was not acknowledged for so long is sent again."""
-RUNS_MOST = 5_000
 NOTE_LEAST_CHARACTERS = 250
 """Enough for a note without runs."""
 NOTE_WATERMARK_MS = 10_000
@@ -68,7 +71,7 @@ def mark(state: BridgeState, partition: PartitionIndex, *, clean: bool) -> Mark:
         pulse=partition.pulse,
         topic_id=SourceRecord.of(partition.source, 0).topic_id,
         clean=clean,
-        done=tuple(tracker.first_runs(RUNS_MOST)),
+        done=tuple(tracker.first_runs(MAX_RUNS)),
     )
     text = encode_commit_state(note, tracker.watermark, state.note_most_characters)
     return Mark(tracker.watermark, text)

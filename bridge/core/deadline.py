@@ -20,7 +20,7 @@ def duties(state: BridgeState) -> list[Command]:
     admitted: list[Indexed] = []
     for _ in range(BATCH):
         entry = state.deadlines.best()
-        if entry is None or state.deadlines.rank_of(entry)[1] > now_ms:
+        if entry is None or entry.watched[0] > now_ms:
             break
         index.watch_deadline(state, entry, now_ms + RECHECK_MS)
         if entry.stage is Stage.WAITING:

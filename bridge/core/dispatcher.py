@@ -6,7 +6,13 @@ bridges.
 
 from dataclasses import replace
 
-from agentsched.ledger.values import Change, ChangeKind, ReserveOutcome, Slot
+from agentsched.ledger.values import (
+    Change,
+    ChangeKind,
+    ReserveOutcome,
+    Slot,
+    log_position,
+)
 from agentsched.scheduling.floors import ClassFloors
 from agentsched.scheduling.placement import Placement, Supply, plan
 from agentsched.wire.doorbell import Doorbell
@@ -58,7 +64,7 @@ def on_synced(state: BridgeState, event: Synced) -> list[Command]:
 def on_change(state: BridgeState, change: Change) -> None:
     """Apply one change to the board."""
     lead = state.lead
-    if not state.leading or position(change.at) <= position(lead.cursor):
+    if not state.leading or log_position(change.at) <= log_position(lead.cursor):
         return
     match change.kind:
         case ChangeKind.READY if change.ready is not None:
@@ -111,12 +117,6 @@ def on_reserved(state: BridgeState, event: ReserveAnswered) -> list[Command]:
         floors.cancel(event.command.key, freed[0].cls)
     state.lead.synced_ms = -1  # the picture was wrong: take it anew
     return []
-
-
-def position(at: str) -> tuple[int, int]:
-    """Return a place in the change log as numbers that can be compared."""
-    milliseconds, _, number = at.partition("-")
-    return int(milliseconds or 0), int(number or 0)
 
 
 def _reserve(placement: Placement) -> Reserve:

@@ -8,15 +8,16 @@ from collections.abc import Iterable
 from itertools import islice
 
 from agentsched.ledger.bridge_reports import IndexAnswer, IndexedRequest, Question
-from agentsched.scheduling.order import rank
+from agentsched.scheduling.order import CLASSES
 from agentsched.wire.codec import Identity
+from bridge.core import index
 from bridge.core.commands import AnswerQuestion
 from bridge.core.state import BridgeState, Indexed, Stage
 
-FOUND_MOST = 20
+MAX_FOUND = 20
 AGENTS_TRIED = 10_000
 """Without an agent every agent's identity is tried: 1.5 us each."""
-COUNTED_MOST = 3
+MAX_COUNTED = 3
 """Requests of one question for which those before them are counted: 0.1 s each with a
 million that wait."""
 BEFORE_IN_READY_SET = (Stage.READY, Stage.ADMITTING)
@@ -27,16 +28,16 @@ def tell(state: BridgeState, question: Question) -> AnswerQuestion:
     found: list[Indexed] = []
     for agent_id in _agents(state, question):
         key = Identity(agent_id, question.correlation_id).key
-        found += state.by_key.get(key, ())
+        found += index.with_key(state, key)
     asked_all = question.agent_id is not None or len(state.agents) <= AGENTS_TRIED
     return AnswerQuestion(
         question.id,
         IndexAnswer(
             found=tuple(
-                _finding(state, entry, counted=number < COUNTED_MOST)
-                for number, entry in enumerate(found[:FOUND_MOST])
+                _finding(state, entry, counted=number < MAX_COUNTED)
+                for number, entry in enumerate(found[:MAX_FOUND])
             ),
-            complete=asked_all and len(found) <= FOUND_MOST,
+            complete=asked_all and len(found) <= MAX_FOUND,
             loading=sum(p.view is None for p in state.partitions.values()),
         ),
     )
@@ -49,7 +50,7 @@ def _agents(state: BridgeState, question: Question) -> Iterable[str]:
 
 
 def _finding(state: BridgeState, entry: Indexed, *, counted: bool) -> IndexedRequest:
-    facts = entry.admission.facts
+    facts = entry.facts
     return IndexedRequest(
         agent_id=facts.agent_id,
         correlation_id=facts.correlation_id,
@@ -70,12 +71,15 @@ def _before(state: BridgeState, entry: Indexed) -> int | None:
     """Count what the same models answer first; None when it does not wait."""
     if entry.stage not in (Stage.WAITING, *BEFORE_IN_READY_SET):
         return None
-    facts = entry.admission.facts
-    place = rank(facts)
+    models, rank = entry.traits.models, entry.rank
     ready = sum(
-        other.stage in BEFORE_IN_READY_SET and rank(other.admission.facts) < place
-        for entries in state.admitted.get(facts.models, {}).values()
+        other.stage in BEFORE_IN_READY_SET and other.rank < rank
+        for entries in state.admitted.get(models, {}).values()
         for other in entries
     )
-    queues = state.waiting.get(facts.models, {}).values()
-    return ready + sum(queue.count_before(place) for queue in queues)
+    band = CLASSES.index(entry.traits.cls)
+    queues = state.waiting.get(models, {})
+    before = sum(len(queues[cls]) for cls in CLASSES[:band] if cls in queues)
+    if (own := queues.get(entry.traits.cls)) is not None:
+        before += own.count_before(entry.place)
+    return ready + before

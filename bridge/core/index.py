@@ -4,9 +4,14 @@ Every change of a stage goes through `move`, so that queues and counts cannot
 disagree.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from agentsched.scheduling.order import RankedQueue, rank
+from agentsched.ledger.values import Admission
+from agentsched.wire.records import InboundRecord
+from agentsched.wire.request_facts import RequestFacts
+from bridge.core import memory
+from bridge.core.envelope import pack
+from bridge.core.places import PlaceQueue
 from bridge.core.state import (
     WAITS,
     AgentCount,
@@ -16,16 +21,58 @@ from bridge.core.state import (
     Models,
     PartitionIndex,
     Stage,
+    Traits,
 )
 
 
-def add(state: BridgeState, partition: PartitionIndex, entry: Indexed) -> None:
+def add(
+    state: BridgeState,
+    partition: PartitionIndex,
+    record: InboundRecord,
+    admission: Admission,
+) -> Indexed:
     """Index a request of a partition, waiting."""
-    partition.entries[entry.record.offset] = entry
-    partition.size_bytes += entry.size_bytes
-    state.by_key.setdefault(entry.key, []).append(entry)
-    watch_deadline(state, entry, entry.admission.facts.deadline_ms)
+    facts = admission.facts
+    place = (
+        facts.deadline_ms,
+        facts.arrival_ms,
+        facts.offset,
+        facts.key,
+        partition.source,
+    )
+    entry = Indexed(
+        traits=_traits(partition, facts),
+        place=place,
+        correlation_id=facts.correlation_id,
+        tokens=facts.tokens,
+        payload=admission.payload,
+        payload_hash=bytes.fromhex(admission.payload_hash),
+        envelope=pack(record, facts.correlation_id),
+        reply=admission.reply,
+        traceparent=facts.traceparent,
+        watched=place,
+        checked_ms=state.now_ms,
+    )
+    partition.entries[facts.offset] = entry
+    partition.size_bytes += memory.of_request(entry)
+    _add_key(state, entry)
+    state.deadlines.add(place)
     _file(state, entry)
+    return entry
+
+
+def add_refused(partition: PartitionIndex, record: InboundRecord) -> None:
+    """Count a record that becomes a dead letter, until it is settled."""
+    partition.refused[record.offset] = memory.of_refused(record)
+    partition.size_bytes += partition.refused[record.offset]
+
+
+def with_key(state: BridgeState, key: str) -> Sequence[Indexed]:
+    """Return the requests that have a key, in the order in which they came."""
+    if (twins := state.twins.get(key)) is not None:
+        return tuple(twins)
+    entry = state.by_key.get(key)
+    return () if entry is None else (entry,)
 
 
 def find(state: BridgeState, source: str, offset: int) -> Indexed | None:
@@ -47,9 +94,9 @@ def move(state: BridgeState, entry: Indexed, stage: Stage) -> None:
 
 def watch_deadline(state: BridgeState, entry: Indexed, at_ms: int) -> None:
     """Have the deadline of a request looked at, at a time of the ledger's clock."""
-    facts = entry.admission.facts
-    place = (0, at_ms, facts.arrival_ms, facts.offset, facts.key)
-    state.deadlines.add(entry, place)
+    entry.watched = (at_ms, *entry.place[1:])
+    state.deadlines.removed()
+    state.deadlines.add(entry.watched)
 
 
 def settle(state: BridgeState, source: str, offset: int) -> bool:
@@ -66,7 +113,7 @@ def answered(
 ) -> None:
     """Note offsets as answered, read or not, and forget their requests."""
     partition.tracker.answered(runs)
-    for offset in [*partition.entries]:
+    for offset in [*partition.entries, *partition.refused]:
         if not partition.tracker.is_open(offset):
             _drop(state, partition, offset)
 
@@ -81,46 +128,94 @@ def drop_partition(state: BridgeState, source: str) -> None:
 
 
 def _drop(state: BridgeState, partition: PartitionIndex, offset: int) -> None:
+    partition.size_bytes -= partition.refused.pop(offset, 0)
     entry = partition.entries.pop(offset, None)
     if entry is not None:
-        partition.size_bytes -= entry.size_bytes
+        partition.size_bytes -= memory.of_request(entry)
+        _drop_traits(partition, entry.traits)
         _forget(state, entry)
 
 
 def _forget(state: BridgeState, entry: Indexed) -> None:
     _unfile(state, entry)
-    state.deadlines.discard(entry)
-    same_key = state.by_key[entry.key]
-    same_key.remove(entry)
-    if not same_key:
+    state.deadlines.removed()
+    twins = state.twins.get(entry.key)
+    if twins is None:
         del state.by_key[entry.key]
+        return
+    twins.remove(entry)
+    state.by_key[entry.key] = twins[0]
+    if len(twins) == 1:
+        del state.twins[entry.key]
+
+
+def _add_key(state: BridgeState, entry: Indexed) -> None:
+    first = state.by_key.setdefault(entry.key, entry)
+    if first is not entry:
+        state.twins.setdefault(entry.key, [first]).append(entry)
+
+
+def _traits(partition: PartitionIndex, facts: RequestFacts) -> Traits:
+    values = _values(facts)
+    traits = partition.traits.get(values)
+    if traits is None:
+        place = (facts.topic, facts.partition, partition.source)
+        traits = partition.traits[values] = Traits(*values, *place)
+        partition.size_bytes += memory.of_traits(traits)
+    traits.requests += 1
+    return traits
+
+
+def _drop_traits(partition: PartitionIndex, traits: Traits) -> None:
+    traits.requests -= 1
+    if not traits.requests:
+        del partition.traits[_values(traits)]
+        partition.size_bytes -= memory.of_traits(traits)
+
+
+def _values(
+    of: RequestFacts | Traits,
+) -> tuple[str, str, str, Models, str, str]:
+    return (
+        of.agent_id,
+        of.group,
+        of.cls,
+        of.models,
+        of.task_type,
+        of.reply_topic,
+    )
 
 
 def _file(state: BridgeState, entry: Indexed) -> None:
-    facts = entry.admission.facts
+    traits = entry.traits
     if entry.stage is Stage.WAITING:
-        queues = state.waiting.setdefault(facts.models, {})
-        queues.setdefault(facts.cls, RankedQueue()).add(entry, rank(facts))
-        if facts.agent_id in state.blocked:
+        queues = state.waiting.setdefault(traits.models, {})
+        queue = queues.get(traits.cls)
+        if queue is None:
+            queue = queues[traits.cls] = PlaceQueue(state.waiting_at)
+        queue.add(entry.place)
+        if traits.agent_id in state.blocked:
             state.to_refuse.append(entry)
     for filed in _sets(state, entry):
-        filed.setdefault(facts.models, {}).setdefault(facts.cls, {})[entry] = None
+        filed.setdefault(traits.models, {}).setdefault(traits.cls, {})[entry] = None
         state.admitted_bytes += entry.size_bytes if filed is state.admitted else 0
     _count(state, entry, 1)
 
 
 def _unfile(state: BridgeState, entry: Indexed) -> None:
-    facts = entry.admission.facts
+    traits = entry.traits
     if entry.stage is Stage.WAITING:
-        state.waiting[facts.models][facts.cls].discard(entry)
+        # Another tuple: what still stands in the queue is nobody's any more.
+        entry.place = (entry.place[0], *entry.place[1:])
+        state.waiting[traits.models][traits.cls].removed()
     for filed in _sets(state, entry):
-        filed[facts.models][facts.cls].pop(entry, None)
+        filed[traits.models][traits.cls].pop(entry, None)
         state.admitted_bytes -= entry.size_bytes if filed is state.admitted else 0
     _count(state, entry, -1)
 
 
 def _count(state: BridgeState, entry: Indexed, more: int) -> None:
-    agent_id = entry.admission.facts.agent_id
+    agent_id = entry.traits.agent_id
     count = state.agents.setdefault(agent_id, AgentCount())
     if entry.stage is Stage.IN_FLIGHT:
         count.in_flight += more

@@ -1,5 +1,6 @@
 """Which offsets of one partition are answered, and what may be committed."""
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
@@ -15,8 +16,9 @@ class OffsetTracker:
     def __init__(self, start: int) -> None:
         self._watermark = self._next = start
         # Runs of answered offsets above the watermark: sorted, never touching.
-        self._starts: list[int] = []
-        self._stops: list[int] = []
+        # In arrays: there may be as many as half of the records are.
+        self._starts = array("q")
+        self._stops = array("q")
         self._open = 0
         self.changes = 0
         """Grows whenever the watermark or the runs change."""
@@ -92,8 +94,8 @@ class OffsetTracker:
         self._open -= self._read_in(start, stop) - known
         if joined:
             start, stop = min(start, joined[0][0]), max(stop, joined[-1][1])
-        self._starts[first:last] = [start]
-        self._stops[first:last] = [stop]
+        self._starts[first:last] = array("q", (start,))
+        self._stops[first:last] = array("q", (stop,))
         if self._starts[0] <= self._watermark:
             del self._starts[0]
             self._watermark = self._stops.pop(0)

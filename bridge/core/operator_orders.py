@@ -43,7 +43,7 @@ def note_blocked(state: BridgeState) -> None:
             for classes in state.waiting.values()
             for queue in classes.values()
             for entry in queue
-            if entry.admission.facts.agent_id in fresh
+            if entry.traits.agent_id in fresh
         )
 
 
@@ -60,8 +60,8 @@ def refuse(state: BridgeState) -> list[Command]:
         entry = state.to_refuse.popleft()
         if entry.stage is not Stage.WAITING or not is_blocked(state, entry):
             continue
-        partition = state.partitions.get(entry.admission.facts.source)
-        if partition is None or entry.record.offset not in partition.entries:
+        partition = state.partitions.get(entry.source)
+        if partition is None or entry.offset not in partition.entries:
             continue  # given up, or answered
         if not partition.may_admit or entry.retry_ms > state.now_ms:
             # It may be admitted or answered, that is not known yet; or it was tried.
@@ -73,7 +73,7 @@ def refuse(state: BridgeState) -> list[Command]:
 
 def is_blocked(state: BridgeState, entry: Indexed) -> bool:
     """Return whether a request is refused because of its agent."""
-    return entry.admission.facts.agent_id in state.blocked
+    return entry.traits.agent_id in state.blocked
 
 
 def starts(state: BridgeState, model: str) -> bool:

@@ -185,6 +185,7 @@ def on_read(state: BridgeState, event: Read) -> list[Command]:
         elif isinstance(verdict, Cancellation):
             commands.append(cancel.on_record(state, partition, record, verdict))
         else:
+            index.add_refused(partition, record)
             commands += _refuse(partition, verdict, record)
     return commands
 
@@ -215,8 +216,7 @@ def _index(
     record: InboundRecord,
     admission: Admission,
 ) -> None:
-    entry = Indexed(record, admission, checked_ms=state.now_ms)
-    index.add(state, partition, entry)
+    entry = index.add(state, partition, record, admission)
     _adopt(state, partition, entry)
 
 
@@ -235,7 +235,7 @@ def _refuse(
 
 def _adopt(state: BridgeState, partition: PartitionIndex, entry: Indexed) -> None:
     """A request that an earlier owner admitted is in the ledger: look, do not admit."""
-    view, offset = partition.view, entry.record.offset
+    view, offset = partition.view, entry.offset
     if view is not None and view.live.get(offset) == entry.key:
         index.move(state, entry, Stage.IN_FLIGHT)
     elif view is not None and redis_loss.is_doubted(partition, offset):

@@ -13,7 +13,7 @@ from bridge.core.state import Indexed
 
 def bury(entry: Indexed, reply: bytes) -> BuryPoison:
     """Return the command that puts a poisonous request aside and answers it."""
-    facts = entry.admission.facts
+    facts = entry.facts
     letter = dead_letter_record(
         entry.record, facts.source, ErrorCode.POISON, POISON.message
     )

@@ -28,8 +28,8 @@ BATCH = 500
 """Entries in one look: a few milliseconds of Redis."""
 RESEND_GRACE_MS = 2_000
 """Beyond the worker's own delivery time-out (design, 3.5)."""
-RING_BACKOFF_MOST_MS = 60_000
-RINGS_MOST = 16
+MAX_RING_BACKOFF_MS = 60_000
+MAX_RINGS = 16
 """The pause does not grow after so many rings; the number itself may."""
 
 
@@ -54,7 +54,7 @@ def on_inspected(state: BridgeState, event: Inspected) -> list[Command]:
     """Mend what the look has shown."""
     commands: list[Command] = []
     for key, view in zip(event.keys, event.views, strict=True):
-        for entry in list(state.by_key.get(key, ())):
+        for entry in index.with_key(state, key):
             if entry.stage in (Stage.READY, Stage.LEAVING, Stage.IN_FLIGHT):
                 commands += _mend(state, entry, view, event.doorbells)
     return list(dict.fromkeys(commands))  # one for all offsets of a request
@@ -66,8 +66,7 @@ def _mend(
     view: EntryView | None,
     doorbells: Mapping[str, int],
 ) -> list[Command]:
-    facts = entry.admission.facts
-    if view is None or not view.has_payload(entry.admission.payload_hash):
+    if view is None or not view.has_payload(entry.payload_hash.hex()):
         # Of another payload: a Redis that was put back forgot this one, and its identity
         # was taken. That one's reply would settle this record unanswered.
         redis_loss.on_forgotten(state, entry)
@@ -78,7 +77,7 @@ def _mend(
         case State.ANSWERED if entry.repeats:
             index.move(state, entry, Stage.WAITING)
         case State.ANSWERED:
-            index.settle(state, facts.source, facts.offset)
+            index.settle(state, entry.source, entry.offset)
         case State.READY if entry.stage is Stage.IN_FLIGHT:
             index.move(state, entry, Stage.READY)
         case State.RUNG:
@@ -103,7 +102,7 @@ def _ending(state: BridgeState, entry: Indexed, view: EntryView) -> ReplyError |
 
 def _has_model(state: BridgeState, entry: Indexed) -> bool:
     settings = state.rules.settings
-    return any(settings.model(name) for name in entry.admission.facts.models)
+    return any(settings.model(name) for name in entry.traits.models)
 
 
 def _lost_doorbell(
@@ -121,12 +120,12 @@ def _lost_doorbell(
     if doorbells.get(view.model, 0) > 0:
         return []  # it lies in the queue: the workers are busy, nothing is lost
     entry.rings += 1
-    return [RingAgain(entry.admission.facts, view.ring, view.model)]
+    return [RingAgain(entry.facts, view.ring, view.model)]
 
 
 def backoff_ms(state: BridgeState, rings: int) -> int:
     """Return how long a doorbell may stay unclaimed: 5, 10, 20 ... 60 s."""
     first_ms = state.rules.settings.timing.ring_again_s * 1000
     return int(
-        min(first_ms * 2 ** min(rings, RINGS_MOST), max(first_ms, RING_BACKOFF_MOST_MS))
+        min(first_ms * 2 ** min(rings, MAX_RINGS), max(first_ms, MAX_RING_BACKOFF_MS))
     )

@@ -79,9 +79,8 @@ def on_forgotten(state: BridgeState, entry: Indexed) -> None:
     """Doubt a request that the ledger should know, and does not."""
     grace_ms = int(state.rules.settings.timing.loss_grace_s * 1000)
     state.doubt_until_ms = max(state.doubt_until_ms, state.now_ms + grace_ms)
-    facts = entry.admission.facts
-    partition = state.partitions[facts.source]
-    begin(partition, facts.offset + 1)
+    partition = state.partitions[entry.source]
+    begin(partition, entry.offset + 1)
     mark(state, partition, entry)
 
 
@@ -148,9 +147,9 @@ def on_looked_up(state: BridgeState, event: LookedUp) -> list[Command]:
         index.answered(state, partition, runs)
         commands += _restore(partition.source, runs)
         for entry in same:
-            facts = entry.admission.facts
-            index.settle(state, facts.source, facts.offset)
-            commands += _restore(facts.source, [range(facts.offset, facts.offset + 1)])
+            offset = entry.offset
+            index.settle(state, entry.source, offset)
+            commands += _restore(entry.source, [range(offset, offset + 1)])
         partition.doubt = None
         for entry in partition.entries.values():
             if entry.stage is Stage.DOUBTED:
@@ -206,8 +205,8 @@ def _same_requests(
     return [
         other
         for entry in answered
-        for other in state.by_key[entry.key]
+        for other in index.with_key(state, entry.key)
         if other is not entry
         and other.stage is Stage.DOUBTED
-        and other.admission.payload_hash == entry.admission.payload_hash
+        and other.payload_hash == entry.payload_hash
     ]

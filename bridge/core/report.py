@@ -34,7 +34,7 @@ PARTITIONS_LISTED = 100
 AGENTS_PER_MS = 10
 """The largest agents are looked for again after a ms for so many: less than 1 % of the
 time goes into it, also with a million agents."""
-LOOKED_AT_MOST = 10_000
+MAX_LOOKED_AT = 10_000
 """Requests in flight that may stand before the oldest that waits in a partition."""
 
 
@@ -125,13 +125,11 @@ def _oldest(state: BridgeState) -> OldestRequest | None:
     heads = [
         head
         for partition in state.partitions.values()
-        if (head := _first_waiting(partition)) is not None
+        if (head := first_waiting(partition)) is not None
     ]
     if not heads:
         return None
-    facts = min(
-        (head.admission.facts for head in heads), key=lambda facts: facts.arrival_ms
-    )
+    facts = min(heads, key=lambda head: head.place[1]).facts
     return OldestRequest(
         correlation_id=facts.correlation_id,
         agent_id=facts.agent_id,
@@ -140,9 +138,10 @@ def _oldest(state: BridgeState) -> OldestRequest | None:
     )
 
 
-def _first_waiting(partition: PartitionIndex) -> Indexed | None:
+def first_waiting(partition: PartitionIndex) -> Indexed | None:
+    """Return the request of a partition that waits for longest; None: none is found."""
     # Offsets were indexed in their order, and so in the order of arrival.
-    entries = islice(partition.entries.values(), LOOKED_AT_MOST)
+    entries = islice(partition.entries.values(), MAX_LOOKED_AT)
     return next((entry for entry in entries if entry.stage in WAITS), None)
 
 

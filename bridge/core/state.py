@@ -14,13 +14,16 @@ from agentsched.ledger.operator_orders import Controls
 from agentsched.ledger.values import Admission, PartitionView
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
-from agentsched.scheduling.order import RankedQueue
-from agentsched.wire.commit_state import MOST_CHARACTERS, CommitState
+from agentsched.scheduling.order import CLASSES, Rank
+from agentsched.wire.commit_state import MAX_CHARACTERS, CommitState
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from agentsched.wire.records import InboundRecord, Partition
+from agentsched.wire.request_facts import RequestFacts
 from bridge.core.commands import Alarm, Cancel, PublishRefusal, RestoreDone, SendRepeat
+from bridge.core.envelope import unpack
 from bridge.core.intake import Refused
 from bridge.core.offset_tracker import OffsetTracker
+from bridge.core.places import Place, PlaceQueue
 from bridge.core.rate import Rate
 from bridge.core.rules import Rules
 
@@ -50,11 +53,45 @@ WAITS = (Stage.WAITING, Stage.ADMITTING, Stage.READY, Stage.LEAVING, Stage.DOUBT
 
 
 @dataclass(slots=True, eq=False)
-class Indexed:
-    """One unanswered record of a partition of ours."""
+class Traits:
+    """What many requests of a partition have in common; kept once for all of them."""
 
-    record: InboundRecord
-    admission: Admission
+    agent_id: str
+    group: str
+    cls: str
+    models: Models
+    task_type: str
+    reply_topic: str
+    topic: str
+    partition: int
+    source: str
+    requests: int = 0
+    """How many indexed requests have these."""
+
+
+@dataclass(slots=True, eq=False)
+class Indexed:
+    """One unanswered record of a partition of ours.
+
+    There may be a million. So it holds what cannot be worked out from anything else, and
+    `facts`, `admission` and `record` are made anew each time.
+    """
+
+    traits: Traits
+    place: Place
+    """What it is queued by; another one each time that it waits."""
+    correlation_id: str
+    tokens: int
+    payload: bytes
+    payload_hash: bytes
+    envelope: bytes
+    """Key and headers of the record, see `envelope.pack`."""
+    reply: bytes
+    """It is answered with this at once and never runs; empty: it runs."""
+    traceparent: str
+    """The caller's trace; mostly none."""
+    watched: Place
+    """As `place`, but with the time at which its deadline is looked at."""
     stage: Stage = Stage.WAITING
     checked_ms: int = 0
     """When the reconciler looked last, or the stage changed."""
@@ -73,12 +110,71 @@ class Indexed:
     @property
     def key(self) -> str:
         """The request's key in the ledger."""
-        return self.admission.facts.key
+        return self.place[3]
+
+    @property
+    def offset(self) -> int:
+        """The record's offset."""
+        return self.place[2]
+
+    @property
+    def source(self) -> str:
+        """The ledger's name of its partition."""
+        return self.place[4]
+
+    @property
+    def rank(self) -> Rank:
+        """Its place among requests of all classes."""
+        deadline_ms, arrival_ms, offset, key, _ = self.place
+        return CLASSES.index(self.traits.cls), deadline_ms, arrival_ms, offset, key
 
     @property
     def size_bytes(self) -> int:
-        """What the record takes of the index's byte limit."""
-        return len(self.record.value or b"")
+        """Its payload: what it takes of the ready set's byte limit."""
+        return len(self.payload)
+
+    @property
+    def facts(self) -> RequestFacts:
+        """What scheduling and replying need to know of it."""
+        deadline_ms, arrival_ms, offset, key, source = self.place
+        traits = self.traits
+        return RequestFacts(
+            key=key,
+            agent_id=traits.agent_id,
+            correlation_id=self.correlation_id,
+            group=traits.group,
+            cls=traits.cls,
+            models=traits.models,
+            task_type=traits.task_type,
+            tokens=self.tokens,
+            arrival_ms=arrival_ms,
+            deadline_ms=deadline_ms,
+            topic=traits.topic,
+            partition=traits.partition,
+            offset=offset,
+            source=source,
+            reply_topic=traits.reply_topic,
+            traceparent=self.traceparent,
+        )
+
+    @property
+    def admission(self) -> Admission:
+        """What is put into the ready set."""
+        return Admission(self.facts, self.payload, self.payload_hash.hex(), self.reply)
+
+    @property
+    def record(self) -> InboundRecord:
+        """The record as it was read."""
+        _, arrival_ms, offset, _, _ = self.place
+        return unpack(
+            self.envelope,
+            self.correlation_id,
+            topic=self.traits.topic,
+            partition=self.traits.partition,
+            offset=offset,
+            timestamp_ms=arrival_ms,
+            value=self.payload,
+        )
 
 
 Entries = dict[Indexed, None]
@@ -113,7 +209,12 @@ class PartitionIndex:
     doubt: Doubt | None = None
     held: list[tuple[InboundRecord, Refused]] = field(default_factory=list)
     """Dead letters, until it is known whether they were sent before."""
+    refused: dict[int, int] = field(default_factory=dict)
+    """offset -> bytes of memory, of dead letters that are not settled."""
+    traits: dict[tuple[object, ...], Traits] = field(default_factory=dict)
+    """What its requests have in common, by all of it."""
     size_bytes: int = 0
+    """What all this takes in memory, see `bridge.core.memory`."""
     paused: bool = False
     was_committed: bool = True
     """Whether Kafka knew a committed offset when the partition came."""
@@ -195,7 +296,7 @@ class BridgeState:
     """Nothing starts before: calls of a lost epoch may still run."""
     epoch_is_fresh: bool = False
     """The epoch began on an empty Redis."""
-    note_most_characters: int = MOST_CHARACTERS
+    note_most_characters: int = MAX_CHARACTERS
     alarms: Counter[tuple[Alarm, Partition]] = field(default_factory=Counter)
     """What should not have happened, and how often: see `Alarm`."""
     now_ms: int = 0
@@ -203,10 +304,13 @@ class BridgeState:
     """The ledger's clock less ours: deadlines run on the ledger's."""
     partitions: dict[str, PartitionIndex] = field(default_factory=dict)
     """By source."""
-    by_key: dict[str, list[Indexed]] = field(default_factory=dict)
-    deadlines: RankedQueue[Indexed] = field(default_factory=RankedQueue)
+    by_key: dict[str, Indexed] = field(default_factory=dict)
+    """The first request of each key; `index.with_key` has all of them."""
+    twins: dict[str, list[Indexed]] = field(default_factory=dict)
+    """Keys that several records have: all of these."""
+    deadlines: PlaceQueue[Indexed] = field(init=False)
     """All indexed requests, by when their deadline has to be looked at."""
-    waiting: dict[Models, dict[str, RankedQueue[Indexed]]] = field(default_factory=dict)
+    waiting: dict[Models, dict[str, PlaceQueue[Indexed]]] = field(default_factory=dict)
     """Indexed requests that wait, by group and class."""
     admitted: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """ADMITTING, READY, LEAVING and IN_FLIGHT, by group and class."""
@@ -241,6 +345,21 @@ class BridgeState:
     draining: bool = False
     last_ms: dict[str, int] = field(default_factory=dict)
     """When each periodic duty was done last."""
+
+    def __post_init__(self) -> None:
+        self.deadlines = PlaceQueue(self.watched_at)
+
+    def waiting_at(self, place: Place) -> Indexed | None:
+        """Return the request that is queued with this very place."""
+        partition = self.partitions.get(place[4])
+        entry = partition.entries.get(place[2]) if partition else None
+        return entry if entry is not None and entry.place is place else None
+
+    def watched_at(self, place: Place) -> Indexed | None:
+        """Return the request whose deadline is watched with this very place."""
+        partition = self.partitions.get(place[4])
+        entry = partition.entries.get(place[2]) if partition else None
+        return entry if entry is not None and entry.watched is place else None
 
     @property
     def pulse(self) -> EpochCounter:

@@ -80,7 +80,7 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
             state.ready_is_full = False
             return _duties(state)
         case Read():
-            return partitions.on_read(state, event)
+            return [*partitions.on_read(state, event), *backpressure.pause_full(state)]
         case Changed():
             return _on_changed(state, event)
         case AdmitAnswered():
@@ -171,7 +171,7 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
             commands += cancel.on_marked(state, change.key)
             continue
         stage = _STAGE_AFTER.get(change.kind)
-        for entry in state.by_key.get(change.key, ()) if stage else ():
+        for entry in index.with_key(state, change.key) if stage else ():
             if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):
                 index.move(state, entry, stage)
         dispatcher.on_change(state, change)
@@ -184,7 +184,7 @@ def _settle(state: BridgeState, source: str, offset: int) -> None:
 
 def _repeat(state: BridgeState, key: str) -> None:
     """A request is answered: who sent it again in between gets the reply again."""
-    for entry in list(state.by_key.get(key, ())):
+    for entry in index.with_key(state, key):
         if entry.repeats and entry.stage is Stage.IN_FLIGHT:
             index.move(state, entry, Stage.WAITING)
 

@@ -26,12 +26,13 @@ def end_waiting(
     """Admit requests that are only in Kafka, each with its answer."""
     admissions: list[Admission] = []
     for entry in entries:
-        partition = state.partitions[entry.admission.facts.source]
+        partition = state.partitions[entry.source]
         if not partition.may_admit:
             continue  # it may be admitted, or answered: not known yet
         index.move(state, entry, Stage.ADMITTING)
-        reply = intake.ended_reply(entry.admission, error)
-        admissions.append(replace(entry.admission, reply=reply))
+        admission = entry.admission
+        reply = intake.ended_reply(admission, error)
+        admissions.append(replace(admission, reply=reply))
     return [Admit(tuple(admissions))] if admissions else []
 
 
@@ -53,10 +54,8 @@ def end_known(entry: Indexed, error: ReplyError, attempts: int) -> list[Command]
         error: why it ends.
         attempts: how often a worker has started it.
     """
-    facts, reply = (
-        entry.admission.facts,
-        intake.ended_reply(entry.admission, error, attempts),
-    )
+    admission = entry.admission
+    facts, reply = admission.facts, intake.ended_reply(admission, error, attempts)
     if error is POISON:
         return [poison.bury(entry, reply)]
     return [EndRequest(facts, reply)]

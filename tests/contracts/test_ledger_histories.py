@@ -59,7 +59,7 @@ POOLS = ((GPT, GPT_AT), (LLAMA, LLAMA_AT))
 COPIES = 2
 WAY = tuple(State)
 """The way of a request, in order."""
-MOST_OFFSETS = len(KEYS) * len(PAYLOADS) * COPIES
+MAX_OFFSETS = len(KEYS) * len(PAYLOADS) * COPIES
 
 keys = st.sampled_from(KEYS)
 leases = st.sampled_from(LEASES)
@@ -363,7 +363,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(
         what=st.sampled_from(("settle", "restore", "limits", "lose")),
-        number=st.integers(0, MOST_OFFSETS),
+        number=st.integers(0, MAX_OFFSETS),
     )
     def something_beside_the_requests(self, what, number):
         match what:
@@ -379,12 +379,12 @@ class Twins(RuleBasedStateMachine):
                     backend.lose()
                 assert self._beat() == [True, True]
 
-    @rule(below=st.integers(0, MOST_OFFSETS), noted=st.integers(0, MOST_OFFSETS))
+    @rule(below=st.integers(0, MAX_OFFSETS), noted=st.integers(0, MAX_OFFSETS))
     def forget_answered(self, below, noted):
         """What came back, and Kafka knows as answered, goes; what ran keeps its slot."""
         runs = [range(below), range(max(below + 1, noted), noted + 2)]
         runs = [run for run in runs if run]
-        live = self._both("partition", SOURCE, 0, MOST_OFFSETS + 10).live
+        live = self._both("partition", SOURCE, 0, MAX_OFFSETS + 10).live
         gone = {key for at, key in live.items() if any(at in run for run in runs)}
         for key in gone:
             self._voids(key)
@@ -438,7 +438,7 @@ class Twins(RuleBasedStateMachine):
 
     def _picture(self) -> Any:
         views = [self._view(key) for key in KEYS]
-        done = self._both("partition", SOURCE, 0, MOST_OFFSETS + 10)
+        done = self._both("partition", SOURCE, 0, MAX_OFFSETS + 10)
         totals = self._both("totals")
         return timeless(views), timeless(self._snapshot()), done, totals
 
@@ -470,7 +470,7 @@ class Twins(RuleBasedStateMachine):
 
     @invariant()
     def the_partition_and_the_totals_agree(self):
-        self._both("partition", SOURCE, 0, MOST_OFFSETS + 10)
+        self._both("partition", SOURCE, 0, MAX_OFFSETS + 10)
         self._both("totals")
 
     @invariant()

@@ -15,7 +15,7 @@ from agentsched.wire.records import RecordAt
 from tests.support.ledgers import REPLY_AT, SOURCE, OnRedis, World
 
 SLICES = 8
-MOST_BYTES = 100
+MAX_BYTES = 100
 """Of one answered request (design, 3.2)."""
 VOLUME = 200_000
 PROMPT = b'{"content":"a prompt of a person"}'
@@ -282,7 +282,7 @@ def _fill_and_measure(on_redis: World) -> None:
         for name in left(on_redis, "answered:"):
             pipeline.hlen(root(on_redis) + name)
         assert sum(pipeline.execute()) == VOLUME + 1
-    assert grown / VOLUME <= MOST_BYTES, grown / VOLUME
+    assert grown / VOLUME <= MAX_BYTES, grown / VOLUME
     found = on_redis.ledger.views.describe(on_redis.epoch, sha1(b"77").hexdigest()[:32])
     assert found.reply_at == RecordAt("results", 5, 77)
     assert on_redis.publish(sha1(b"199999").hexdigest()[:32])

@@ -12,12 +12,12 @@ from agentsched.ledger.bridge_reports import (
     Question,
 )
 from agentsched.ledger.operator_orders import (
-    CONTROLS_MOST,
+    MAX_CONTROLS,
     Control,
     ControlKind,
     Controls,
 )
-from agentsched.ledger.operator_protocol import QUESTIONS_MOST
+from agentsched.ledger.operator_protocol import MAX_QUESTIONS
 from tests.support.ledgers import LONG_MS, World
 
 PAUSE = Control(ControlKind.PAUSE, "gpt-4", "ana@ops", "vendor is down")
@@ -108,9 +108,9 @@ def test_a_lifted_control_is_gone_and_the_others_stay(world: World):
 
 
 def test_there_are_only_so_many_controls(world: World):
-    for number in range(CONTROLS_MOST):
+    for number in range(MAX_CONTROLS):
         world.ledger.operations.impose(Control(ControlKind.BLOCK, f"agent-{number}"))
-    with pytest.raises(LedgerError, match=str(CONTROLS_MOST)):
+    with pytest.raises(LedgerError, match=str(MAX_CONTROLS)):
         world.ledger.operations.impose(PAUSE)
     world.ledger.operations.impose(
         Control(ControlKind.BLOCK, "agent-0", reason="known already")
@@ -244,9 +244,9 @@ def test_a_question_ends(world: World):
 
 
 def test_there_are_only_so_many_open_questions(world: World):
-    for number in range(QUESTIONS_MOST + 5):
+    for number in range(MAX_QUESTIONS + 5):
         world.ledger.operations.ask(question(f"{number:x}"), LONG_MS + number * 1_000)
     kept = asked(world)
-    assert len(kept) == QUESTIONS_MOST
+    assert len(kept) == MAX_QUESTIONS
     assert "0" not in kept
-    assert f"{QUESTIONS_MOST + 4:x}" in kept
+    assert f"{MAX_QUESTIONS + 4:x}" in kept

@@ -15,8 +15,8 @@ LOW, HIGH = 600, 20
 HURRIED, HURRIED_TTL_S = 320, 3
 """Four seconds of the whole capacity: not all can be in time."""
 FEW_CALLS = 8 * CAPACITY
-READY_MOST = 50
-FEW = {"limits": {"ready_max_entries": READY_MOST}}
+MAX_READY = 50
+FEW = {"limits": {"ready_max_entries": MAX_READY}}
 
 
 class Peaks(threading.Thread):
@@ -77,7 +77,7 @@ def test_an_overload_waits_in_kafka_and_high_requests_pass_it(tmp_path, kafka):
         passed = places[-1] - places[0] + 1 - HIGH
         assert passed <= FEW_CALLS
         assert peaks.looks > 20
-        assert peaks.waiting <= READY_MOST
+        assert peaks.waiting <= MAX_READY
         assert peaks.slots <= CAPACITY
         eventually(lambda: system.committed("low") == LOW + HURRIED, timeout_s=30)
         found = system.ledger.snapshot(system.ledger.views.epoch() or "")

@@ -73,7 +73,7 @@ def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
 
 
 SLOTS = 20
-ALONE_MOST = 4
+MAX_ALONE = 4
 """Children that run suspects at once (docs/delivery.md)."""
 
 
@@ -97,11 +97,11 @@ def test_while_suspects_run_alone_all_slots_but_four_serve_others(tmp_path, kafk
             # Else the next look may still see the calls of the dead one.
             eventually(lambda: running("suspect") == 0, timeout_s=60)
             system.worker("m", "worker-m-0")
-        eventually(lambda: running("suspect") == ALONE_MOST, timeout_s=60)
+        eventually(lambda: running("suspect") == MAX_ALONE, timeout_s=60)
         # The suspects that wait are of a higher class, and take nothing from the others.
         sent |= set(system.send("low", SLOTS, label="other"))
-        eventually(lambda: running("other") == SLOTS - ALONE_MOST, timeout_s=60)
-        assert running("suspect") == ALONE_MOST
+        eventually(lambda: running("other") == SLOTS - MAX_ALONE, timeout_s=60)
+        assert running("suspect") == MAX_ALONE
         over.append(True)
         replies = system.replies.wait_for(sent, 60)
         assert {reply["status"] for reply in replies.values()} == {"completed"}

@@ -143,7 +143,7 @@ def test_the_oldest_records_are_deleted_and_the_rest_stays(
     with Producer(kafka.bootstrap) as producer:
         for number in range(3):
             producer.produce(b"%d" % number, topic).result(10)
-    for _ in range(2):  # again is harmless
+    for _ in range(2):  # idempotent
         delete_before(settings, {Partition(topic, 0): 2})
     with scan_of(settings, topic) as scan:
         assert scan.held == {Partition(topic, 0): Bounds(2, 3)}

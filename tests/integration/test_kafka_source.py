@@ -8,7 +8,7 @@ import pytest
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka.group.commit_states import commit_states
 from agentsched.wire.commit_state import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     CommitState,
     encode_commit_state,
 )
@@ -334,7 +334,7 @@ def test_a_note_that_is_too_long_for_the_broker_is_told(kafka, topic_prefix):
     where = Partition(topic, 0)
     member.source.commit({where: Mark(0, "x" * 4_097)})
     eventually(lambda: member.poll() is not None and member.refused)
-    member.source.commit({where: Mark(0, "x" * MOST_CHARACTERS)})
+    member.source.commit({where: Mark(0, "x" * MAX_CHARACTERS)})
     eventually(lambda: member.poll() is not None and member.committed)
     member.source.close()
     assert (member.refused, member.committed) == ([where], {where: 0})

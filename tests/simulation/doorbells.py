@@ -10,7 +10,7 @@ from agentsched.scheduling.order import CLASSES
 from agentsched.wire.doorbell import Doorbell
 from tests.simulation.world import Process, Ticket, World
 
-DELAY_MOST_MS = 6_000
+MAX_DELAY_MS = 6_000
 VISIBLE_AGAIN_MS = 5_000
 """A doorbell that a dead worker held comes back after so long, or never."""
 
@@ -108,7 +108,7 @@ class SimDoorbells:
                 raise DoorbellFailed("simulated")
             return
         if failure == "delayed":
-            late_ms = int(self._world.rng.random() * DELAY_MOST_MS)
+            late_ms = int(self._world.rng.random() * MAX_DELAY_MS)
             self._world.after(late_ms, lambda _: self._queues.put(queue, wire))
             return
         self._queues.put(queue, wire)

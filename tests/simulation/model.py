@@ -59,7 +59,7 @@ class SimModels:
         return call
 
     def end(self, call: ServerCall) -> None:
-        """End a call; again is harmless."""
+        """End a call; idempotent."""
         if call.running:
             call.running = False
             self.calls.remove(call)

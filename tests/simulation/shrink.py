@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from tests.simulation.plan import Plan
 from tests.simulation.system import Parts, Run, run
 
-RUNS_MOST = 400
+MAX_RUNS = 400
 """A few seconds."""
 
 
@@ -42,7 +42,7 @@ class Shrunk:
         """Leave out halves, quarters ... single ones, as long as it still fails."""
         kept = list(numbers)
         size = max(1, len(kept) // 2)
-        while size and self._runs < RUNS_MOST:
+        while size and self._runs < MAX_RUNS:
             for first in range(0, len(kept), size):
                 left = kept[:first] + kept[first + size :]
                 if len(left) < len(kept) and self._fails(plan_of(left)):

@@ -12,9 +12,9 @@ from tests.simulation.world import Process, Ticket, World
 if TYPE_CHECKING:
     from bridge.daemon import Daemon
 
-IDLE_MOST_MS = 900
+MAX_IDLE_MS = 900
 """A poll that finds nothing may take so long: the loop's duties come late, too."""
-COMMIT_MOST_MS = 30
+MAX_COMMIT_MS = 30
 BATCH_MS = 40
 """What follows so soon after the first is taken in one turn."""
 
@@ -66,7 +66,7 @@ class SimSource:
         records = self._fetch(max_records)
         if not records and timeout_s > 0:
             self._ticket = self._world.ticket()
-            self._world.park(50 + int(self._world.rng.random() * IDLE_MOST_MS))
+            self._world.park(50 + int(self._world.rng.random() * MAX_IDLE_MS))
             self._ticket = None
             self._world.boundary(BATCH_MS)
             records = self._fetch(max_records)
@@ -77,7 +77,7 @@ class SimSource:
         for partition, mark in marks.items():
             if partition in self._next:
                 failure = self.failures.pop(0) if self.failures else ""
-                late_ms = int(self._world.rng.random() * COMMIT_MOST_MS)
+                late_ms = int(self._world.rng.random() * MAX_COMMIT_MS)
                 self._wire.append((self._member.generation, partition, mark, failure))
                 self._world.after(late_ms, self._arrive)
 

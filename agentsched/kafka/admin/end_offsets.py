@@ -49,7 +49,7 @@ class EndOffsets:
             raise KafkaFailed(f"Kafka does not answer: {why}") from error
 
     def close(self) -> None:
-        """Close the client; again is harmless."""
+        """Close the client; idempotent."""
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(KafkaException):

@@ -10,7 +10,7 @@ from confluent_kafka.cimpl import NewTopic
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka.admin.client import Asking
 from agentsched.kafka.errors import KafkaFailed, code_of, description_of
-from agentsched.kafka.librdkafka import HEADERS_MAX_BYTES, RECORD_MAX_BYTES
+from agentsched.kafka.librdkafka import MAX_HEADERS_BYTES, MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -35,7 +35,7 @@ def ensure_topics(  # noqa: PLR0913  (a new topic has as many sides)
     partitions: int = 1,
     replication: int = BROKERS_DEFAULT,
     *,
-    value_max_bytes: int = RECORD_MAX_BYTES,
+    value_max_bytes: int = MAX_RECORD_BYTES,
     config: Mapping[str, str] | None = None,
 ) -> TopicsReport:
     """Create the topics that are missing; existing ones stay as they are.
@@ -65,7 +65,7 @@ def ensure_topics(  # noqa: PLR0913  (a new topic has as many sides)
         return TopicsReport(())
     keys = {
         "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(value_max_bytes + HEADERS_MAX_BYTES),
+        "max.message.bytes": str(value_max_bytes + MAX_HEADERS_BYTES),
         **(config or {}),
     }
     wanted = [NewTopic(name, partitions, replication, config=keys) for name in missing]

@@ -146,7 +146,7 @@ class TopicScan:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """End the client; again is harmless."""
+        """End the client; idempotent."""
         client, self._client = self._client, None
         if client is not None:
             client.close()

@@ -141,7 +141,7 @@ class TopicTail:
         return records
 
     def close(self) -> None:
-        """End the client; the place is kept for another `open`. Again is harmless."""
+        """End the client; the place is kept for another `open`. Idempotent."""
         client, self._client = self._client, None
         self._placed.clear()
         self._ended.clear()

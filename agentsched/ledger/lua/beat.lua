@@ -6,7 +6,7 @@ local function forgot(epoch)
   local changes = P .. ':' .. epoch .. ':changes'
   if redis.call('XRANGE', changes, heard, heard)[1] then return false end
   -- Only the oldest are ever trimmed, and only of a full log.
-  return redis.call('XLEN', changes) < 100000
+  return redis.call('XLEN', changes) < CHANGES_KEPT
     or redis.call('XRANGE', changes, '-', heard, 'COUNT', 1)[1] ~= nil
 end
 

@@ -19,6 +19,6 @@ end
 -- Tells every bridge through the change log that a control or a question is new.
 local function wake()
   if not opened[1] then return end
-  redis.call('XADD', P .. ':' .. opened[1] .. ':changes', 'MAXLEN', '~', 100000, '*',
+  redis.call('XADD', P .. ':' .. opened[1] .. ':changes', 'MAXLEN', '~', CHANGES_KEPT, '*',
     'kind', 'orders', 'key', '')
 end

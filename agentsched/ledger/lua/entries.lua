@@ -21,7 +21,6 @@ local function live_key(source) return ROOT .. 'live:' .. source end
 local function cancel_key(key) return ROOT .. 'cancel:' .. key end
 local function totals_key(model) return ROOT .. 'totals:' .. model end
 -- Not below the epoch: an answer in Kafka stays an answer.
-local BLOCK = 65536
 local WATERMARKS = P .. ':watermarks'  -- HASH source -> the last acknowledged one
 local function blocks_key(source) return P .. ':done:' .. source .. ':blocks' end
 local function block_key(source, block) return P .. ':done:' .. source .. ':' .. block end
@@ -34,7 +33,7 @@ end
 local function fields(key, ...) return redis.call('HMGET', entry_key(key), ...) end
 
 local function emit(kind, key, ...)
-  redis.call('XADD', CHANGES, 'MAXLEN', '~', 100000, '*', 'kind', kind, 'key', key, ...)
+  redis.call('XADD', CHANGES, 'MAXLEN', '~', CHANGES_KEPT, '*', 'kind', kind, 'key', key, ...)
 end
 
 local function limit(name, missing)

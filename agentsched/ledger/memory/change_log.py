@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 
-from agentsched.ledger.values import CHANGES_KEPT, Change
+from agentsched.ledger.values import CHANGES_KEPT, Change, log_position
 
 
 class ChangeLog:
@@ -35,21 +35,18 @@ class ChangeLog:
 
     def after(self, cursor: str) -> list[Change]:
         """Return what came later than a place in the log."""
-        return self._changes[bisect_right(self._changes, _place(cursor), key=_at) :]
+        return self._changes[
+            bisect_right(self._changes, log_position(cursor), key=_at) :
+        ]
 
     def forgot(self, heard: str) -> bool:
         """Whether a change that was read at this place is missing, and not by age."""
         changes = self._changes
-        at = bisect_left(changes, _place(heard), key=_at)
+        at = bisect_left(changes, log_position(heard), key=_at)
         if at == 0 and len(changes) >= CHANGES_KEPT:
             return changes[0].at != heard  # trimmed, or the oldest that is kept
         return at == len(changes) or changes[at].at != heard
 
 
 def _at(change: Change) -> tuple[int, int]:
-    return _place(change.at)
-
-
-def _place(at: str) -> tuple[int, int]:
-    milliseconds, _, number = at.partition("-")
-    return int(milliseconds), int(number)
+    return log_position(change.at)

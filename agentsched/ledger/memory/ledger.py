@@ -5,7 +5,8 @@ It passes the contract tests of the ledger on Redis.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from agentsched.errors import EpochChanged
 from agentsched.ledger.memory import steps
@@ -15,6 +16,7 @@ from agentsched.ledger.memory.operator_orders import MemoryOperations
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.memory.views import MemoryViews
 from agentsched.ledger.memory.voided_leases import MemoryVoidedLeases
+from agentsched.ledger.protocol import Ledger
 from agentsched.ledger.values import (
     START_OF_LOG,
     Admission,
@@ -36,7 +38,7 @@ from agentsched.ledger.values import (
 from agentsched.wire.records import RecordAt
 
 
-class MemoryLedger:
+class MemoryLedger(Ledger):
     """`Ledger` in memory; beside it, on the same data, what else meets there.
 
     Args:
@@ -59,8 +61,8 @@ class MemoryLedger:
     def _book(self) -> Book:
         return self.server.data.book
 
+    @override
     def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
-        """See `Ledger.admit`."""
         answers = []
         for admission in admissions:
             facts = admission.facts
@@ -69,8 +71,8 @@ class MemoryLedger:
                 answers.append(steps.admit(book, admission, done=done))
         return answers
 
+    @override
     def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
-        """See `Ledger.withdraw`."""
         gone = []
         for key in keys:
             with self.server.step(epoch) as book:
@@ -82,7 +84,8 @@ class MemoryLedger:
                 gone.append(entry is None)
         return gone
 
-    def reserve(  # noqa: PLR0913  (the protocol's)
+    @override
+    def reserve(
         self,
         epoch: str,
         dispatcher_id: str,
@@ -91,15 +94,14 @@ class MemoryLedger:
         model: str,
         endpoint: str,
     ) -> ReserveOutcome:
-        """See `Ledger.reserve`."""
         with self.server.step(epoch) as book:
             book.sweep()
             if not self.server.leads(dispatcher_id):
                 return ReserveOutcome.NOT_DISPATCHER
             return steps.reserve(book, key, ring, model, endpoint)
 
+    @override
     def ring_again(self, epoch: str, key: str, ring: int) -> bool:
-        """See `Ledger.ring_again`."""
         with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None or entry.state is not State.RUNG:
@@ -112,8 +114,8 @@ class MemoryLedger:
             book.move(entry, State.RUNG)
             return True
 
+    @override
     def unreserve(self, epoch: str, key: str, ring: int) -> bool:
-        """See `Ledger.unreserve`."""
         with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None or entry.ring != ring or ring == 0:
@@ -122,8 +124,8 @@ class MemoryLedger:
                 book.to_ready(entry)
             return entry.state is State.READY
 
+    @override
     def expire(self, epoch: str, key: str) -> bool:
-        """See `Ledger.expire`."""
         with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None or entry.state is not State.RUNNING:
@@ -134,17 +136,17 @@ class MemoryLedger:
             book.to_ready(entry)
             return True
 
+    @override
     def claim(
         self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
     ) -> Claimed:
-        """See `Ledger.claim`."""
         with self.server.step(epoch) as book:
             return steps.claim(book, key, ring, lease_id, lease_ms)
 
+    @override
     def renew(
         self, epoch: str, leases: Mapping[str, str], lease_ms: int
     ) -> dict[str, bool]:
-        """See `Ledger.renew`."""
         with self.server.step(epoch) as book:
             book.sweep()
             now_ms = self.server.clock_ms()
@@ -157,7 +159,8 @@ class MemoryLedger:
                     book.held[key].ends_ms = entry.lease_end_ms
             return renewed
 
-    def put_back(  # noqa: PLR0913  (the protocol's)
+    @override
+    def put_back(
         self,
         epoch: str,
         key: str,
@@ -166,7 +169,6 @@ class MemoryLedger:
         why: PutBack = PutBack.STOPPED,
         crashes_most: int = 0,
     ) -> bool:
-        """See `Ledger.put_back`."""
         with self.server.step(epoch) as book:
             entry = steps.running_under(book, key, lease_id)
             if entry:
@@ -179,6 +181,7 @@ class MemoryLedger:
                 book.free_slot(key)
             return False
 
+    @override
     def complete(
         self,
         epoch: str,
@@ -187,7 +190,6 @@ class MemoryLedger:
         reply: bytes,
         outcome: CallOutcome,
     ) -> bool:
-        """See `Ledger.complete`."""
         by = steps.winner_of(lease_id, reply)
         with self.server.step(epoch) as book:
             entry = book.find(key)
@@ -207,8 +209,8 @@ class MemoryLedger:
                 steps.count(book, slot.model, outcome)
             return False
 
+    @override
     def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
-        """See `Ledger.cancel`."""
         with self.server.step(epoch) as book:
             return steps.cancel(book, key, keep_s)
 
@@ -216,16 +218,16 @@ class MemoryLedger:
         """Return what tells which leases are voided."""
         return self.server.voided
 
+    @override
     def reply(self, epoch: str, key: str) -> StoredReply | None:
-        """See `Ledger.reply`."""
         with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None or entry.state is not State.DONE:
                 return None
             return StoredReply(entry.facts, entry.reply, entry.payload_hash)
 
+    @override
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
-        """See `Ledger.published`."""
         with self.server.step(epoch) as book:
             entry = book.find(key)
             if entry is None:
@@ -252,21 +254,21 @@ class MemoryLedger:
         change = Change(ChangeKind.SETTLED, key=key, source=source, offset=offset)
         book.changes.emit(change)
 
+    @override
     def settle(self, epoch: str, source: str, offset: int) -> None:
-        """See `Ledger.settle`."""
         with self.server.step(epoch) as book:
             self._mark_done(book, "", source, offset)
 
+    @override
     def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
-        """See `Ledger.restore_done`."""
         with self.server.step(epoch):
             for run in runs:
                 self.server.data.offsets.mark_done(source, run)
 
+    @override
     def partition(
         self, epoch: str, source: str, watermark: int, end: int
     ) -> PartitionView:
-        """See `Ledger.partition`."""
         with self.server.step(epoch) as book:
             return PartitionView(
                 self.server.data.offsets.done(source, watermark, end),
@@ -278,8 +280,8 @@ class MemoryLedger:
                 self.server.data.offsets.watermark(source),
             )
 
+    @override
     def forget_answered(self, epoch: str, source: str, runs: Sequence[range]) -> None:
-        """See `Ledger.forget_answered`."""
         with self.server.step(epoch) as book:
             for key in book.live_at(source, runs):
                 if entry := book.find(key):
@@ -287,29 +289,30 @@ class MemoryLedger:
                         self._stop_work(book, entry)
                     book.forget(entry)
 
+    @override
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
-        """See `Ledger.forget_done`."""
         with self.server.step(epoch):
             self.server.data.offsets.forget(source, watermark)
 
+    @override
     def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
-        """See `Ledger.inspect`."""
         with self.server.step(epoch) as book:
             now_ms = self.server.clock_ms()
             found = (book.find(key) for key in keys)
             return [steps.view(entry, now_ms) if entry else None for entry in found]
 
+    @override
     def snapshot(self, epoch: str) -> Snapshot:
-        """See `Ledger.snapshot`."""
         with self.server.step(epoch) as book:
             book.sweep()
             ready, slots = tuple(book.ready()), tuple(book.slots())
             return Snapshot(book.changes.cursor, self.server.clock_ms(), ready, slots)
 
+    @override
     def changes(
         self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
     ) -> tuple[str, list[Change]]:
-        """See `Ledger.changes`; it waits on the real clock, 0 waits not at all."""
+        """It waits on the real clock, 0 waits not at all."""
         with self.server.lock:
             found = self._changes_after(epoch, cursor)
             if not found and block_ms > 0:
@@ -331,13 +334,13 @@ class MemoryLedger:
             return []
         return self._book.changes.after(cursor)
 
+    @override
     def set_limits(self, epoch: str, limits: Limits) -> None:
-        """See `Ledger.set_limits`."""
         with self.server.step(epoch) as book:
             book.limits = limits
 
+    @override
     def totals(self, epoch: str) -> dict[str, ModelTotals]:
-        """See `Ledger.totals`."""
         with self.server.step(epoch) as book:
             in_flight = [slot.model for slot in book.slots()]
             rows = {}
@@ -347,16 +350,3 @@ class MemoryLedger:
                     in_flight.count(model), sums.calls, sums.failed, sums.model_ms
                 )
             return rows
-
-
-if TYPE_CHECKING:
-    from agentsched.ledger.operator_protocol import Operations
-    from agentsched.ledger.protocol import Ledger, Membership
-    from agentsched.ledger.views import Views
-
-    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations], type[Views]] = (
-        MemoryLedger,
-        MemoryMembership,
-        MemoryOperations,
-        MemoryViews,
-    )

@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping
 
+from typing_extensions import override
+
 from agentsched.ledger.memory.book import Book
 from agentsched.ledger.memory.server import MemoryServer
+from agentsched.ledger.protocol import Membership
 from agentsched.ledger.values import Beat
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 
 
-class MemoryMembership:
+class MemoryMembership(Membership):
     """`agentsched.ledger.protocol.Membership`, deterministic, in one process."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
 
+    @override
     def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
-        """See `Membership.beat`; random digits are a count, to be deterministic."""
+        """Random digits are a count, to be deterministic."""
         server = self._server
         with server.lock:
             data = server.data
@@ -31,15 +35,16 @@ class MemoryMembership:
             data.pulse = data.pulse._replace(beats=data.pulse.beats + 1)
             return Beat(data.pulse, server.clock_ms() - data.born_ms, data.fresh)
 
+    @override
     def drop_older(self, epoch: str) -> None:
-        """See `Membership.drop_older`; nothing is kept here."""
+        """Nothing is kept here."""
 
+    @override
     def now_ms(self) -> int:
-        """See `Membership.now_ms`."""
         return self._server.clock_ms()
 
+    @override
     def lead(self, dispatcher_id: str, ttl_ms: int) -> bool:
-        """See `Membership.lead`."""
         with self._server.lock:
             now_ms = self._server.clock_ms()
             if self._server.data.dispatcher[1] > now_ms and not self._server.leads(
@@ -49,14 +54,14 @@ class MemoryMembership:
             self._server.data.dispatcher = (dispatcher_id, now_ms + ttl_ms)
             return True
 
+    @override
     def resign(self, dispatcher_id: str) -> None:
-        """See `Membership.resign`."""
         with self._server.lock:
             if self._server.leads(dispatcher_id):
                 self._server.data.dispatcher = ("", 0)
 
+    @override
     def beat_bridge(self, bridge_id: str, ttl_ms: int) -> int:
-        """See `Membership.beat_bridge`."""
         with self._server.lock:
             now_ms = self._server.clock_ms()
             self._server.data.bridges[bridge_id] = now_ms + ttl_ms
@@ -64,15 +69,15 @@ class MemoryMembership:
                 ends_ms > now_ms for ends_ms in self._server.data.bridges.values()
             )
 
+    @override
     def leave_bridge(self, bridge_id: str) -> None:
-        """See `Membership.leave_bridge`."""
         with self._server.lock:
             self._server.data.bridges.pop(bridge_id, None)
 
+    @override
     def beat_worker(
         self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
     ) -> None:
-        """See `Membership.beat_worker`."""
         with self._server.lock:
             self._server.data.workers[worker_id] = (
                 self._server.clock_ms() + ttl_ms,
@@ -80,13 +85,13 @@ class MemoryMembership:
                 http,
             )
 
+    @override
     def leave_worker(self, worker_id: str) -> None:
-        """See `Membership.leave_worker`."""
         with self._server.lock:
             self._server.data.workers.pop(worker_id, None)
 
+    @override
     def live_slots(self) -> dict[str, int]:
-        """See `Membership.live_slots`."""
         with self._server.lock:
             total: dict[str, int] = {}
             now_ms = self._server.clock_ms()

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from typing_extensions import override
+
 from agentsched.errors import LedgerError
 from agentsched.ledger.bridge_reports import (
     BridgeReport,
@@ -12,28 +14,28 @@ from agentsched.ledger.bridge_reports import (
 )
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.operator_orders import (
-    CONTROLS_MOST,
+    MAX_CONTROLS,
     Control,
     ControlKind,
     Controls,
 )
-from agentsched.ledger.operator_protocol import QUESTIONS_MOST, Orders
+from agentsched.ledger.operator_protocol import MAX_QUESTIONS, Operations, Orders
 
 
-class MemoryOperations:
+class MemoryOperations(Operations):
     """`agentsched.ledger.operator_protocol.Operations`, deterministic, in one process."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
 
+    @override
     def impose(self, control: Control) -> None:
-        """See `Operations.impose`."""
         with self._server.lock:
             if not self._put(replace(control, at_ms=self._server.clock_ms())):
-                raise LedgerError(f"{CONTROLS_MOST} controls are in force already")
+                raise LedgerError(f"{MAX_CONTROLS} controls are in force already")
 
+    @override
     def restore(self, controls: Iterable[Control]) -> None:
-        """See `Operations.restore`."""
         with self._server.lock:
             for control in controls:
                 if (control.kind, control.name) not in self._server.data.controls:
@@ -43,28 +45,28 @@ class MemoryOperations:
         place = control.kind, control.name
         if (
             place not in self._server.data.controls
-            and len(self._server.data.controls) >= CONTROLS_MOST
+            and len(self._server.data.controls) >= MAX_CONTROLS
         ):
             return False
         self._server.data.controls[place] = control
         self._server.emit_orders()
         return True
 
+    @override
     def lift(self, kind: ControlKind, name: str = "") -> bool:
-        """See `Operations.lift`."""
         with self._server.lock:
             lifted = self._server.data.controls.pop((kind, name), None) is not None
             if lifted:
                 self._server.emit_orders()
             return lifted
 
+    @override
     def controls(self) -> Controls:
-        """See `Operations.controls`."""
         with self._server.lock:
             return Controls.of(self._server.data.controls.values())
 
+    @override
     def orders(self, epoch: str, bridge_id: str) -> Orders:
-        """See `Operations.orders`."""
         with self._server.lock:
             self._server.insist_on(epoch)
             asked = tuple(
@@ -75,8 +77,8 @@ class MemoryOperations:
             )
             return Orders(Controls.of(self._server.data.controls.values()), asked)
 
+    @override
     def report(self, bridge_id: str, report: BridgeReport, ttl_ms: int) -> None:
-        """See `Operations.report`."""
         with self._server.lock:
             now_ms = self._server.clock_ms()
             self._server.data.reports[bridge_id] = (
@@ -85,8 +87,8 @@ class MemoryOperations:
                 report.to_json(),
             )
 
+    @override
     def reports(self) -> list[Reported]:
-        """See `Operations.reports`."""
         with self._server.lock:
             now_ms = self._server.clock_ms()
             live = sorted(
@@ -103,21 +105,21 @@ class MemoryOperations:
         report = BridgeReport.from_json(text)
         return Reported(bridge_id=bridge_id, age_ms=now_ms - at_ms, report=report)
 
+    @override
     def ask(self, question: Question, ttl_ms: int) -> None:
-        """See `Operations.ask`."""
         with self._server.lock:
             now_ms = self._server.clock_ms()
             self._server.data.questions[question.id] = (now_ms + ttl_ms, question)
             first = sorted(
                 self._server.data.questions.items(), key=lambda item: item[1][0]
             )
-            self._server.data.questions = dict(first[-QUESTIONS_MOST:])
+            self._server.data.questions = dict(first[-MAX_QUESTIONS:])
             self._server.emit_orders()
 
+    @override
     def tell(
         self, question_id: str, bridge_id: str, findings: IndexAnswer, ttl_ms: int
     ) -> None:
-        """See `Operations.tell`."""
         with self._server.lock:
             answers = self._answers(question_id) | {bridge_id: findings.to_json()}
             self._server.data.answers[question_id] = (
@@ -125,8 +127,8 @@ class MemoryOperations:
                 answers,
             )
 
+    @override
     def told(self, question_id: str) -> dict[str, IndexAnswer]:
-        """See `Operations.told`."""
         with self._server.lock:
             answers = self._answers(question_id)
             return {who: IndexAnswer.from_json(text) for who, text in answers.items()}

@@ -1,23 +1,25 @@
 """Views of the ledger in memory: what operators may look at; nothing is changed."""
 
+from typing_extensions import override
+
 from agentsched.ledger.memory.book import Book
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.values import State
-from agentsched.ledger.views import Description, LiveWorker, Pool
+from agentsched.ledger.views import Description, LiveWorker, Pool, Views
 
 
-class MemoryViews:
+class MemoryViews(Views):
     """`agentsched.ledger.views.Views`, in one process."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
 
+    @override
     def epoch(self) -> str | None:
-        """See `Views.epoch`."""
         return self._server.data.pulse.epoch or None
 
+    @override
     def pools(self, epoch: str) -> list[Pool]:
-        """See `Views.pools`."""
         with self._server.step(epoch) as book:
             used = [(slot.model, slot.endpoint) for slot in book.slots()]
             return [
@@ -25,8 +27,8 @@ class MemoryViews:
                 for place, capacity in sorted(book.limits.capacity.items())
             ]
 
+    @override
     def workers(self) -> list[LiveWorker]:
-        """See `Views.workers`."""
         with self._server.lock:
             now_ms = self._server.clock_ms()
             return [
@@ -36,8 +38,8 @@ class MemoryViews:
                 if ends_ms > now_ms
             ]
 
+    @override
     def describe(self, epoch: str, key: str) -> Description | None:
-        """See `Views.describe`."""
         with self._server.step(epoch) as book:
             return _described(book, key)
 

@@ -2,8 +2,12 @@
 
 import threading
 
+from typing_extensions import override
 
-class MemoryVoidedLeases:
+from agentsched.ledger.protocol import VoidedLeases
+
+
+class MemoryVoidedLeases(VoidedLeases):
     """`agentsched.ledger.protocol.VoidedLeases` in one process; made by the ledger."""
 
     def __init__(self) -> None:
@@ -16,8 +20,8 @@ class MemoryVoidedLeases:
             self._voided.append(lease_id)
             self._ready.notify_all()
 
+    @override
     def take(self, wait_s: float) -> str | None:
-        """See `VoidedLeases.take`."""
         with self._ready:
             self._ready.wait_for(lambda: self._voided, wait_s)
             return self._voided.pop(0) if self._voided else None

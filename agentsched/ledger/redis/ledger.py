@@ -5,13 +5,15 @@ in `lua/` alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import redis
+from typing_extensions import override
 
 from agentsched.config.settings import RedisSettings, Settings
 from agentsched.errors import EpochChanged
 from agentsched.ledger.answered_offsets import decode_blocks, encode_blocks, within
+from agentsched.ledger.protocol import Ledger
 from agentsched.ledger.redis import codec
 from agentsched.ledger.redis.membership import RedisMembership
 from agentsched.ledger.redis.operator_orders import RedisOperations
@@ -43,11 +45,11 @@ from agentsched.redis.client import close_client, redis_client
 from agentsched.wire.codec import hash_value
 from agentsched.wire.records import RecordAt
 
-BLOCK_MAX_MS = 4000
+MAX_BLOCK_MS = 4000
 """A blocking read must end before the socket's time-out."""
 
 
-class RedisLedger:
+class RedisLedger(Ledger):
     """`Ledger` on Redis; beside it, over the same connections, what else meets there.
 
     Args:
@@ -96,17 +98,18 @@ class RedisLedger:
         """Close all connections; a later step would open new ones."""
         close_client(self._client)
 
+    @override
     def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
-        """See `Ledger.admit`."""
         rows = [_admit_row(admission) for admission in admissions]
         return [_admitted(row) for row in self._scripts.run_each("admit", epoch, rows)]
 
+    @override
     def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
-        """See `Ledger.withdraw`."""
         answers = self._scripts.run_each("withdraw", epoch, [(key,) for key in keys])
         return [bool(answer) for answer in answers]
 
-    def reserve(  # noqa: PLR0913  (the protocol's)
+    @override
+    def reserve(
         self,
         epoch: str,
         dispatcher_id: str,
@@ -115,40 +118,40 @@ class RedisLedger:
         model: str,
         endpoint: str,
     ) -> ReserveOutcome:
-        """See `Ledger.reserve`."""
         pool = codec.encode_pool(model, endpoint)
         answer = self._scripts.run("reserve", epoch, dispatcher_id, key, ring, pool)
         return ReserveOutcome(answer.decode())
 
+    @override
     def ring_again(self, epoch: str, key: str, ring: int) -> bool:
-        """See `Ledger.ring_again`."""
         return bool(self._scripts.run("ring_again", epoch, key, ring))
 
+    @override
     def unreserve(self, epoch: str, key: str, ring: int) -> bool:
-        """See `Ledger.unreserve`."""
         return bool(self._scripts.run("unreserve", epoch, key, ring))
 
+    @override
     def expire(self, epoch: str, key: str) -> bool:
-        """See `Ledger.expire`."""
         return bool(self._scripts.run("expire", epoch, key))
 
+    @override
     def claim(
         self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
     ) -> Claimed:
-        """See `Ledger.claim`."""
         return _claimed(
             self._scripts.run("claim", epoch, key, ring, lease_id, lease_ms)
         )
 
+    @override
     def renew(
         self, epoch: str, leases: Mapping[str, str], lease_ms: int
     ) -> dict[str, bool]:
-        """See `Ledger.renew`."""
         pairs = [text for pair in leases.items() for text in pair]
         answers = self._scripts.run("renew", epoch, lease_ms, *pairs)
         return {key: bool(answer) for key, answer in zip(leases, answers, strict=True)}
 
-    def put_back(  # noqa: PLR0913  (the protocol's)
+    @override
+    def put_back(
         self,
         epoch: str,
         key: str,
@@ -157,10 +160,10 @@ class RedisLedger:
         why: PutBack = PutBack.STOPPED,
         crashes_most: int = 0,
     ) -> bool:
-        """See `Ledger.put_back`."""
         counted = (delay_ms, why.value, crashes_most)
         return bool(self._scripts.run("put_back", epoch, key, lease_id, *counted))
 
+    @override
     def complete(
         self,
         epoch: str,
@@ -169,13 +172,12 @@ class RedisLedger:
         reply: bytes,
         outcome: CallOutcome,
     ) -> bool:
-        """See `Ledger.complete`."""
         facts = (int(outcome.called), int(not outcome.ok), outcome.model_ms)
         by = _by(lease_id, reply)
         return bool(self._scripts.run("complete", epoch, key, by, reply, *facts))
 
+    @override
     def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
-        """See `Ledger.cancel`."""
         state = self._scripts.run("cancel", epoch, key, keep_s)
         return State(state.decode()) if state else None
 
@@ -183,27 +185,27 @@ class RedisLedger:
         """Return what tells which leases are voided; the caller closes it."""
         return RedisVoidedLeases(self._client, self._namespace)
 
+    @override
     def reply(self, epoch: str, key: str) -> StoredReply | None:
-        """See `Ledger.reply`."""
         answer = self._scripts.run("reply", epoch, key)
         if not answer:
             return None
         facts, value, payload_hash = answer
         return StoredReply(codec.decode_facts(facts), value, payload_hash.decode())
 
+    @override
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
-        """See `Ledger.published`."""
         at = codec.encode_record_at(reply_at)
         return bool(self._scripts.run("published", epoch, key, at))
 
+    @override
     def settle(self, epoch: str, source: str, offset: int) -> None:
-        """See `Ledger.settle`."""
         self._scripts.run("settle", epoch, source, offset)
 
+    @override
     def partition(
         self, epoch: str, source: str, watermark: int, end: int
     ) -> PartitionView:
-        """See `Ledger.partition`."""
         members, blocks, known = self._scripts.run(
             "partition", epoch, source, watermark, end
         )
@@ -213,27 +215,27 @@ class RedisLedger:
         live = {int(offset): key for offset, key in pairs}
         return PartitionView(tuple(done), live, int(known))
 
+    @override
     def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
-        """See `Ledger.restore_done`."""
         rows = [(source, *block) for block in encode_blocks(runs).items()]
         self._scripts.run_each("restore_done", epoch, rows)
 
+    @override
     def forget_answered(self, epoch: str, source: str, runs: Sequence[range]) -> None:
-        """See `Ledger.forget_answered`."""
         ends = [end for run in runs for end in (run.start, run.stop)]
         self._scripts.run("forget_answered", epoch, source, *ends)
 
+    @override
     def forget_done(self, epoch: str, source: str, watermark: int) -> None:
-        """See `Ledger.forget_done`."""
         self._scripts.run("forget_done", epoch, source, watermark)
 
+    @override
     def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
-        """See `Ledger.inspect`."""
         rows = self._scripts.run("inspect", epoch, *keys)
         return [codec.decode_view(row) for row in rows]
 
+    @override
     def snapshot(self, epoch: str) -> Snapshot:
-        """See `Ledger.snapshot`."""
         cursor, now_ms, ready, slots = self._scripts.run("snapshot", epoch)
         pairs = zip(slots[::2], slots[1::2], strict=True)
         return Snapshot(
@@ -243,13 +245,14 @@ class RedisLedger:
             tuple(codec.decode_slot(key.decode(), value) for key, value in pairs),
         )
 
+    @override
     def changes(
         self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
     ) -> tuple[str, list[Change]]:
-        """See `Ledger.changes`; waits 4 s at most."""
+        """Waits 4 s at most."""
         stream = f"{self._namespace}:{epoch}:changes"
         # To Redis, BLOCK 0 means to wait for ever.
-        block = min(block_ms, BLOCK_MAX_MS) if block_ms > 0 else None
+        block = min(block_ms, MAX_BLOCK_MS) if block_ms > 0 else None
         with translated("changes"):
             found: Any = self._client.xread({stream: cursor}, count=limit, block=block)
         if not found:
@@ -269,12 +272,12 @@ class RedisLedger:
             there, length, older = pipe.execute()
         return not there and (length < CHANGES_KEPT or bool(older))
 
+    @override
     def set_limits(self, epoch: str, limits: Limits) -> None:
-        """See `Ledger.set_limits`."""
         self._scripts.run("set_limits", epoch, *codec.encode_limits(limits))
 
+    @override
     def totals(self, epoch: str) -> dict[str, ModelTotals]:
-        """See `Ledger.totals`."""
         return {
             codec.decode_model(model.decode()): ModelTotals(*map(int, sums))
             for model, *sums in self._scripts.run("totals", epoch)
@@ -328,17 +331,4 @@ def _claimed(row: Sequence[bytes]) -> Claimed:
         time_left_ms=int(left_ms),
         queued_ms=int(queued_ms),
         crashes=int(crashes),
-    )
-
-
-if TYPE_CHECKING:
-    from agentsched.ledger.operator_protocol import Operations
-    from agentsched.ledger.protocol import Ledger, Membership
-    from agentsched.ledger.views import Views
-
-    _CONFORMS: tuple[type[Ledger], type[Membership], type[Operations], type[Views]] = (
-        RedisLedger,
-        RedisMembership,
-        RedisOperations,
-        RedisViews,
     )

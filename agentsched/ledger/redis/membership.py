@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from secrets import token_hex
 
 import redis
+from typing_extensions import override
 
+from agentsched.ledger.protocol import Membership
 from agentsched.ledger.redis.scripts import Scripts
 from agentsched.ledger.values import Beat
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
@@ -14,7 +16,7 @@ SCANNED = 1000
 """Keys in one step of a scan: some 100 us of Redis."""
 
 
-class RedisMembership:
+class RedisMembership(Membership):
     """`agentsched.ledger.protocol.Membership` on Redis; opens nothing until used."""
 
     def __init__(self, client: redis.Redis, namespace: str, scripts: Scripts) -> None:
@@ -22,16 +24,16 @@ class RedisMembership:
         self._namespace = namespace
         self._scripts = scripts
 
+    @override
     def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
-        """See `Membership.beat`."""
         candidate = known.next_epoch(token_hex(8))
         epoch, count, age_ms, fresh = self._scripts.run(
             "beat", *known, heard, candidate, checks_epoch=False
         )
         return Beat(EpochCounter(epoch.decode(), count), int(age_ms), bool(fresh))
 
+    @override
     def drop_older(self, epoch: str) -> None:
-        """See `Membership.drop_older`."""
         digits = "[0-9a-f]" * len(epoch)
         first = len(self._namespace) + 1
         with self._scripts.watched("drop_older"):
@@ -41,47 +43,47 @@ class RedisMembership:
                 if name[first : first + len(epoch)].decode() < epoch:
                     self._client.unlink(name)
 
+    @override
     def now_ms(self) -> int:
-        """See `Membership.now_ms`."""
         with self._scripts.watched("now_ms"):
             seconds, micros = self._client.time()
         return seconds * 1000 + micros // 1000
 
+    @override
     def lead(self, dispatcher_id: str, ttl_ms: int) -> bool:
-        """See `Membership.lead`."""
         return bool(
             self._scripts.run("lead", dispatcher_id, ttl_ms, checks_epoch=False)
         )
 
+    @override
     def resign(self, dispatcher_id: str) -> None:
-        """See `Membership.resign`."""
         self._scripts.run("resign", dispatcher_id, checks_epoch=False)
 
+    @override
     def beat_bridge(self, bridge_id: str, ttl_ms: int) -> int:
-        """See `Membership.beat_bridge`."""
         return int(
             self._scripts.run("beat_bridge", bridge_id, ttl_ms, checks_epoch=False)
         )
 
+    @override
     def leave_bridge(self, bridge_id: str) -> None:
-        """See `Membership.leave_bridge`."""
         with self._scripts.watched("leave_bridge"):
             self._client.zrem(f"{self._namespace}:bridges", bridge_id)
 
+    @override
     def beat_worker(
         self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
     ) -> None:
-        """See `Membership.beat_worker`."""
         text = json.dumps(dict(slots))
         what = (worker_id, ttl_ms, text, http)
         self._scripts.run("beat_worker", *what, checks_epoch=False)
 
+    @override
     def leave_worker(self, worker_id: str) -> None:
-        """See `Membership.leave_worker`."""
         self._scripts.run("leave_worker", worker_id, checks_epoch=False)
 
+    @override
     def live_slots(self) -> dict[str, int]:
-        """See `Membership.live_slots`."""
         total: dict[str, int] = {}
         for text in self._scripts.run("live_slots", checks_epoch=False):
             for model, slots in json.loads(text).items():

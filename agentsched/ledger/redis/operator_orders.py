@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import redis
+from typing_extensions import override
 
 from agentsched.errors import LedgerError
 from agentsched.ledger.bridge_reports import (
@@ -18,12 +19,12 @@ from agentsched.ledger.bridge_reports import (
     Reported,
 )
 from agentsched.ledger.operator_orders import (
-    CONTROLS_MOST,
+    MAX_CONTROLS,
     Control,
     ControlKind,
     Controls,
 )
-from agentsched.ledger.operator_protocol import QUESTIONS_MOST, Orders
+from agentsched.ledger.operator_protocol import MAX_QUESTIONS, Operations, Orders
 from agentsched.ledger.redis import codec
 from agentsched.ledger.redis.scripts import Scripts, translated
 
@@ -31,7 +32,7 @@ Written = TypeVar("Written")
 Value = TypeVar("Value")
 
 
-class RedisOperations:
+class RedisOperations(Operations):
     """`agentsched.ledger.operator_protocol.Operations` on Redis."""
 
     def __init__(self, client: redis.Redis, namespace: str, scripts: Scripts) -> None:
@@ -39,73 +40,73 @@ class RedisOperations:
         self._namespace = namespace
         self._scripts = scripts
 
+    @override
     def impose(self, control: Control) -> None:
-        """See `Operations.impose`."""
         if not self._impose(control, at_ms=0, only_missing=False):
             raise LedgerError(
-                f"{CONTROLS_MOST} models and agents are paused or blocked already: lift"
+                f"{MAX_CONTROLS} models and agents are paused or blocked already: lift"
                 " some, or block agents in agentsched.yaml (`agents:`, `blocked: true`)"
             )
 
+    @override
     def restore(self, controls: Iterable[Control]) -> None:
-        """See `Operations.restore`."""
         for control in controls:
             self._impose(control, at_ms=control.at_ms, only_missing=True)
 
     def _impose(self, control: Control, *, at_ms: int, only_missing: bool) -> bool:
         text = codec.encode_control(control)
         field = codec.encode_place(control.kind, control.name)
-        flags = (at_ms, int(only_missing), CONTROLS_MOST)
+        flags = (at_ms, int(only_missing), MAX_CONTROLS)
         return bool(
             self._scripts.run("impose", field, text, *flags, checks_epoch=False)
         )
 
+    @override
     def lift(self, kind: ControlKind, name: str = "") -> bool:
-        """See `Operations.lift`."""
         field = codec.encode_place(kind, name)
         return bool(self._scripts.run("lift", field, checks_epoch=False))
 
+    @override
     def controls(self) -> Controls:
-        """See `Operations.controls`."""
         with translated("controls"):
             found: Any = self._client.hgetall(f"{self._namespace}:controls")
         return _controls([text for pair in found.items() for text in pair])
 
+    @override
     def orders(self, epoch: str, bridge_id: str) -> Orders:
-        """See `Operations.orders`."""
         controls, questions = self._scripts.run("orders", epoch, bridge_id)
         asked = _readable(
             lambda text: Question.from_json(text.split(b" ", 1)[1]), questions
         )
         return Orders(_controls(controls), tuple(asked))
 
+    @override
     def report(self, bridge_id: str, report: BridgeReport, ttl_ms: int) -> None:
-        """See `Operations.report`."""
         self._scripts.run(
             "report", bridge_id, report.to_json(), ttl_ms, checks_epoch=False
         )
 
+    @override
     def reports(self) -> list[Reported]:
-        """See `Operations.reports`."""
         rows = self._scripts.run("reports", checks_epoch=False)
         return sorted(map(_reported, rows), key=lambda one: one.bridge_id)
 
+    @override
     def ask(self, question: Question, ttl_ms: int) -> None:
-        """See `Operations.ask`."""
         text = f"{question.id} {question.to_json()}"
-        self._scripts.run("ask", text, ttl_ms, QUESTIONS_MOST, checks_epoch=False)
+        self._scripts.run("ask", text, ttl_ms, MAX_QUESTIONS, checks_epoch=False)
 
+    @override
     def tell(
         self, question_id: str, bridge_id: str, findings: IndexAnswer, ttl_ms: int
     ) -> None:
-        """See `Operations.tell`."""
         text = findings.to_json()
         self._scripts.run(
             "tell", question_id, bridge_id, text, ttl_ms, checks_epoch=False
         )
 
+    @override
     def told(self, question_id: str) -> dict[str, IndexAnswer]:
-        """See `Operations.told`."""
         with translated("told"):
             found: Any = self._client.hgetall(
                 f"{self._namespace}:findings:{question_id}"

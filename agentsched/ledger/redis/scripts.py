@@ -20,6 +20,8 @@ from agentsched.errors import (
     LedgerUnavailable,
     NewerFormat,
 )
+from agentsched.ledger.answered_offsets import BLOCK_OFFSETS
+from agentsched.ledger.values import CHANGES_KEPT
 from agentsched.redis.refusals import refusal
 
 Argument = str | bytes | int
@@ -49,7 +51,10 @@ NOT_NOW = frozenset(
 def _source(step: str, *, checks_epoch: bool) -> str:
     names = ["common", *(["entries", "tombstones"] if checks_epoch else []), step]
     folder = files("agentsched.ledger") / "lua"
-    return "\n".join((folder / f"{name}.lua").read_text("utf-8") for name in names)
+    parts = [(folder / f"{name}.lua").read_text("utf-8") for name in names]
+    shared = {"CHANGES_KEPT": CHANGES_KEPT, "BLOCK": BLOCK_OFFSETS}
+    numbers = [f"local {name} = {number}" for name, number in shared.items()]
+    return "\n".join([*numbers, *parts])
 
 
 @cache

@@ -4,14 +4,15 @@ import json
 from collections.abc import Sequence
 
 import redis
+from typing_extensions import override
 
 from agentsched.ledger.redis import codec
 from agentsched.ledger.redis.scripts import Scripts, translated
 from agentsched.ledger.values import Ending, State
-from agentsched.ledger.views import Description, LiveWorker, Pool
+from agentsched.ledger.views import Description, LiveWorker, Pool, Views
 
 
-class RedisViews:
+class RedisViews(Views):
     """`agentsched.ledger.views.Views` on Redis."""
 
     def __init__(self, client: redis.Redis, namespace: str, scripts: Scripts) -> None:
@@ -19,14 +20,14 @@ class RedisViews:
         self._namespace = namespace
         self._scripts = scripts
 
+    @override
     def epoch(self) -> str | None:
-        """See `Views.epoch`."""
         with translated("epoch"):
             epoch = self._client.hget(f"{self._namespace}:epoch", "id")
         return epoch.decode() if isinstance(epoch, bytes) else None
 
+    @override
     def pools(self, epoch: str) -> list[Pool]:
-        """See `Views.pools`."""
         rows = self._scripts.run("pools", epoch)
         pools = (
             Pool(*codec.decode_pool(pool.decode()), int(in_flight), int(capacity))
@@ -34,8 +35,8 @@ class RedisViews:
         )
         return sorted(pools, key=lambda pool: (pool.model, pool.endpoint))
 
+    @override
     def workers(self) -> list[LiveWorker]:
-        """See `Views.workers`."""
         rows = self._scripts.run("workers", checks_epoch=False)
         workers = (
             LiveWorker(worker_id.decode(), json.loads(slots), http.decode())
@@ -43,8 +44,8 @@ class RedisViews:
         )
         return sorted(workers, key=lambda worker: worker.worker_id)
 
+    @override
     def describe(self, epoch: str, key: str) -> Description | None:
-        """See `Views.describe`."""
         row = self._scripts.run("describe", epoch, key)
         return _description(row) if row else None
 

@@ -5,11 +5,13 @@ A hint: it may be missed, and then the next renewal says it.
 
 import redis
 from redis.exceptions import RedisError
+from typing_extensions import override
 
+from agentsched.ledger.protocol import VoidedLeases
 from agentsched.ledger.redis.scripts import translated
 
 
-class RedisVoidedLeases:
+class RedisVoidedLeases(VoidedLeases):
     """`agentsched.ledger.protocol.VoidedLeases` over Redis's publish and subscribe.
 
     Args:
@@ -23,8 +25,8 @@ class RedisVoidedLeases:
         self._channel = f"{namespace}:voided"
         self._subscription: redis.client.PubSub | None = None
 
+    @override
     def take(self, wait_s: float) -> str | None:
-        """See `VoidedLeases.take`."""
         with translated("voided"):
             try:
                 message = self._subscribed().get_message(timeout=wait_s)
@@ -35,7 +37,7 @@ class RedisVoidedLeases:
         return data.decode() if isinstance(data, bytes) else None
 
     def close(self) -> None:
-        """Close the connection; again is harmless."""
+        """Close the connection; idempotent."""
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             subscription.close()

@@ -20,7 +20,7 @@ from agentsched.wire.dead_letters import (
 from agentsched.wire.records import InboundRecord, Partition, RecordAt
 from agentsched.wire.replays import Replayed, read_marker
 
-FOUND_MOST = 50_000
+MAX_FOUND = 50_000
 """Kept in one search (half a kilobyte each); the newest of them."""
 
 Track = Callable[[Iterable[InboundRecord], int], Iterable[InboundRecord]]
@@ -93,7 +93,7 @@ def search(
     topics: Sequence[str],
     wanted: LetterFilter,
     track: Track = lambda records, _most: records,
-    most: int = FOUND_MOST,
+    most: int = MAX_FOUND,
 ) -> Search:
     """Read dead-letter topics and return what is wanted of them; blocks.
 

@@ -12,7 +12,7 @@ from agentsched.config.settings import Settings
 from agentsched.kafka.topic_plan import TopicState, planned_topics, shortcomings
 from agentsched.wire.records import Depth, Partition
 
-SKEW_MOST_S = 2.0
+MAX_SKEW_S = 2.0
 """More than clocks differ that some service keeps right."""
 REDIS_LEAST = (6, 2)
 """What the ledger's scripts need; Valkey reports a Redis version that it equals."""
@@ -139,7 +139,7 @@ def _append_only(facts: RedisFacts) -> list[CheckResult]:
 
 
 def _clock(facts: RedisFacts) -> list[CheckResult]:
-    if abs(facts.ahead_s) > SKEW_MOST_S:
+    if abs(facts.ahead_s) > MAX_SKEW_S:
         where = "ahead of" if facts.ahead_s > 0 else "behind"
         text = (
             f"the clock of Redis is {abs(facts.ahead_s):.0f} s {where} this machine's"

@@ -84,7 +84,7 @@ def test_what_could_not_be_withdrawn_is_not_asked_again():
     driver.feed(ev.WithdrawAnswered(refused.keys, (False,)))
     (gone,) = driver.of(do.Withdraw)
     driver.feed(ev.WithdrawAnswered(gone.keys, (True,)))
-    (entry,) = driver.state.by_key[refused.keys[0]]
+    entry = driver.state.by_key[refused.keys[0]]
     back = ReadyEntry(entry.admission.facts, ring=1)
     change = Change(ChangeKind.READY, "1-0", entry.key, ready=back)
     driver.feed(ev.Changed((change,), driver.now_ms))

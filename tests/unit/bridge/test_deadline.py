@@ -154,7 +154,7 @@ def test_overdue_work_does_not_keep_the_reconciler_from_looking():
     driver.admitted()
     driver.read(*range(1, 40), ttl_s=1)
     driver.admitted()
-    (lasting,) = [k for k, (e,) in driver.state.by_key.items() if e.record.offset == 0]
+    (lasting,) = [k for k, e in driver.state.by_key.items() if e.offset == 0]
     looked_at = set()
     for _ in range(60):
         driver.tick(RECHECK_MS // 10)

@@ -9,7 +9,7 @@ from agentsched.wire.records import Partition
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core import explain, index
-from bridge.core.explain import COUNTED_MOST, FOUND_MOST
+from bridge.core.explain import MAX_COUNTED, MAX_FOUND
 from tests.support.requests import ARRIVAL_MS
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
@@ -81,12 +81,12 @@ def test_what_is_unknown_is_answered_too(driver):
 
 
 def test_more_than_fit_are_said_to_be_more(driver):
-    for number in range(FOUND_MOST + 1):
+    for number in range(MAX_FOUND + 1):
         driver.read(number, agent_id=f"a{number}", correlation_id="same")
     findings = ask(driver, "same")
-    assert (len(findings.found), findings.complete) == (FOUND_MOST, False)
+    assert (len(findings.found), findings.complete) == (MAX_FOUND, False)
     counted = [one.before is not None for one in findings.found]
-    assert counted == [True] * COUNTED_MOST + [False] * (FOUND_MOST - COUNTED_MOST)
+    assert counted == [True] * MAX_COUNTED + [False] * (MAX_FOUND - MAX_COUNTED)
 
 
 def test_many_questions_are_answered_a_few_at_a_time(driver):

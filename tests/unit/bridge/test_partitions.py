@@ -92,9 +92,8 @@ def test_a_partition_over_its_share_is_paused_and_reads_on_when_it_has_drained()
     driver = Driver(limits={"index_max_records": 10})
     driver.own()
     driver.read(*range(10))
-    driver.admitted()
-    driver.tick(1_000)
     assert driver.of(do.Pause) == [do.Pause((PARTITION,))]
+    driver.admitted()
     for offset in range(2):
         driver.feed(ev.Changed((settled(offset),), driver.now_ms))
     driver.tick(1_000)
@@ -108,9 +107,8 @@ def test_a_paused_partition_is_not_paused_again():
     driver = Driver(limits={"index_max_records": 10})
     driver.own()
     driver.read(*range(12))
-    driver.admitted()
-    driver.tick(1_000)
     assert len(driver.of(do.Pause)) == 1
+    driver.admitted()
     driver.tick(1_000)
     assert driver.of(do.Pause) == []
 
@@ -119,8 +117,53 @@ def test_a_full_index_of_bytes_pauses_too():
     driver = Driver(limits={"index_max_bytes": 1_048_576})
     driver.own()
     driver.read(0, 1, content="x" * 600_000)
-    driver.tick(1_000)
     assert driver.of(do.Pause) == [do.Pause((PARTITION,))]
+
+
+def test_a_partition_is_paused_before_its_share_is_passed():
+    bound_bytes = 1_048_576
+    driver = Driver(limits={"index_max_bytes": bound_bytes})
+    driver.own()
+    for offset in range(100):
+        driver.read(offset, content="x" * 20_000)
+        if driver.of(do.Pause):
+            break
+    taken_bytes = driver.state.partitions[SOURCE].size_bytes
+    assert 0.9 * bound_bytes < taken_bytes < bound_bytes
+
+
+def test_what_was_read_beyond_the_share_is_indexed_all_the_same():
+    driver = Driver(limits={"index_max_records": 10})
+    driver.own()
+    driver.read(*range(30))
+    assert len(driver.state.partitions[SOURCE].entries) == 30
+
+
+def test_a_partition_is_not_paused_twice_in_a_second():
+    driver = Driver(limits={"index_max_records": 10})
+    driver.own()
+    driver.tick()
+    driver.read(*range(10))
+    for offset in range(9):
+        driver.feed(ev.Changed((settled(offset),), driver.now_ms))
+    driver.tick(900)
+    assert driver.of(do.Resume) == []
+    driver.tick(100)
+    assert driver.of(do.Resume) == [do.Resume((PARTITION,))]
+    driver.read(*range(10, 20))
+    assert driver.of(do.Pause) == [do.Pause((PARTITION,))]
+
+
+def test_dead_letters_that_cannot_be_sent_take_their_share():
+    driver = Driver(limits={"index_max_records": 10})
+    driver.own()
+    bad = tuple(record(offset, b"no JSON") for offset in range(10))
+    driver.feed(ev.Read(bad, driver.now_ms))
+    assert driver.of(do.Pause) == [do.Pause((PARTITION,))]
+    for offset in range(10):
+        driver.feed(ev.OffsetSettled(SOURCE, offset))
+    driver.tick(1_000)
+    assert driver.of(do.Resume) == [do.Resume((PARTITION,))]
 
 
 def test_a_partition_that_keeps_to_its_share_reads_on_beside_one_that_does_not():
@@ -129,8 +172,6 @@ def test_a_partition_that_keeps_to_its_share_reads_on_beside_one_that_does_not()
     driver.own()
     driver.own(source=other, partition=Partition("other", 0))
     driver.read(*range(10))
-    driver.admitted()
-    driver.tick(1_000)
     assert driver.of(do.Pause) == [do.Pause((PARTITION,))]
 
 

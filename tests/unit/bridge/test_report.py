@@ -13,7 +13,7 @@ from bridge.core import events as ev
 from bridge.core import index
 from bridge.core.rate import INTERVAL_MS, Rate
 from bridge.core.report import AGENTS_LISTED, report, waiting_of
-from bridge.core.state import WAITS, BridgeState, Indexed, Stage
+from bridge.core.state import WAITS, BridgeState, Stage
 from tests.support.requests import ARRIVAL_MS, facts, record
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
@@ -246,14 +246,14 @@ def test_the_counts_are_those_of_a_look_at_every_request(moves):
         elif entry is not None:
             index.move(state, entry, stage)
         elif partition.tracker.read(offset):
-            index.add(state, partition, request(offset))
+            index.add(state, partition, record(offset), request(offset))
     assert_counts(state)
 
 
 def request(offset):
     cls = ("high", "medium", "low")[offset % 3]
     value = facts(str(offset), offset=offset, cls=cls, agent_id=f"a{offset % 2}")
-    return Indexed(record(offset), Admission(value, b"", ""))
+    return Admission(value, b"", "")
 
 
 def assert_counts(state: BridgeState):

@@ -96,7 +96,7 @@ def test_reading_ends_where_the_text_is_not_utf_8():
 
 
 def test_reading_ends_at_a_line_without_end(monkeypatch):
-    monkeypatch.setattr(send_input, "LINE_MAX_CHARACTERS", 10)
+    monkeypatch.setattr(send_input, "MAX_LINE_CHARACTERS", 10)
     _, asked = read("good\n" + "x" * 20)
     assert problems(asked) == [(2, "far too long; reading ends")]
 

@@ -10,7 +10,7 @@ from agentsched.cli.explain import _lines
 from agentsched.cli.operator_orders import insist_on_models, insist_on_one_way
 from agentsched.cli.status_tables import page
 from agentsched.ledger.bridge_reports import AgentLoad, OldestRequest
-from agentsched.ledger.operator_orders import TEXT_MAX_CHARACTERS, plain
+from agentsched.ledger.operator_orders import MAX_TEXT_CHARACTERS, plain
 from agentsched.operations.explain.whereabouts import Place, ReplyPlace, Whereabouts
 from agentsched.operations.status.status import (
     BridgeStatus,
@@ -216,4 +216,4 @@ def test_one_way_to_name_models_is_enough(models, every):
 
 def test_a_reason_is_one_plain_line_of_bounded_length():
     assert plain(" two\nlines\x1b[31m ") == "two lines[31m"
-    assert len(plain("x" * 999)) == TEXT_MAX_CHARACTERS
+    assert len(plain("x" * 999)) == MAX_TEXT_CHARACTERS

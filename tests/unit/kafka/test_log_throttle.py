@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from agentsched.kafka.librdkafka import log
-from agentsched.kafka.log_throttle import EVERY_S, KINDS_MOST, Repeats
+from agentsched.kafka.log_throttle import EVERY_S, MAX_KINDS, Repeats
 
 LINE = "FAIL [agentsched#consumer-%d] 127.0.0.1:1: refused (after %dms in CONNECT)"
 
@@ -51,9 +51,9 @@ def test_after_a_while_it_comes_again_with_the_number_of_those_dropped(
 
 
 def test_what_it_remembers_is_bounded(written: Written) -> None:
-    for number in range(3 * KINDS_MOST):
+    for number in range(3 * MAX_KINDS):
         written.write(f"line {number}")
-    assert len(written._filter._kinds) <= KINDS_MOST
+    assert len(written._filter._kinds) <= MAX_KINDS
 
 
 def test_librdkafka_writes_through_it() -> None:

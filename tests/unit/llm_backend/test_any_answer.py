@@ -12,13 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentsched.errors import CallFailed
-from agentsched.llm_backend.completion import USAGE_MAX_BYTES, read_completion
+from agentsched.llm_backend.completion import MAX_USAGE_BYTES, read_completion
 from agentsched.types import Message, Reply, TaskStatus
 from agentsched.wire.codec import decode_message
 from agentsched.worker.call_result import Job, completed_result, failed_result
 from tests.support.requests import facts
 
-REPLY_MAX_BYTES = 1_048_576
+MAX_REPLY_BYTES = 1_048_576
 JOB = Job(
     facts=facts("k", correlation_id="c"),
     request=Message(id="x", content="hi"),
@@ -52,7 +52,7 @@ def reply_to(body: bytes) -> Reply:
     except CallFailed as failure:
         value = failed_result(JOB, failure, model_s=0.5).value
     else:
-        value = completed_result(JOB, completion, REPLY_MAX_BYTES).value
+        value = completed_result(JOB, completion, MAX_REPLY_BYTES).value
     reply = decode_message(value)
     assert isinstance(reply, Reply)
     return reply
@@ -240,7 +240,7 @@ def test_any_field_may_be_nested_however_deep(field, levels):
 
 
 def test_of_an_enormous_usage_only_the_sums_are_kept():
-    reply = reply_of(usage__notes="x" * USAGE_MAX_BYTES)
+    reply = reply_of(usage__notes="x" * MAX_USAGE_BYTES)
     assert reply.usage == {
         "prompt_tokens": 3,
         "completion_tokens": 4,
@@ -294,7 +294,7 @@ def test_a_line_break_within_text_costs_no_answer():
 
 
 def test_thoughts_too_long_for_a_reply_cost_no_answer():
-    reply = reply_of(message__reasoning_content="x" * REPLY_MAX_BYTES)
+    reply = reply_of(message__reasoning_content="x" * MAX_REPLY_BYTES)
     assert (reply.content, reply.reasoning) == ("four", None)
 
 

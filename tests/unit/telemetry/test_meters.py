@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 
 from agentsched.errors import ErrorCode, LedgerError
 from agentsched.telemetry import metrics
-from agentsched.telemetry.meters import SERIES_MAX, Meters
+from agentsched.telemetry.meters import MAX_SERIES, Meters
 from agentsched.telemetry.metrics import LABEL_VALUES, LABELS, METRICS, Metric
 from agentsched.types import Priority
 from agentsched.worker.execution import Ended
@@ -62,10 +62,10 @@ def test_a_gauge_that_is_replaced_drops_what_is_gone() -> None:
 
 def test_the_number_of_series_is_bounded() -> None:
     meters = Meters("worker", [COLOURS])
-    for number in range(SERIES_MAX + 5):
+    for number in range(MAX_SERIES + 5):
         meters.count(COLOURS, f"colour {number}")
     assert meters.value(COLOURS, "other") == 5
-    assert meters.value(COLOURS, f"colour {SERIES_MAX}") is None
+    assert meters.value(COLOURS, f"colour {MAX_SERIES}") is None
     assert meters.value(COLOURS, "colour 0") == 1
 
 
@@ -118,7 +118,7 @@ def test_no_alarm_and_no_model_is_made_up() -> None:
 
 def test_the_known_series_do_not_count_against_the_bound() -> None:
     meters = Meters("bridge")
-    models = [f"model {number}" for number in range(SERIES_MAX + 1)]
+    models = [f"model {number}" for number in range(MAX_SERIES + 1)]
     meters.initialize(models)
     meters.count(metrics.DOORBELLS_RUNG, models[-1])
     meters.count(metrics.DOORBELLS_RUNG, "one more")

@@ -14,7 +14,7 @@ from agentsched.telemetry import metrics
 from agentsched.telemetry import page as page_module
 from agentsched.telemetry.health import Check, Indicator
 from agentsched.telemetry.meters import Meters
-from agentsched.telemetry.page import CONNECTIONS_MAX, Page
+from agentsched.telemetry.page import MAX_CONNECTIONS, Page
 
 HTTP = HttpSettings()
 
@@ -157,7 +157,7 @@ def test_after_the_stop_nobody_listens(things) -> None:
 def patient(monkeypatch) -> None:
     """Only the bounds under test end a connection."""
     monkeypatch.setattr(page_module._Handler, "timeout", 60)
-    monkeypatch.setattr(page_module, "CONNECTION_MAX_S", 60)
+    monkeypatch.setattr(page_module, "MAX_CONNECTION_S", 60)
 
 
 def connect(page: Page) -> socket.socket:
@@ -166,12 +166,12 @@ def connect(page: Page) -> socket.socket:
 
 
 def test_clients_that_say_nothing_keep_nobody_out(patient, page) -> None:
-    silent = [connect(page) for _ in range(3 * CONNECTIONS_MAX)]
+    silent = [connect(page) for _ in range(3 * MAX_CONNECTIONS)]
     try:
-        for one in silent[-CONNECTIONS_MAX:]:
+        for one in silent[-MAX_CONNECTIONS:]:
             one.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
         assert get(page, "/healthz")[0] == 200
-        for one in silent[: 2 * CONNECTIONS_MAX]:
+        for one in silent[: 2 * MAX_CONNECTIONS]:
             assert one.recv(1) == b""  # the oldest had to go
     finally:
         for one in silent:
@@ -181,7 +181,7 @@ def test_clients_that_say_nothing_keep_nobody_out(patient, page) -> None:
 def test_a_client_that_takes_too_long_has_to_go(patient, page, monkeypatch) -> None:
     with connect(page) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
-        monkeypatch.setattr(page_module, "CONNECTION_MAX_S", 0)
+        monkeypatch.setattr(page_module, "MAX_CONNECTION_S", 0)
         assert slow.recv(1) == b""
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentsched.ledger.answered_offsets import runs_of
 from agentsched.wire.commit_state import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     CommitState,
     decode_commit_state,
     encode_commit_state,
@@ -43,7 +43,7 @@ def scattered(count: int) -> tuple[range, ...]:
     return tuple(runs)
 
 
-@pytest.mark.parametrize("most", [MOST_CHARACTERS, 500])
+@pytest.mark.parametrize("most", [MAX_CHARACTERS, 500])
 def test_what_does_not_fit_is_left_out_from_the_end(most: int):
     note = CommitState(PULSE, "T", done=scattered(30_000))
     text = encode_commit_state(note, 100, most)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentsched.errors import CodecError, ErrorCode
-from agentsched.wire.json import NESTING_MOST, read_object
+from agentsched.wire.json import MAX_NESTING, read_object
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -47,7 +47,7 @@ def test_however_deep_it_is_nested_it_is_refused(levels):
 
 @pytest.mark.parametrize(
     ("levels", "problem"),
-    [(NESTING_MOST, ""), (NESTING_MOST + 1, "nested deeper than 100 levels")],
+    [(MAX_NESTING, ""), (MAX_NESTING + 1, "nested deeper than 100 levels")],
 )
 def test_the_levels_of_nesting_are_counted(levels, problem):
     value = b'{"a":' * levels + b"1" + b"}" * levels
