@@ -21,6 +21,7 @@ from tests.support.requests import facts
 MAX_REPLY_BYTES = 1_048_576
 JOB = Job(
     facts=facts("k", correlation_id="c"),
+    payload_hash="ab12",
     request=Message(id="x", content="hi"),
     model="m",
     endpoint="e",

@@ -27,7 +27,7 @@ PLAIN = JSON.encode()
         # kafka-ui #643 (row W of the cases that users of other products reported)
         (b"\0\0\0\0\x07" + PLAIN, "schema registry"),
         (b"\0\0\0\0\x01\x0athe secret prompt", "schema registry"),
-        (gzip.compress(PLAIN), "gzip"),
+        (gzip.compress(PLAIN, mtime=0), "gzip"),
         (b"\x28\xb5\x2f\xfd" + PLAIN, "zstd"),
         (b"\xff\x06\x00\x00sNaPpY" + PLAIN, "snappy"),
         (b"\x82SNAPPY\x00" + PLAIN, "snappy"),
