@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from agentsched.config.loading import LoadedSettings, load_settings
+from agentsched.config.loader import LoadedSettings, load_settings
 from agentsched.config.revision import Revision, revise
 from agentsched.config.section import named
 from agentsched.errors import AgentSchedError, ConfigurationError

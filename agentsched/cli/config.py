@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentsched.config.effective import Value, effective
-from agentsched.config.loading import LoadedSettings, load_settings
+from agentsched.config.loader import LoadedSettings, load_settings
 from agentsched.config.problems import (
     InvalidSettings,
     Problem,

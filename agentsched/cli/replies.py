@@ -13,7 +13,7 @@ from rich.text import Text
 
 from agentsched.cli.durations import Moment
 from agentsched.cli.terminal_text import one_line
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.config.settings import Settings
 from agentsched.errors import CodecError
 from agentsched.kafka.readers.topic_tail import EVERYTHING_MS, TopicTail

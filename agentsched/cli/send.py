@@ -19,7 +19,7 @@ from agentsched.cli.send_input import (
     with_defaults,
 )
 from agentsched.client.client import MAX_OUTSTANDING
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.types import DEFAULT_AGENT_ID, Priority, TaskType
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from agentsched.config.catalogue import Setting, settings_of
 from agentsched.config.draft import Origin
-from agentsched.config.loading import LoadedSettings
-from agentsched.config.masking import shown
+from agentsched.config.loader import LoadedSettings
+from agentsched.config.mask import shown
 from agentsched.config.section import DottedKeys, Path, Section
 from agentsched.config.settings import Settings
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from agentsched.config.catalogue import Setting, walk
 from agentsched.config.draft import Draft, Origin
-from agentsched.config.masking import shown_in_error
+from agentsched.config.mask import shown_in_error
 from agentsched.config.problems import Problem
 from agentsched.config.section import DottedKeys, Path, named
-from agentsched.config.spelling import BYTE_ORDER_MARK, QUOTES, fault_of
+from agentsched.config.text_faults import BYTE_ORDER_MARK, QUOTES, fault_of
 
 PREFIX = "AGENTSCHED__"
 NUMBER = r"__(\d+)(?=__)"

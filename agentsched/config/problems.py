@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from agentsched.config.catalogue import Setting, find, settings_of, word
 from agentsched.config.draft import Draft, Origin
-from agentsched.config.masking import shown_in_error
+from agentsched.config.mask import shown_in_error
 from agentsched.config.section import Contradiction, Path, named
 from agentsched.config.settings import Settings
 from agentsched.errors import ConfigurationError

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from agentsched.config.catalogue import Setting
 from agentsched.config.effective import leaves
-from agentsched.config.masking import shown
+from agentsched.config.mask import shown
 from agentsched.config.section import DottedKeys, Path, named
 from agentsched.config.settings import Settings
 from agentsched.errors import ConfigurationError

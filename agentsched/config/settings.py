@@ -1,7 +1,7 @@
 """The whole configuration, and the sections that are of no single server.
 
 Every setting has its unit in the name, a default, bounds and a sentence. Constructing
-settings reads nothing; `loading.py` fills them from the YAML file and the environment.
+settings reads nothing; `loader.py` fills them from the YAML file and the environment.
 """
 
 from typing import Annotated, Any, Literal

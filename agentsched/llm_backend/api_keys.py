@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agentsched.config.settings import EndpointSettings
-from agentsched.config.spelling import fault_of_key
+from agentsched.config.text_faults import fault_of_key
 from agentsched.errors import ConfigurationError
 
 OPTIONAL_VARIABLE = "LLM_API_KEY"

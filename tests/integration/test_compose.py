@@ -15,7 +15,7 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.valkey import EmbeddedValkey
 from tests.support.kafka_cluster import free_ports

@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from agentsched.celery.queues import CeleryDoorbells
 from agentsched.celery.settings import celery_settings
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.embedded.services import environment
 from agentsched.wire.epoch import EpochCounter
 from tests.integration.worker_rig import WorkerRig

@@ -13,7 +13,7 @@ from typing import Any, Self
 import yaml
 from confluent_kafka import Consumer, TopicPartition
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey

@@ -7,7 +7,7 @@ import pytest
 
 from agentsched.client.request_record import RequestOptions
 from agentsched.config.catalogue import walk
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.config.section import Inactive, named
 from agentsched.scheduling.order import rank
 from tests.support.requests import facts

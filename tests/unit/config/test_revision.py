@@ -3,6 +3,7 @@
 import pytest
 
 from agentsched.config.catalogue import walk
+from agentsched.config.models import ModelSettings
 from agentsched.config.revision import revise
 from agentsched.config.section import Applies, Section, named
 from agentsched.config.settings import KafkaSettings, RedisSettings, Settings
@@ -152,8 +153,9 @@ def test_all_that_a_bridge_is_built_of_needs_a_restart(monkeypatch):
     bridge.daemon._effects.close()
     assert (KafkaSettings, "bootstrap_servers") in read
     assert (RedisSettings, "url") in read
-    # `Rules` are handed on at each reload; these are what `Effects` takes from them.
-    adopted = {(KafkaSettings, "reply_topics")}
+    # `Rules` are handed on at each reload; these are what `Effects` and the bridge's
+    # metrics take from them.
+    adopted = {(KafkaSettings, "reply_topics"), (ModelSettings, "name")}
     unmarked = [
         named(path)
         for path, setting in walk()

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentsched.config.catalogue import Setting, find
 from agentsched.config.draft import Draft
-from agentsched.config.masking import is_secret_key, shown_in_error
+from agentsched.config.mask import is_secret_key, shown_in_error
 from agentsched.config.problems import Problem
 from agentsched.config.redis_url import parse_redis_url
 from agentsched.config.section import Address, DottedKeys, Path, Secret

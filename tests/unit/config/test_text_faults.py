@@ -2,9 +2,9 @@
 
 import pytest
 
-from agentsched.config.loading import load_settings, parse_settings
+from agentsched.config.loader import load_settings, parse_settings
 from agentsched.config.section import named
-from agentsched.config.spelling import fault_of, fault_of_key
+from agentsched.config.text_faults import fault_of, fault_of_key
 from agentsched.errors import ConfigurationError
 from agentsched.preflight import preflight
 

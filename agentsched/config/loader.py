@@ -18,7 +18,7 @@ from agentsched.config.environment import CONFIG_VARIABLE, apply_environment
 from agentsched.config.problems import InvalidSettings, Problem, problems_of
 from agentsched.config.section import Inactive, Published
 from agentsched.config.settings import DefaultEndpointSettings, Settings
-from agentsched.config.spelling import fault_of, misspelled
+from agentsched.config.text_faults import fault_of, misspelled
 from agentsched.config.yaml_text import read_yaml
 from agentsched.errors import ConfigurationError
 from agentsched.wire.topic_class import stated_class
