@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,7 +12,7 @@ from agentsched.embedded.services import environment
 from agentsched.ledger.records import State
 from tests.support.model_server import ModelServer
 from tests.support.system import System
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, promised
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
 
@@ -79,6 +78,7 @@ def test_it_is_cancelled_in_flight_ready_indexed_and_unread(tmp_path, kafka):
         assert set(system.replies.counts().values()) == {1}
 
 
+@pytest.mark.timed
 def test_a_running_call_is_broken_off_at_once_and_not_at_the_next_renewal(
     tmp_path, kafka
 ):
@@ -90,11 +90,10 @@ def test_a_running_call_is_broken_off_at_once_and_not_at_the_next_renewal(
         (running,) = system.send("high", 1)
         eventually(lambda: server.in_flight("m") == 1, timeout_s=20)
 
-        cancelled_s = time.monotonic()
-        cancel(system, running)
-        eventually(lambda: server.in_flight("m") == 0, timeout_s=HEARD_S)
+        with promised(HEARD_S):
+            cancel(system, running)
+            eventually(lambda: server.in_flight("m") == 0, timeout_s=HEARD_S)
 
-        assert time.monotonic() - cancelled_s <= HEARD_S
         reply = system.replies.wait_for({running}, 20)[running]
         assert reply["error"]["code"] == "CANCELLED"
         eventually(lambda: no_slot_is_taken(system), timeout_s=20)
@@ -133,7 +132,7 @@ def test_a_topic_that_no_bridge_reads_is_refused(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=40,
+        timeout=240,
     )
     assert done.returncode == 2
     assert "no bridge reads 'nowhere'" in done.stderr

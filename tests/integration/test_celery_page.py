@@ -38,7 +38,7 @@ def run(rig: WorkerRig, *lines: str) -> str:
         env=rig.environ,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, (lines, done.stdout, done.stderr)
@@ -69,7 +69,7 @@ def test_the_commands_of_the_page_work(redis_url: str, tmp_path: Path) -> None:
 
         assert last == "control shutdown"
         run(rig, last)
-        assert process.wait(30) == 0
+        assert process.wait(240) == 0
 
         # The other forms of the worker: they come up, each with a name of its own.
         for number, line in enumerate(others):

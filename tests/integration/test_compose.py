@@ -175,7 +175,7 @@ class Host:
             env=self.environment(name),
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=240,
         )
 
     def is_healthy(self, name: str) -> bool:

@@ -76,7 +76,7 @@ def celery(system: System, *arguments: str) -> str:
         env={"AGENTSCHED_CONFIG": str(system.root / "agentsched.yaml")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
     ).stdout
 

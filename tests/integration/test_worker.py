@@ -123,7 +123,7 @@ def test_an_explicit_concurrency_wins(make_rig) -> None:
 def test_an_unknown_queue_is_refused_with_one_line(make_rig) -> None:
     rig = make_rig({"gpt-4": 1, "llama3": 1})
     process = rig.worker("-Q", "gpt5")
-    assert process.wait(30) != 0
+    assert process.wait(240) != 0
     assert rig.log().strip().splitlines() == [
         "agentsched worker: no model has the queue 'gpt5'; known queues: gpt4, llama3"
     ]
@@ -192,7 +192,7 @@ def test_sigquit_puts_back_at_once(make_rig) -> None:
     rig.wait_for_calls(1)
 
     process.send_signal(signal.SIGQUIT)
-    process.wait(15)
+    process.wait(240)
 
     assert rig.state(key) is State.READY
 

@@ -201,7 +201,7 @@ class WorkerRig:
             lambda: len(self.server.calls) >= count, message=f"{count} calls begin"
         )
 
-    def stop(self, process: "subprocess.Popen[bytes]", timeout_s: float = 30) -> int:
+    def stop(self, process: "subprocess.Popen[bytes]", timeout_s: float = 240) -> int:
         """SIGTERM, and wait for the end; returns the exit code."""
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout_s)
@@ -221,7 +221,7 @@ class WorkerRig:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
 
