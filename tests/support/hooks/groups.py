@@ -4,16 +4,23 @@ Without this every worker would start every module's stack. What takes long come
 so that small tests fill the gaps at the end.
 """
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.waiting import PATIENCE
 
-WORKERS_PER_CORE = 2
+ROOT = Path(__file__).parents[3]
+WORKERS_PER_CORE, MAX_WORKERS = 2, 8
 """Tests of whole systems wait most of the time."""
-BY_FILE = ("tests/unit/",)
+BUSY = {"tests/unit", "tests/contracts", "tests/simulation"}
+"""These do not."""
+BY_FILE = "tests/unit/"
 """So many and so small that to send them one by one takes longer than to run them."""
 
 
@@ -22,47 +29,54 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """None of them for a few tests, whose start would take longer than they do."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    paths = [Path(arg.partition("::")[0]) for arg in config.args]
+    paths = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
     if not any(path.is_dir() for path in paths):
         return 0
-    return WORKERS_PER_CORE * len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
+    inside = [path.relative_to(ROOT).parts[:2] for path in paths]
+    if {"/".join(parts) for parts in inside} <= BUSY:
+        return cores
+    return min(MAX_WORKERS, WORKERS_PER_CORE * cores)
+
+
+class Groups(LoadScopeScheduling):
+    """Sends a group of tests to one worker.
+
+    xdist's own `loadgroup` does nothing with pytest 9.2: it writes a private attribute
+    that is no longer read.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Callable[..., Any]
+) -> Groups | None:
+    """Ours, unless another one than that of `addopts` is asked for."""
+    return Groups(config, log) if config.option.dist == "loadscope" else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group, sort, and give every limit the patience that deadlines have."""
+    """Sort, and give every limit the patience that deadlines have."""
     weights: dict[str, float] = {}
     for item in items:
-        if name := _group(item):
-            item.add_marker(pytest.mark.xdist_group(name))
-        limit_s = _own_limit_s(item)
-        place = name or item.nodeid
-        weights[place] = weights.get(place, 0) + limit_s
+        marked = item.get_closest_marker("timeout")
+        limit_s = float(marked.args[0]) if marked else 0.0
+        group = group_of(item.nodeid)
+        weights[group] = weights.get(group, 0) + limit_s
         if limit_s:
             item.add_marker(pytest.mark.timeout(limit_s * PATIENCE), append=False)
-    items.sort(key=lambda item: -weights[_group(item) or item.nodeid])
+    items.sort(key=lambda item: -weights[group_of(item.nodeid)])
 
 
-def _group(item: pytest.Item) -> str | None:
-    """The file whose fixtures it shares with its neighbours; None: it is on its own."""
-    if marked := item.get_closest_marker("xdist_group"):
-        return str(marked.args[0])
-    file = item.nodeid.partition("::")[0]
-    if file.startswith(BY_FILE) or _shares_a_fixture(item):
-        return file
-    return None
+def group_of(nodeid: str) -> str:
+    """The file, where its tests share what is made for them; else the test itself."""
+    file = nodeid.partition("::")[0]
+    return file if file.startswith(BY_FILE) or _shares_fixtures(file) else nodeid
 
 
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    """Whether a fixture of its module (no session's) is made once for all its tests."""
-    return any(
-        definition.scope in {"module", "package", "class"}
-        for definitions in item._fixtureinfo.name2fixturedefs.values()
-        for definition in definitions
-    )
-
-
-def _own_limit_s(item: pytest.Item) -> float:
-    """How long its author thought that it may take; 0: not long."""
-    marked = item.get_closest_marker("timeout")
-    return float(marked.args[0]) if marked else 0.0
+@functools.cache
+def _shares_fixtures(file: str) -> bool:
+    return 'scope="module"' in (ROOT / file).read_text("utf-8")
