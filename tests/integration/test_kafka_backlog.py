@@ -9,8 +9,8 @@ from agentsched.kafka_records import Depth, Mark, Partition
 from agentsched.kafka_server.backlog import Backlog
 from agentsched.kafka_server.errors import KafkaFailed
 from agentsched.kafka_server.producer import Producer
-from tests.support.kafka_cluster import free_ports
 from tests.support.member import Member
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 

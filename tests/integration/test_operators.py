@@ -15,8 +15,8 @@ import redis
 from agentsched.operating.inquiring import find
 from tests.support.command import run_agentsched, start_agentsched
 from tests.support.guides import commands
-from tests.support.kafka_cluster import free_ports
 from tests.support.model_server import Hold, ModelServer
+from tests.support.ports import free_ports
 from tests.support.system import System
 from tests.support.waiting import eventually
 

@@ -5,7 +5,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from agentsched.embedded import apache_node
 from agentsched.embedded.apache_jars import kafka_jars
+from tests.support.ports import free_ports
 from tests.support.running_kafka import RunningKafka
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
@@ -53,17 +53,6 @@ def _say_once() -> Callable[[str], None]:
             _say(f"{line} ...")
 
     return report
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 class KafkaCluster(RunningKafka):

@@ -1,6 +1,5 @@
 """Servers of any kind for tests: old, with a password, with replicas, Sentinels."""
 
-import socket
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Self
@@ -8,13 +7,12 @@ from typing import Self
 import redis
 
 from agentsched.embedded.child import GuardedChild
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def program_of_oldest_redis() -> Path | None:
