@@ -32,6 +32,7 @@ hypothesis.settings.load_profile("agentsched")
 
 # For the tests' own tools: where jars lie is no setting of the product.
 KEPT = frozenset({"AGENTSCHED_KAFKA_JARS"})
+_failed = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,9 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
     leftovers.mark()
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_failed] = exitstatus == pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not is_worker(config):
-        shared_servers.end_run()
+        shared_servers.end_run(keep_logs=config.stash.get(_failed, False))
 
 
 def is_worker(config: pytest.Config) -> bool:

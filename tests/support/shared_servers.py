@@ -42,7 +42,7 @@ def begin_run() -> None:
     os.environ[RUN] = tempfile.mkdtemp(prefix=f"agentsched-run-{os.getpid()}-")
 
 
-def end_run() -> None:
+def end_run(*, keep_logs: bool) -> None:
     """End all servers of the run; blocks until they have ended."""
     folder = Path(os.environ.pop(RUN))
     for file in folder.glob("*.pid"):
@@ -51,7 +51,10 @@ def end_run() -> None:
             signal.pidfd_send_signal(watch, signal.SIGTERM)
             select.select([watch], [], [])
             os.close(watch)
-    shutil.rmtree(folder, ignore_errors=True)
+    if keep_logs and any(folder.iterdir()):
+        sys.__stderr__.write(f"\nlogs of Kafka and Redis are kept: {folder}\n")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def shared(name: str) -> dict[str, Any]:
@@ -112,8 +115,11 @@ def _kafka(_folder: Path) -> Iterator[dict[str, Any]]:
     except ApacheKafkaUnavailable as error:
         yield {"unavailable": str(error)}
         return
-    with cluster:
+    cluster.start()
+    try:
         yield {"bootstrap": cluster.bootstrap, "pids": cluster.pids}
+    finally:
+        cluster.stop(keep_logs=True)
 
 
 @contextmanager
@@ -143,6 +149,7 @@ def main() -> None:
     name, owner, folder = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     run = os.pidfd_open(int(owner))
+    tempfile.tempdir = folder
     with SERVERS[name](Path(folder)) as told:
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()

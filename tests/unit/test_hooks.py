@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import leftovers
 from tests.support.hooks.groups import group_of
-from tests.support.processes import is_running
+from tests.support.processes import is_running, writers
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +85,37 @@ def test_a_process_is_found_with_the_test_that_started_it():
         assert "found_with_the_test_that_started_it" in leftovers.found()[process.pid]
         process.communicate(b"\n")
     assert process.pid not in leftovers.found()
+
+
+OWNER = """
+import os, signal, sys
+from tests.support import shared_servers
+
+shared_servers.begin_run()
+for _ in range(2):
+    url = shared_servers.shared("valkey")["url"]
+print(url, os.environ[shared_servers.RUN], flush=True)
+if sys.argv[1] == "ends":
+    shared_servers.end_run(keep_logs=False)
+else:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "is killed"])
+def test_a_shared_server_ends_with_its_run(tmp_path: Path, how: str):
+    done = subprocess.run(
+        [sys.executable, "-c", OWNER, how],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    url, folder = done.stdout.split()
+    assert url.startswith("redis://127.0.0.1:")
+    eventually(lambda: not writers(Path(folder)), message="the server ends")
+    assert Path(folder).exists() is (how == "is killed")
 
 
 @pytest.mark.parametrize(
