@@ -23,6 +23,11 @@ def of_page(words: str) -> list[str]:
 ALL_AT_ONCE = """
 import shlex, sys
 from celery.bin.celery import celery
+from celery.bin.control import control, inspect
+
+for command in (control, inspect):
+    (timeout,) = [one for one in command.params if one.name == "timeout"]
+    timeout.default = 4.0  # a busy machine's worker may need more than a second
 
 for line in sys.stdin.read().splitlines():
     celery.main(["-A", "agentsched", *shlex.split(line)], standalone_mode=False)

@@ -155,8 +155,8 @@ def test_operators_steer_and_look(system: System, admin: redis.Redis) -> None:
 
 
 def test_celery_inspects_and_controls(system: System, admin: redis.Redis) -> None:
-    assert "pong" in celery(system, "inspect", "ping")
-    assert "OK" in celery(system, "control", "revoke", "no-such-task")
+    assert "pong" in celery(system, "inspect", "--timeout", "5", "ping")
+    assert "OK" in celery(system, "control", "--timeout", "5", "revoke", "no-such-task")
     assert refused(admin) == []
 
 

@@ -141,7 +141,7 @@ class WorkerRig:
     def reserved(self, model: str = "gpt-4", cls: str = "high", **fields: Any) -> str:
         """Admit and reserve one request; returns its key. No doorbell yet."""
         self._offset += 1
-        ttl_s = fields.pop("ttl_s", 60)
+        ttl_s = fields.pop("ttl_s", 600)
         key = uuid4().hex
         seconds, micros = self.ledger._client.time()
         now_ms = seconds * 1000 + micros // 1000
