@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from agentsched.client.errors import ClientClosed, RequestNotAccepted
-from agentsched.client.outstanding import Outstanding, Waiting
-from agentsched.client.outstanding_limit import Room
+from agentsched.client.pending_limit import Room
+from agentsched.client.pending_requests import Outstanding, Waiting
 from agentsched.client.reply_thread import ReplyThread
 from agentsched.client.request_record import Outgoing
 from agentsched.errors import AgentSchedError

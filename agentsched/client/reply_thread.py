@@ -9,8 +9,8 @@ import time
 from functools import partial
 
 from agentsched.client.errors import ClientClosed, ReplyTimeout, RequestNotAccepted
-from agentsched.client.outstanding import Outstanding, Waiting
-from agentsched.client.outstanding_limit import Room
+from agentsched.client.pending_limit import Room
+from agentsched.client.pending_requests import Outstanding, Waiting
 from agentsched.errors import CodecError
 from agentsched.kafka.errors import KafkaFailed, PropertiesRefused
 from agentsched.kafka.readers.topic_tail import TopicTail

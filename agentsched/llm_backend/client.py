@@ -15,7 +15,7 @@ import httpx
 
 from agentsched.config.settings import EndpointSettings, Settings
 from agentsched.errors import CallFailed, ConfigurationError
-from agentsched.llm_backend import error_mapping
+from agentsched.llm_backend import call_errors
 from agentsched.llm_backend.api_keys import read_api_key
 from agentsched.llm_backend.completion import read_completion
 from agentsched.llm_backend.connections import (
@@ -70,7 +70,7 @@ class HttpCompleter:
                 answer = await self._post(endpoint, content, again)
             completion = read_completion(answer, monotonic() - started)
         except TimeoutError:
-            failure = error_mapping.out_of_time(monotonic() - started)
+            failure = call_errors.out_of_time(monotonic() - started)
             failure.resent = again.count
             raise failure from None
         except CallFailed as failure:
@@ -101,13 +101,13 @@ class HttpCompleter:
                 )
             except _NoAnswerError as error:
                 if not use.reused:
-                    raise error_mapping.unreachable(error.reason) from None
+                    raise call_errors.unreachable(error.reason) from None
         client = self._client(endpoint, keep=False)
         again.count += 1  # the server may have seen the first one: it counts
         try:
             return await _exchange(client, url, content, self._max_bytes)
         except _NoAnswerError as error:
-            raise error_mapping.unreachable(error.reason) from None
+            raise call_errors.unreachable(error.reason) from None
 
     def _client(
         self, endpoint: EndpointSettings, *, keep: bool = True
@@ -118,7 +118,7 @@ class HttpCompleter:
                 key = read_api_key(endpoint, self._environ)
             except ConfigurationError as error:
                 logger.error("%s", error)  # noqa: TRY400  (it says all; no traceback)
-                raise error_mapping.keyless() from None
+                raise call_errors.keyless() from None
             self._clients[place] = open_client(self._pool, key, keep=keep)
         return self._clients[place]
 
@@ -154,11 +154,11 @@ async def _exchange(
     except TRANSPORT_ERRORS as error:
         if came_before_the_answer(error):
             raise _NoAnswerError(name_of(error)) from None
-        raise error_mapping.no_http(name_of(error)) from None
+        raise call_errors.no_http(name_of(error)) from None
     try:
         return await _read(response, max_bytes)
     except TRANSPORT_ERRORS as error:
-        raise error_mapping.broken_off(name_of(error)) from None
+        raise call_errors.broken_off(name_of(error)) from None
     finally:
         await response.aclose()
 
@@ -168,15 +168,15 @@ async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     ok = response.status_code == HTTP_OK
     limit = max_bytes if ok else ERROR_BODY_MAX_BYTES
     if ok and response.headers.get("content-encoding", "identity") != "identity":
-        raise error_mapping.unwanted_encoding()
+        raise call_errors.unwanted_encoding()
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > limit:
             if ok:
-                raise error_mapping.too_long(limit)
+                raise call_errors.too_long(limit)
             break
     if not ok:
         wait = response.headers.get("retry-after", "")
-        raise error_mapping.fault_of_status(response.status_code, bytes(body), wait)
+        raise call_errors.fault_of_status(response.status_code, bytes(body), wait)
     return bytes(body)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from agentsched.errors import CallFailed, ErrorCode
-from agentsched.llm_backend.error_mapping import fault_in_answer
+from agentsched.llm_backend.call_errors import fault_in_answer
 from agentsched.protocols import Completion
 
 

@@ -7,7 +7,7 @@ import base64
 import json
 from typing import Any
 
-from agentsched.ledger.redis.encoding import decode_facts, encode_facts
+from agentsched.ledger.redis.codec import decode_facts, encode_facts
 from agentsched.ledger.values import CallOutcome, Claimed, ClaimOutcome
 from agentsched.worker.call_result import CallResult
 

@@ -21,7 +21,7 @@ from agentsched.ledger.bridge_reports import (
     Question,
 )
 from agentsched.ledger.operator_orders import CONTROL_VERSION, Control, ControlKind
-from agentsched.ledger.redis import encoding
+from agentsched.ledger.redis import codec
 from agentsched.wire.commit_state import VERSION as NOTE_VERSION
 from agentsched.wire.commit_state import (
     CommitState,
@@ -289,8 +289,8 @@ REQUEST_FACTS = Format(
         '"version":1}'
     },
     values={1: FACTS},
-    read=encoding.decode_facts,
-    write=encoding.encode_facts,
+    read=codec.decode_facts,
+    write=codec.encode_facts,
     newer=_next_in_json,
     refusal=NewerFormat,
     fix=UPGRADE,
@@ -322,10 +322,10 @@ CONTROL = Format(
         ),
     },
     values={1: ORDERED, 2: ORDERED},
-    read=lambda sample: encoding.decode_control(*sample),
+    read=lambda sample: codec.decode_control(*sample),
     write=lambda control: (
-        encoding.encode_place(control.kind, control.name).encode(),
-        f"{control.at_ms} {encoding.encode_control(control)}".encode(),
+        codec.encode_place(control.kind, control.name).encode(),
+        f"{control.at_ms} {codec.encode_control(control)}".encode(),
     ),
     newer=_next_order,
     # It holds all the same, and says so.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from agentsched.config.settings import RedisSettings, Settings
 from agentsched.errors import EpochChanged
 from agentsched.ledger.answered_offsets import decode_blocks, encode_blocks, within
-from agentsched.ledger.redis import encoding
+from agentsched.ledger.redis import codec
 from agentsched.ledger.redis.scripts import OnStep, translated
 from agentsched.ledger.redis.server import ServerFacts, server_facts
 from agentsched.ledger.redis.views import RedisViews
@@ -93,7 +93,7 @@ class RedisLedger(RedisViews):
         endpoint: str,
     ) -> ReserveOutcome:
         """See `Ledger.reserve`."""
-        pool = encoding.encode_pool(model, endpoint)
+        pool = codec.encode_pool(model, endpoint)
         answer = self._scripts.run("reserve", epoch, dispatcher_id, key, ring, pool)
         return ReserveOutcome(answer.decode())
 
@@ -163,13 +163,11 @@ class RedisLedger(RedisViews):
     def reply(self, epoch: str, key: str) -> StoredReply | None:
         """See `Ledger.reply`."""
         answer = self._scripts.run("reply", epoch, key)
-        return (
-            StoredReply(encoding.decode_facts(answer[0]), answer[1]) if answer else None
-        )
+        return StoredReply(codec.decode_facts(answer[0]), answer[1]) if answer else None
 
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
         """See `Ledger.published`."""
-        at = encoding.encode_record_at(reply_at)
+        at = codec.encode_record_at(reply_at)
         return bool(self._scripts.run("published", epoch, key, at))
 
     def settle(self, epoch: str, source: str, offset: int) -> None:
@@ -206,7 +204,7 @@ class RedisLedger(RedisViews):
     def inspect(self, epoch: str, keys: Sequence[str]) -> list[EntryView | None]:
         """See `Ledger.inspect`."""
         rows = self._scripts.run("inspect", epoch, *keys)
-        return [encoding.decode_view(row) for row in rows]
+        return [codec.decode_view(row) for row in rows]
 
     def snapshot(self, epoch: str) -> Snapshot:
         """See `Ledger.snapshot`."""
@@ -215,8 +213,8 @@ class RedisLedger(RedisViews):
         return Snapshot(
             cursor.decode(),
             int(now_ms),
-            tuple(encoding.decode_ready(value) for value in ready),
-            tuple(encoding.decode_slot(key.decode(), value) for key, value in pairs),
+            tuple(codec.decode_ready(value) for value in ready),
+            tuple(codec.decode_slot(key.decode(), value) for key, value in pairs),
         )
 
     def changes(
@@ -234,7 +232,7 @@ class RedisLedger(RedisViews):
         rows = found[stream.encode()][0] if isinstance(found, dict) else found[0][1]
         if cursor != START_OF_LOG and self._has_lost(stream, cursor):
             raise EpochChanged("Redis was put back: what was read is gone")
-        return rows[-1][0].decode(), [encoding.decode_change(*row) for row in rows]
+        return rows[-1][0].decode(), [codec.decode_change(*row) for row in rows]
 
     def _has_lost(self, stream: str, cursor: str) -> bool:
         """Return whether an entry is gone that was not trimmed; `beat.lua` asks alike."""
@@ -247,12 +245,12 @@ class RedisLedger(RedisViews):
 
     def set_limits(self, epoch: str, limits: Limits) -> None:
         """See `Ledger.set_limits`."""
-        self._scripts.run("set_limits", epoch, *encoding.encode_limits(limits))
+        self._scripts.run("set_limits", epoch, *codec.encode_limits(limits))
 
     def totals(self, epoch: str) -> dict[str, ModelTotals]:
         """See `Ledger.totals`."""
         return {
-            encoding.decode_model(model.decode()): ModelTotals(*map(int, sums))
+            codec.decode_model(model.decode()): ModelTotals(*map(int, sums))
             for model, *sums in self._scripts.run("totals", epoch)
         }
 
@@ -261,7 +259,7 @@ def _admit_row(admission: Admission) -> tuple[str | bytes | int, ...]:
     facts = admission.facts
     return (
         facts.key,
-        encoding.encode_facts(facts),
+        codec.encode_facts(facts),
         admission.payload,
         admission.payload_hash,
         facts.source,
@@ -284,7 +282,7 @@ def _admitted(row: Sequence[bytes]) -> Admitted:
     return Admitted(
         AdmitOutcome(outcome.decode()),
         State(more[0].decode()) if more else None,
-        encoding.decode_record_at(more[1]) if any(more[1:]) else None,
+        codec.decode_record_at(more[1]) if any(more[1:]) else None,
     )
 
 
@@ -293,10 +291,10 @@ def _claimed(row: Sequence[bytes]) -> Claimed:
     if not more:
         return Claimed(ClaimOutcome(outcome.decode()))
     facts, payload, pool, starts, left_ms, queued_ms, crashes = more
-    model, endpoint = encoding.decode_pool(pool.decode())
+    model, endpoint = codec.decode_pool(pool.decode())
     return Claimed(
         ClaimOutcome(outcome.decode()),
-        encoding.decode_facts(facts),
+        codec.decode_facts(facts),
         payload,
         model,
         endpoint,

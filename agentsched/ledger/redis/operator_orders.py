@@ -22,7 +22,7 @@ from agentsched.ledger.operator_orders import (
     Controls,
 )
 from agentsched.ledger.operator_protocol import QUESTIONS_MOST, Orders
-from agentsched.ledger.redis import encoding
+from agentsched.ledger.redis import codec
 from agentsched.ledger.redis.membership import RedisMembership
 from agentsched.ledger.redis.scripts import translated
 
@@ -47,8 +47,8 @@ class RedisOperations(RedisMembership):
             self._impose(control, at_ms=control.at_ms, only_missing=True)
 
     def _impose(self, control: Control, *, at_ms: int, only_missing: bool) -> bool:
-        text = encoding.encode_control(control)
-        field = encoding.encode_place(control.kind, control.name)
+        text = codec.encode_control(control)
+        field = codec.encode_place(control.kind, control.name)
         flags = (at_ms, int(only_missing), CONTROLS_MOST)
         return bool(
             self._scripts.run("impose", field, text, *flags, checks_epoch=False)
@@ -56,7 +56,7 @@ class RedisOperations(RedisMembership):
 
     def lift(self, kind: ControlKind, name: str = "") -> bool:
         """See `Operations.lift`."""
-        field = encoding.encode_place(kind, name)
+        field = codec.encode_place(kind, name)
         return bool(self._scripts.run("lift", field, checks_epoch=False))
 
     def controls(self) -> Controls:
@@ -117,7 +117,7 @@ def _readable(read: Callable[[Written], Value], all_: Iterable[Written]) -> list
 
 
 def _controls(flat: Sequence[bytes]) -> Controls:
-    return Controls.of(map(encoding.decode_control, flat[::2], flat[1::2]))
+    return Controls.of(map(codec.decode_control, flat[::2], flat[1::2]))
 
 
 def _told(pair: tuple[bytes, bytes]) -> tuple[str, IndexAnswer]:

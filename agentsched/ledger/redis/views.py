@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from agentsched.ledger.redis import encoding
+from agentsched.ledger.redis import codec
 from agentsched.ledger.redis.operator_orders import RedisOperations
 from agentsched.ledger.redis.scripts import translated
 from agentsched.ledger.values import Ending, State
@@ -23,7 +23,7 @@ class RedisViews(RedisOperations):
         """See `Views.pools`."""
         rows = self._scripts.run("pools", epoch)
         pools = (
-            Pool(*encoding.decode_pool(pool.decode()), int(in_flight), int(capacity))
+            Pool(*codec.decode_pool(pool.decode()), int(in_flight), int(capacity))
             for pool, in_flight, capacity in rows
         )
         return sorted(pools, key=lambda pool: (pool.model, pool.endpoint))
@@ -48,11 +48,11 @@ def _description(row: Sequence[bytes]) -> Description:
     since_ms, attempts, crashes, lease_ms, not_before_ms, deadline_ms = map(
         int, numbers
     )
-    model, endpoint = encoding.decode_pool(pool.decode())
+    model, endpoint = codec.decode_pool(pool.decode())
     return Description(
         State(state.decode()),
         since_ms,
-        facts=encoding.decode_facts(facts) if facts else None,
+        facts=codec.decode_facts(facts) if facts else None,
         model=model,
         endpoint=endpoint,
         attempts=attempts,
@@ -61,5 +61,5 @@ def _description(row: Sequence[bytes]) -> Description:
         not_before_ms=max(0, not_before_ms),
         deadline_left_ms=deadline_ms,
         ending=Ending(ending.decode()) if ending else None,
-        reply_at=encoding.decode_record_at(reply_at) if reply_at else None,
+        reply_at=codec.decode_record_at(reply_at) if reply_at else None,
     )

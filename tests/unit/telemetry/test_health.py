@@ -67,7 +67,7 @@ def test_a_watch_tells_of_every_answer() -> None:
     watch = Watch(ask, signal, expected=RuntimeError, every_s=0)
     watch.start()
     try:
-        assert more.wait(10)
+        assert more.wait(60)
         eventually(lambda: len(seen) > 3)
     finally:
         watch.stop(10)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentsched.client.outstanding_limit import Room
+from agentsched.client.pending_limit import Room
 
 
 def opened(most=2, most_bytes=100):

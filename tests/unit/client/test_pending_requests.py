@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from agentsched.client.errors import InvalidRequest, RequestFailed
-from agentsched.client.outstanding import Outstanding
+from agentsched.client.pending_requests import Outstanding
 from agentsched.client.request_record import Outgoing
 from agentsched.types import Reply, ReplyError
 from agentsched.wire.codec import Identity

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from agentsched.errors import LedgerError
-from agentsched.ledger.redis import encoding
+from agentsched.ledger.redis import codec
 from agentsched.wire.records import RecordAt
 from agentsched.wire.request_facts import RequestFacts
 
@@ -29,37 +29,37 @@ FACTS = RequestFacts(
 
 
 def test_facts_come_back_as_they_were():
-    assert encoding.decode_facts(encoding.encode_facts(FACTS)) == FACTS
+    assert codec.decode_facts(codec.encode_facts(FACTS)) == FACTS
 
 
 def test_facts_are_one_line_of_ascii():
-    text = encoding.encode_facts(FACTS)
+    text = codec.encode_facts(FACTS)
     assert text.isascii()
     assert text.isprintable()
 
 
 def test_unknown_fields_of_facts_are_ignored():
-    data = json.loads(encoding.encode_facts(FACTS)) | {"later": 1}
-    assert encoding.decode_facts(json.dumps(data)) == FACTS
+    data = json.loads(codec.encode_facts(FACTS)) | {"later": 1}
+    assert codec.decode_facts(json.dumps(data)) == FACTS
 
 
 def test_facts_of_another_version_are_refused():
-    data = json.loads(encoding.encode_facts(FACTS)) | {"version": 99}
+    data = json.loads(codec.encode_facts(FACTS)) | {"version": 99}
     with pytest.raises(LedgerError, match="version 99"):
-        encoding.decode_facts(json.dumps(data))
+        codec.decode_facts(json.dumps(data))
 
 
 @pytest.mark.parametrize(
     "pair", [("gpt-4", "http://a/v1"), ("a|b", "c|d"), ("%7C", "%"), ("%25|", "")]
 )
 def test_a_pool_comes_back_as_it_was(pair: tuple[str, str]):
-    assert encoding.decode_pool(encoding.encode_pool(*pair)) == pair
+    assert codec.decode_pool(codec.encode_pool(*pair)) == pair
 
 
 def test_different_pools_have_different_names():
-    assert encoding.encode_pool("a|b", "c") != encoding.encode_pool("a", "b|c")
+    assert codec.encode_pool("a|b", "c") != codec.encode_pool("a", "b|c")
 
 
 def test_a_place_in_kafka_comes_back_as_it_was():
     at = RecordAt("results.v2", 12, 2**40)
-    assert encoding.decode_record_at(encoding.encode_record_at(at).encode()) == at
+    assert codec.decode_record_at(codec.encode_record_at(at).encode()) == at
