@@ -42,15 +42,19 @@ def run(
     lease_s: float = 5.0,
     pace_hz: float = 15.0,
     faults: Sequence[Fault] = FAULTS,
+    at_least: int = 0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
-    """Run for `seconds` with faults, then wait until all is answered; blocks."""
+    """Run for `seconds` with faults, then wait until all is answered; blocks.
+
+    Longer, if there were not `at_least` so many of them by then.
+    """
     chance = random.Random(seed)
     with Scene(root, kafka, seed, lease_s) as scene:
         traffic = Traffic(scene, seed, pace_hz)
         traffic.start()
         try:
-            happened = torment(scene, chance, faults, seconds, say)
+            happened = torment(scene, chance, faults, seconds, say, at_least)
         finally:
             traffic.stop()
         say("quiet: waiting until all is answered")
@@ -65,6 +69,8 @@ def torment(
     faults: Sequence[Fault],
     seconds: float,
     say: Callable[[str], None],
+    at_least: int = 0,
+    *,
     every_s: float = 0.0,
 ) -> list[Happened]:
     """One fault after the other, each kind once before any comes again.
@@ -75,13 +81,14 @@ def torment(
         faults: of which kinds.
         seconds: the last one begins before that.
         say: is told.
+        at_least: how many there are, however long that takes.
         every_s: from the beginning of one to the next; 0: as soon as it is healed.
     """
     happened: list[Happened] = []
     started_s = time.monotonic()
     bag: list[Fault] = []
     time.sleep(2.0)
-    while time.monotonic() - started_s < seconds:
+    while time.monotonic() - started_s < seconds or len(happened) < at_least:
         if not bag:
             bag = list(faults)
             chance.shuffle(bag)

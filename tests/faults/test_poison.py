@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 IN_FLIGHT = 200
 CONFIG = {
-    "timing": {"lease_s": 3, "renew_s": 1},
+    "timing": {"lease_s": 6, "renew_s": 1},
     "connection_pool": {"max_connections": IN_FLIGHT},
 }
 
@@ -87,7 +87,7 @@ def test_while_suspects_run_alone_all_slots_but_four_serve_others(tmp_path, kafk
             for call in server.calls
         )
 
-    config = {"timing": {"lease_s": 3, "renew_s": 1}}
+    config = {"timing": {"lease_s": 6, "renew_s": 1}}
     with server, System(tmp_path, kafka, server, {"m": SLOTS}, config=config) as system:
         system.start()
         sent = set(system.send("high", SLOTS, label="suspect"))

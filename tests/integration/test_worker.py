@@ -138,7 +138,7 @@ def test_an_overdue_request_fails_without_a_call(shared: WorkerRig) -> None:
 
 def test_a_call_ends_with_the_time_to_live(shared: WorkerRig) -> None:
     shared.server.then("gpt-4", Hang())
-    key = shared.request(ttl_s=1)
+    key = shared.request(ttl_s=3)
 
     reply = shared.reply_to(key)
 
@@ -162,7 +162,7 @@ def test_an_explicit_concurrency_wins(make_rig) -> None:
 def test_an_unknown_queue_is_refused_with_one_line(make_rig) -> None:
     rig = make_rig({"gpt-4": 1, "llama3": 1})
     process = rig.worker("-Q", "gpt5")
-    assert process.wait(30) != 0
+    assert process.wait(240) != 0
     assert rig.log().strip().splitlines() == [
         "agentsched worker: no model has the queue 'gpt5'; known queues: gpt4, llama3"
     ]
@@ -196,7 +196,7 @@ def test_sigterm_lets_the_running_call_finish(make_rig) -> None:
 
 
 def test_sigterm_takes_the_slots_away_at_once(make_rig) -> None:
-    rig = make_rig(drain_s=30, heartbeat_ttl_s=30)
+    rig = make_rig(drain_s=600, heartbeat_ttl_s=600)
     process = rig.ready_worker("-Q", "gpt4")
     rig.server.then("gpt-4", Hang())
     rig.request()
@@ -216,7 +216,7 @@ def test_sigterm_puts_back_what_outlasts_the_drain(make_rig) -> None:
     key = rig.request()
     rig.wait_for_calls(1)
 
-    assert rig.stop(process, timeout_s=10) == 0
+    assert rig.stop(process) == 0
 
     assert rig.state(key) is State.READY
     eventually(lambda: rig.server.in_flight() == 0, message="the call is closed")
@@ -224,14 +224,14 @@ def test_sigterm_puts_back_what_outlasts_the_drain(make_rig) -> None:
 
 
 def test_sigquit_puts_back_at_once(make_rig) -> None:
-    rig = make_rig(drain_s=60)
+    rig = make_rig(drain_s=600)
     process = rig.ready_worker("-Q", "gpt4")
     rig.server.then("gpt-4", Hang())
     key = rig.request()
     rig.wait_for_calls(1)
 
     process.send_signal(signal.SIGQUIT)
-    process.wait(15)
+    process.wait(240)
 
     assert rig.state(key) is State.READY
 

@@ -66,7 +66,7 @@ def test_it_runs_as_many_tasks_at_once_as_it_has_slots(pool: TaskPool) -> None:
     both = threading.Barrier(2)
     ended: list[object] = []
     for _ in range(2):
-        pool.apply_async(lambda: both.wait(5), callback=ended.append)
+        pool.apply_async(lambda: both.wait(60), callback=ended.append)
     eventually(lambda: len(ended) == 2)
 
 
@@ -75,7 +75,7 @@ def test_it_grows_while_it_works(pool: TaskPool) -> None:
     three = threading.Barrier(3)
     ended: list[object] = []
     for _ in range(3):
-        pool.apply_async(lambda: three.wait(5), callback=ended.append)
+        pool.apply_async(lambda: three.wait(60), callback=ended.append)
     eventually(lambda: len(ended) == 3)
     assert pool.num_processes == 3
 
