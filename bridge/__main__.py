@@ -77,11 +77,11 @@ def _reload(level: int | None, rules: Rules) -> Rules:
 
 
 def _tell_of_restarts(revision: Revision) -> None:
-    told = {
+    kept = {
         "bridges": (revision.of_bridges, "; ".join(map(str, revision.of_bridges))),
         "workers": (revision.of_workers, None),
     }
-    for restart, (changes, detail) in told.items():
+    for restart, (changes, detail) in kept.items():
         if changes:
             keys = [named(each.path) for each in changes]
             say(CONFIGURATION_NEEDS_RESTART, restart=restart, keys=keys, detail=detail)

@@ -90,8 +90,8 @@ def known_pulse(settings: Settings) -> EpochCounter:
     Raises:
         KafkaFailed: Kafka did not answer.
     """
-    notes = commit_states(settings.kafka)
-    return max((note.pulse for note in notes), default=NO_EPOCH)
+    states = commit_states(settings.kafka)
+    return max((state.pulse for state in states), default=NO_EPOCH)
 
 
 def build_bridge(settings: Settings) -> Bridge:

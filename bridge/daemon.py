@@ -129,7 +129,12 @@ class Daemon:
             self._sources[one.partition] = source
             self._feed(
                 ev.Assigned(
-                    one.partition, source, one.start, one.end, one.committed, one.note
+                    one.partition,
+                    source,
+                    one.start,
+                    one.end,
+                    one.committed,
+                    one.inherited_state,
                 )
             )
 

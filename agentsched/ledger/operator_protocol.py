@@ -57,7 +57,7 @@ class Operations(Protocol):
     def ask(self, question: Question, ttl_ms: int) -> None:
         """Ask all bridges; the question and its answers are gone after `ttl_ms`."""
 
-    def told(self, question_id: str) -> dict[str, IndexAnswer]:
+    def answers(self, question_id: str) -> dict[str, IndexAnswer]:
         """The answers so far, by bridge."""
 
     # -- bridges ----------------------------------------------------------------
@@ -76,7 +76,7 @@ class Operations(Protocol):
     def report(self, bridge_id: str, report: BridgeReport, ttl_ms: int) -> None:
         """Say what this bridge knows; forgotten after `ttl_ms`."""
 
-    def tell(
+    def answer(
         self, question_id: str, bridge_id: str, findings: IndexAnswer, ttl_ms: int
     ) -> None:
         """Answer a question, once: it is in this bridge's orders no more."""

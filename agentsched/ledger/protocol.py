@@ -249,7 +249,7 @@ class Membership(Protocol):
     All times run on the ledger's clock. Raises `LedgerUnavailable`.
     """
 
-    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
+    def beat(self, known: EpochCounter = NO_EPOCH, last_change: str = "") -> Beat:
         """Raise the counter of the epoch by one; for bridges.
 
         Who only looks takes `Views.epoch`: an epoch that begins without what Kafka knows
@@ -260,7 +260,7 @@ class Membership(Protocol):
 
         Args:
             known: the highest pulse that the caller saw, or that is written in Kafka.
-            heard: where the last change of `known.epoch` stands in the change log
+            last_change: where the last change of `known.epoch` stands in the change log
                 that the caller got.
         """
 

@@ -222,7 +222,7 @@ class RaiseAlarm:
 
 @dataclass(frozen=True, slots=True)
 class ForgetDone:
-    """Drop bitmap blocks below an acknowledged watermark, and note it."""
+    """Drop bitmap blocks below an acknowledged watermark, and write it to the ledger."""
 
     source: str
     watermark: int
@@ -248,7 +248,7 @@ class BeatEpoch:
 
     known: EpochCounter
     """The highest that was seen."""
-    heard: str
+    last_change: str
     """Where the last change of this epoch stood that was seen."""
 
 

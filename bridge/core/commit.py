@@ -1,4 +1,4 @@
-"""What is committed to Kafka: watermarks, each with a note for whoever comes after us.
+"""What is committed to Kafka: watermarks, each with a commit state for whoever comes after us.
 
 Nothing is admitted of a partition before its first commit is acknowledged: from then on
 the next owner knows in which epoch requests of it may be in flight.
@@ -18,13 +18,13 @@ from bridge.core.state import BridgeState, PartitionIndex, Stage, due
 
 COMMIT_MS = 500
 BEAT_MS = 1_000
-"""While requests are open the note tells that the ledger has got so much further."""
+"""While requests are open the commit state says that the ledger has got so much further."""
 RECOMMIT_MS = 5_000
 """A commit that was not acknowledged for so long is sent again."""
 NOTE_LEAST_CHARACTERS = 250
-"""Enough for a note without runs."""
-NOTE_WATERMARK_MS = 10_000
-"""How often the ledger is told of the watermark, in case that Kafka forgets it."""
+"""Enough for a commit state without runs."""
+LEDGER_WATERMARK_MS = 10_000
+"""How often the watermark is written to the ledger, in case that Kafka forgets it."""
 
 
 def duties(state: BridgeState) -> list[Command]:
@@ -65,15 +65,17 @@ def last_mark(state: BridgeState, source: str) -> Mark | None:
 
 
 def mark(state: BridgeState, partition: PartitionIndex, *, clean: bool) -> Mark:
-    """Return the watermark of a partition with its note."""
+    """Return the watermark of a partition with its commit state."""
     tracker = partition.tracker
-    note = CommitState(
+    commit_state = CommitState(
         pulse=partition.pulse,
         topic_id=SourceRecord.of(partition.source, 0).topic_id,
         clean=clean,
         done=tuple(tracker.first_runs(MAX_RUNS)),
     )
-    text = encode_commit_state(note, tracker.watermark, state.note_most_characters)
+    text = encode_commit_state(
+        commit_state, tracker.watermark, state.commit_state_max_characters
+    )
     return Mark(tracker.watermark, text)
 
 
@@ -82,23 +84,26 @@ def on_committed(state: BridgeState, event: Committed) -> list[Command]:
     partition = _find(state, event)
     if partition is None:
         return []
-    partition.is_noted = True
+    partition.is_taken_over = True
     # Not the highest: where an older commit arrived last, the next one mends it.
     partition.acknowledged = event.offset
     block = event.offset // BLOCK_OFFSETS
-    old = state.now_ms - partition.told_ms >= NOTE_WATERMARK_MS
-    if block == partition.told // BLOCK_OFFSETS and not (
-        old and event.offset > partition.told
+    old = state.now_ms - partition.ledger_watermark_at_ms >= LEDGER_WATERMARK_MS
+    if block == partition.ledger_watermark // BLOCK_OFFSETS and not (
+        old and event.offset > partition.ledger_watermark
     ):
         return []
-    partition.told, partition.told_ms = event.offset, state.now_ms
+    partition.ledger_watermark, partition.ledger_watermark_at_ms = (
+        event.offset,
+        state.now_ms,
+    )
     return [ForgetDone(partition.source, event.offset)]
 
 
 def on_refused(state: BridgeState, event: CommitRefused) -> list[Command]:
     """This broker takes shorter notes only: say less from now on."""
-    half = state.note_most_characters // 2
-    state.note_most_characters = max(half, NOTE_LEAST_CHARACTERS)
+    half = state.commit_state_max_characters // 2
+    state.commit_state_max_characters = max(half, NOTE_LEAST_CHARACTERS)
     partition = _find(state, event)
     if partition is not None:
         partition.sent = None
@@ -107,13 +112,13 @@ def on_refused(state: BridgeState, event: CommitRefused) -> list[Command]:
 
 def _is_due_again(state: BridgeState, partition: PartitionIndex) -> bool:
     age_ms = state.now_ms - partition.committed_ms
-    if len(partition.tracker) or not partition.is_noted:
+    if len(partition.tracker) or not partition.is_taken_over:
         return age_ms >= BEAT_MS
     return partition.acknowledged < partition.committed and age_ms >= RECOMMIT_MS
 
 
 def _trust(state: BridgeState, partition: PartitionIndex) -> None:
-    """A ledger is named in the note when nothing of the one before is doubted any more."""
+    """A ledger is named in the commit state when nothing of the one before is doubted any more."""
     if partition.doubt is None:
         partition.pulse = state.pulse
 

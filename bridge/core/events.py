@@ -46,7 +46,7 @@ class Assigned:
     """The offset after the last record that is there now."""
     committed: int | None = None
     """What the group has committed; None: nothing, or Kafka has forgotten it."""
-    note: CommitState | None = None
+    inherited_state: CommitState | None = None
     """What is committed beside it, of this very topic."""
 
 

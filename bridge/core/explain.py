@@ -23,7 +23,7 @@ million that wait."""
 BEFORE_IN_READY_SET = (Stage.READY, Stage.ADMITTING)
 
 
-def tell(state: BridgeState, question: Question) -> AnswerQuestion:
+def answer(state: BridgeState, question: Question) -> AnswerQuestion:
     """Answer one question."""
     found: list[Indexed] = []
     for agent_id in _agents(state, question):

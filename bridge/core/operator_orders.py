@@ -20,15 +20,15 @@ def on_orders(state: BridgeState, event: OrdersSeen) -> list[Command]:
     """Note the controls that are in force, and answer what is asked."""
     changed = state.controls != event.controls
     state.controls = event.controls
-    note_blocked(state)
+    refresh_blocked(state)
     # Those that are left stand in the next orders.
     asked = event.questions[:QUESTIONS_AT_ONCE]
-    told = [explain.tell(state, question) for question in asked]
+    answers = [explain.answer(state, question) for question in asked]
     # Who drains waits for a report that says so.
-    return [*told, *([Report(report.report(state))] if changed else [])]
+    return [*answers, *([Report(report.report(state))] if changed else [])]
 
 
-def note_blocked(state: BridgeState) -> None:
+def refresh_blocked(state: BridgeState) -> None:
     """Work out whose requests are refused: by order, or by the configuration."""
     ordered = state.controls.blocked if state.controls else ()
     blocked = state.rules.blocked_agents().union(ordered)

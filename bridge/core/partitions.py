@@ -30,47 +30,53 @@ DELIVER_RETRY_MS = 1_000
 def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
     """Begin with a partition: ask the ledger what it knows of it."""
     index.drop_partition(state, event.source)
-    note, tracker = event.note, OffsetTracker(event.start)
-    noted = _noted(event)
-    tracker.answered(noted)
+    commit_state, tracker = event.inherited_state, OffsetTracker(event.start)
+    inherited = _inherited(event)
+    tracker.answered(inherited)
     partition = PartitionIndex(
         partition=event.partition,
         source=event.source,
         end=max(event.start, event.end),
         tracker=tracker,
         was_committed=event.committed is not None,
-        noted=noted,
-        note=note,
-        pulse=note.pulse if note else state.pulse,
-        told=event.start,
-        told_ms=state.now_ms,
+        inherited=inherited,
+        inherited_state=commit_state,
+        pulse=commit_state.pulse if commit_state else state.pulse,
+        ledger_watermark=event.start,
+        ledger_watermark_at_ms=state.now_ms,
         committed=event.start,
         acknowledged=event.start,
     )
     state.partitions[event.source] = partition
     commands = _missing(state, partition, event)
-    if note is not None and note.pulse > state.pulse:
+    if commit_state is not None and commit_state.pulse > state.pulse:
         # Another bridge has seen more: this shows whether Redis has it still.
-        # What was heard is of the log of the epoch that is open here.
-        heard = state.heard if note.pulse.epoch == state.epoch else ""
-        commands.append(BeatEpoch(note.pulse, heard))
+        # What was last_change is of the log of the epoch that is open here.
+        last_change = (
+            state.last_change if commit_state.pulse.epoch == state.epoch else ""
+        )
+        commands.append(BeatEpoch(commit_state.pulse, last_change))
     return [*commands, _load(partition)]
 
 
-def _noted(event: Assigned) -> tuple[range, ...]:
+def _inherited(event: Assigned) -> tuple[range, ...]:
     """Return what Kafka knows to be answered.
 
     Not what Kafka has deleted above the committed offset: that may be answered yet. And
     nothing above the end: a log that lost its end will have other records there.
     """
     below = range(min(event.committed or 0, event.start))
-    beside = within(event.note.done, 0, event.end) if event.note else []
+    beside = (
+        within(event.inherited_state.done, 0, event.end)
+        if event.inherited_state
+        else []
+    )
     return tuple(run for run in (below, *beside) if run)
 
 
 def _load(partition: PartitionIndex) -> LoadPartition:
     start = partition.tracker.watermark if partition.was_committed else 0
-    return LoadPartition(partition.source, start, partition.end, partition.noted)
+    return LoadPartition(partition.source, start, partition.end, partition.inherited)
 
 
 def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
@@ -84,7 +90,7 @@ def on_loaded(state: BridgeState, event: PartitionLoaded) -> list[Command]:
         index.answered(state, partition, view.done)
     else:
         commands += _expired(state, partition, view)
-    if redis_loss.is_left_by_another_epoch(state, partition.note):
+    if redis_loss.is_left_by_another_epoch(state, partition.inherited_state):
         redis_loss.begin(partition, partition.end)
         redis_loss.hold(state)
     for entry in list(partition.entries.values()):
@@ -108,10 +114,14 @@ def _missing(
     """Raise an alarm where Kafka no longer has what nobody had answered."""
     if event.committed is None:
         return []
-    if event.committed > event.end and event.note is not None:
+    if event.committed > event.end and event.inherited_state is not None:
         truncated = event.committed - event.end
         return _alarm(state, partition, Alarm.LOG_TRUNCATED, truncated, event.start)
-    done = within(event.note.done if event.note else (), event.committed, event.start)
+    done = within(
+        event.inherited_state.done if event.inherited_state else (),
+        event.committed,
+        event.start,
+    )
     missing = event.start - event.committed - sum(map(len, done))
     return _alarm(state, partition, Alarm.RECORDS_DELETED, missing, event.start)
 
@@ -228,7 +238,7 @@ def _refuse(
     """Put a record aside, unless an earlier owner may have done so."""
     if partition.view is None or redis_loss.is_doubted(partition, record.offset):
         partition.held.append((record, refused))
-        redis_loss.note(partition, record)
+        redis_loss.extend(partition, record)
         return []
     return [PublishRefusal(refused.record, partition.source, record.offset)]
 

@@ -11,7 +11,7 @@ class Rate:
     def __init__(self) -> None:
         self._readings: deque[tuple[int, int]] = deque()
 
-    def note(self, total: int, now_ms: int) -> None:
+    def add(self, total: int, now_ms: int) -> None:
         """Add a reading, and forget those that the interval does not need."""
         if self._readings and total < self._readings[-1][1]:
             self._readings.clear()

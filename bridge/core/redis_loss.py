@@ -27,7 +27,7 @@ WORKERS_STOP_MS = 1_000
 def on_epoch(
     state: BridgeState, event: EpochOpened, *, was_open: bool
 ) -> list[Command]:
-    """Doubt what was admitted; tell the new epoch what is known to be answered.
+    """Doubt what was admitted; restore in the new epoch what is known to be answered.
 
     Args:
         state: as it is in the new epoch.
@@ -57,22 +57,24 @@ def on_epoch(
 
 
 def hold(state: BridgeState) -> None:
-    """Start nothing before the workers have heard of the epoch: they may still call."""
+    """Start nothing before the workers have last_change of the epoch: they may still call."""
     renew_ms = int(state.rules.settings.timing.renew_s * 1000)
     state.hold_until_ms = state.epoch_began_ms + renew_ms + WORKERS_STOP_MS
 
 
-def is_left_by_another_epoch(state: BridgeState, note: CommitState | None) -> bool:
+def is_left_by_another_epoch(
+    state: BridgeState, inherited_state: CommitState | None
+) -> bool:
     """Return whether requests of a partition may have been in flight in a lost ledger.
 
     Args:
         state: with the epoch that is open.
-        note: what an earlier owner left in Kafka; None: no owner before, who is known.
+        inherited_state: what an earlier owner left in Kafka; None: no owner before, who is known.
     """
-    if note is None or note.pulse.epoch == state.epoch:
+    if inherited_state is None or inherited_state.pulse.epoch == state.epoch:
         return False
-    follows = state.pulse.generation == note.pulse.generation + 1
-    return not (note.clean and follows and state.epoch_is_fresh)
+    follows = state.pulse.generation == inherited_state.pulse.generation + 1
+    return not (inherited_state.clean and follows and state.epoch_is_fresh)
 
 
 def on_forgotten(state: BridgeState, entry: Indexed) -> None:
@@ -98,10 +100,10 @@ def is_doubted(partition: PartitionIndex, offset: int) -> bool:
 def mark(state: BridgeState, partition: PartitionIndex, entry: Indexed) -> None:
     """Let a request wait until it is looked up."""
     index.move(state, entry, Stage.DOUBTED)
-    note(partition, entry.record)
+    extend(partition, entry.record)
 
 
-def note(partition: PartitionIndex, record: InboundRecord) -> None:
+def extend(partition: PartitionIndex, record: InboundRecord) -> None:
     """Have an answer of this record looked for."""
     if (doubt := partition.doubt) is not None:
         after_ms = record.written_after_ms

@@ -42,7 +42,7 @@ def duties(state: BridgeState) -> list[Command]:
     """Report each second; the dispatcher counts calls for that, too."""
     if not due(state, "report", EVERY_MS):
         return []
-    state.says.answered_rate.note(state.says.answered, state.now_ms)
+    state.counts.answered_rate.add(state.counts.answered, state.now_ms)
     _find_largest_agents(state)
     counting: list[Command] = [CountCalls()] if state.leading else []
     return [*counting, Report(report(state))]
@@ -50,19 +50,19 @@ def duties(state: BridgeState) -> list[Command]:
 
 def on_calls(state: BridgeState, event: CallsCounted) -> list[Command]:
     """Note how many calls of each model have ended until now."""
-    rates = state.says.call_rates
+    rates = state.counts.call_rates
     for model in rates.keys() - event.calls.keys():
         del rates[model]
     for model, calls in event.calls.items():
-        rates.setdefault(model, Rate()).note(calls, event.now_ms)
+        rates.setdefault(model, Rate()).add(calls, event.now_ms)
     return []
 
 
 def report(state: BridgeState) -> BridgeReport:
     """Put together what this bridge knows."""
-    says, flows = state.says, _flows(state)
+    counts, flows = state.counts, _flows(state)
     waiting = {cls: sum(flow.waiting[cls] for flow in flows) for cls in CLASSES}
-    listed = sum(one.waiting for one in says.agents)
+    listed = sum(one.waiting for one in counts.agents)
     partitions = sorted(state.partitions.values(), key=lambda one: one.partition)
     return BridgeReport(
         software=__version__,
@@ -73,12 +73,12 @@ def report(state: BridgeState) -> BridgeReport:
         in_flight=state.in_flight,
         unanswered=sum(len(one.tracker) for one in partitions),
         flows=tuple(flows[:FLOWS_LISTED]),
-        agents=says.agents,
-        other_agents=max(0, len(state.agents) - len(says.agents)),
+        agents=counts.agents,
+        other_agents=max(0, len(state.agents) - len(counts.agents)),
         other_agents_waiting=max(0, sum(waiting.values()) - listed),
         oldest=_oldest(state),
-        answered_per_s=says.answered_rate.per_s,
-        calls_per_s={m: rate.per_s for m, rate in says.call_rates.items()}
+        answered_per_s=counts.answered_rate.per_s,
+        calls_per_s={m: rate.per_s for m, rate in counts.call_rates.items()}
         if state.leading
         else {},
         partitions=tuple(map(_partition, partitions[:PARTITIONS_LISTED])),
@@ -115,7 +115,7 @@ def _find_largest_agents(state: BridgeState) -> None:
         state.agents.items(),
         key=lambda item: (item[1].waiting + item[1].in_flight, item[0]),
     )
-    state.says.agents = tuple(
+    state.counts.agents = tuple(
         AgentLoad(agent_id=agent_id, waiting=load.waiting, in_flight=load.in_flight)
         for agent_id, load in largest
     )

@@ -218,19 +218,19 @@ class PartitionIndex:
     paused: bool = False
     was_committed: bool = True
     """Whether Kafka knew a committed offset when the partition came."""
-    noted: tuple[range, ...] = ()
-    """What Kafka knows to be answered: below that offset, and what is noted beside it."""
-    note: CommitState | None = None
+    inherited: tuple[range, ...] = ()
+    """What Kafka knows to be answered: below that offset, and what is committed beside it."""
+    inherited_state: CommitState | None = None
     """What an earlier owner committed beside the watermark."""
     pulse: EpochCounter = NO_EPOCH
     """The ledger had got so far, and nothing was doubted: what our own notes say."""
-    is_noted: bool = False
-    """Kafka has a note of ours: requests may be admitted."""
+    is_taken_over: bool = False
+    """Kafka has a commit state of ours: requests may be admitted."""
     sent: tuple[int, int, str] | None = None
     """Watermark, state of the tracker and epoch as they were committed last."""
-    told: int = 0
-    """The watermark that the ledger was told last."""
-    told_ms: int = 0
+    ledger_watermark: int = 0
+    """The watermark that was written to the ledger last."""
+    ledger_watermark_at_ms: int = 0
     committed: int = -1
     """The last watermark that was sent to Kafka."""
     committed_ms: int = 0
@@ -241,7 +241,7 @@ class PartitionIndex:
     @property
     def may_admit(self) -> bool:
         """Whether it is known what is answered, and Kafka knows that we begin."""
-        return self.view is not None and self.is_noted
+        return self.view is not None and self.is_taken_over
 
 
 @dataclass(slots=True, eq=False)
@@ -286,7 +286,7 @@ class BridgeState:
     epoch: str
     beats: int = 0
     """The highest counter that was seen in this epoch."""
-    heard: str = ""
+    last_change: str = ""
     """Where the last change of this epoch stood that came in here."""
     doubt_until_ms: int = 0
     """From then on no reply of a lost epoch can get into Kafka."""
@@ -296,7 +296,7 @@ class BridgeState:
     """Nothing starts before: calls of a lost epoch may still run."""
     epoch_is_fresh: bool = False
     """The epoch began on an empty Redis."""
-    note_most_characters: int = MAX_CHARACTERS
+    commit_state_max_characters: int = MAX_CHARACTERS
     alarms: Counter[tuple[Alarm, Partition]] = field(default_factory=Counter)
     """What should not have happened, and how often: see `Alarm`."""
     now_ms: int = 0
@@ -322,7 +322,7 @@ class BridgeState:
     """DOUBTED, by group and class."""
     agents: dict[str, AgentCount] = field(default_factory=dict)
     """How many requests each agent has; who has none is not in here."""
-    says: ReportCounts = field(default_factory=ReportCounts)
+    counts: ReportCounts = field(default_factory=ReportCounts)
     admitted_bytes: int = 0
     """Payloads of all that is admitted."""
     controls: Controls | None = None
@@ -391,7 +391,7 @@ class BridgeState:
 
 
 def due(state: BridgeState, duty: str, every_ms: int) -> bool:
-    """Return whether a periodic duty is due, and note it as done now."""
+    """Return whether a periodic duty is due, and mark it as done now."""
     if state.now_ms - state.last_ms.get(duty, -every_ms) < every_ms:
         return False
     state.last_ms[duty] = state.now_ms

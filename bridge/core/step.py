@@ -127,7 +127,7 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
             return redis_loss.on_look_up_failed(state, event)
         case RulesChanged():
             state.rules = event.rules
-            operator_orders.note_blocked(state)
+            operator_orders.refresh_blocked(state)
         case DrainStarted():
             state.draining = True
             leaving = admission.withdraw_all(state)
@@ -138,7 +138,7 @@ def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, P
 def _duties(state: BridgeState) -> list[Command]:
     commands: list[Command] = []
     if due(state, "peers", PEERS_MS):
-        commands += [BeatEpoch(state.pulse, state.heard)]
+        commands += [BeatEpoch(state.pulse, state.last_change)]
         commands += [MeetPeers(lead=not state.draining), ReadOrders()]
     return [
         *commands,
@@ -156,7 +156,7 @@ def _duties(state: BridgeState) -> list[Command]:
 def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
     commands: list[Command] = []
     if event.changes and event.epoch == state.epoch:
-        state.heard = event.changes[-1].at
+        state.last_change = event.changes[-1].at
     for change in event.changes:
         if change.kind is ChangeKind.GONE:
             return [BeatEpoch(state.pulse, change.at)]
@@ -179,7 +179,7 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
 
 
 def _settle(state: BridgeState, source: str, offset: int) -> None:
-    state.says.answered += index.settle(state, source, offset)
+    state.counts.answered += index.settle(state, source, offset)
 
 
 def _repeat(state: BridgeState, key: str) -> None:
@@ -195,7 +195,7 @@ _STAGE_AFTER = {ChangeKind.READY: Stage.READY, ChangeKind.TAKEN: Stage.IN_FLIGHT
 def _start_over(state: BridgeState, event: EpochOpened) -> list[Command]:
     """Everything in the ledger is void: what was in it has to be looked up."""
     was_open = bool(state.epoch)
-    state.epoch, state.beats, state.heard = event.epoch, event.beats, ""
+    state.epoch, state.beats, state.last_change = event.epoch, event.beats, ""
     state.epoch_is_fresh = event.fresh
     state.lead = Lead(earned_ms=state.now_ms)
     return redis_loss.on_epoch(state, event, was_open=was_open)

@@ -27,11 +27,11 @@ class EpochWatch:
         self._sure = True
         self.epoch = ""
 
-    def note(self, known: EpochCounter, heard: str) -> None:
+    def remember(self, known: EpochCounter, last_change: str) -> None:
         """Remember what somebody else saw; see `Membership.beat`."""
         self._learn(known)
         if known.epoch == self._known.epoch:
-            self._heard = heard
+            self._heard = last_change
 
     def doubt(self) -> None:
         """Redis did not answer: it may come back as an older one."""
@@ -68,7 +68,7 @@ class EpochWatch:
         return beat
 
     def _learn(self, pulse: EpochCounter) -> None:
-        """What was heard is an entry of the log of the epoch that is known."""
+        """What was last_change is an entry of the log of the epoch that is known."""
         if pulse.epoch > self._known.epoch:
             self._heard = ""
         self._known = max(self._known, pulse)

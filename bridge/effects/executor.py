@@ -79,18 +79,18 @@ class Effects:
         self._out = outside
         self._id = bridge_id
         self._inbox = inbox
-        self._observer = told = observer or BridgeObserver()
+        self._observer = observer = observer or BridgeObserver()
         self._slow = outside.make_thread("read-back")
         self._looking = outside.make_thread("look-up")
-        self._presence = Presence(outside, rules, bridge_id, told, address)
+        self._presence = Presence(outside, rules, bridge_id, observer, address)
         self._epochs = epochs = self._presence.epochs
-        self._ringing = Ringing(outside.doorbells, rules, told)
+        self._ringing = Ringing(outside.doorbells, rules, observer)
         self._steps = Steps(
-            outside.ledger, epochs, bridge_id, self._ringing, told, outside.now_ms
+            outside.ledger, epochs, bridge_id, self._ringing, observer, outside.now_ms
         )
         self._answer_topics = dict.fromkeys(rules.answer_topics())
         """All that there were since the start: answers lie in those, too."""
-        self._sending = Sending(outside, epochs, inbox, told, self._slow)
+        self._sending = Sending(outside, epochs, inbox, observer, self._slow)
         self._reader: PartitionReader | None = None
         self._down_until_ms = 0
         self._closing = threading.Event()
@@ -120,7 +120,7 @@ class Effects:
         Raises:
             LedgerUnavailable: Redis does not answer.
         """
-        self._epochs.note(known, "")
+        self._epochs.remember(known, "")
         beat = self._epochs.check()
         return self._opened(beat) if beat else None
 
@@ -217,8 +217,8 @@ class Effects:
         if isinstance(command, PresenceCommand):
             return self._presence.do(command)
         match command:
-            case do.BeatEpoch(known, heard):
-                return self._beat(known, heard)
+            case do.BeatEpoch(known, last_change):
+                return self._beat(known, last_change)
             case do.SendStored():
                 self._sending.send_stored(command)
             case do.EndRequest():
@@ -227,8 +227,8 @@ class Effects:
                 self._sending.bury(command)
         return []
 
-    def _beat(self, known: EpochCounter, heard: str) -> list[ev.Event]:
-        self._epochs.note(known, heard)
+    def _beat(self, known: EpochCounter, last_change: str) -> list[ev.Event]:
+        self._epochs.remember(known, last_change)
         if beat := self._epochs.check():
             return [self._opened(beat)]
         return [ev.EpochBeaten(self._epochs.pulse)]

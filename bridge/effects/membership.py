@@ -70,10 +70,12 @@ class Presence:
             case do.ReadOrders():
                 return [self._read_orders()]
             case do.Report(report):
-                told = report.model_copy(update={"http": self._address()})
-                self._out.operations.report(self._id, told, self._heartbeat_ttl_ms)
+                complete = report.model_copy(update={"http": self._address()})
+                self._out.operations.report(self._id, complete, self._heartbeat_ttl_ms)
             case do.AnswerQuestion(question_id, findings):
-                self._out.operations.tell(question_id, self._id, findings, TOLD_FOR_MS)
+                self._out.operations.answer(
+                    question_id, self._id, findings, TOLD_FOR_MS
+                )
         return []
 
     def leave(self) -> None:

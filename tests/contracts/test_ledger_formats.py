@@ -231,7 +231,7 @@ def test_the_orders_of_operators_hold(kept: Kept):
 def test_who_is_there_is_known(kept: Kept):
     (reported,) = kept.ledger.operations.reports()
     assert reported.report == history.REPORT
-    assert kept.ledger.operations.told(history.QUESTION.id) == {"b1": history.FOUND}
+    assert kept.ledger.operations.answers(history.QUESTION.id) == {"b1": history.FOUND}
     assert kept.ledger.membership.live_slots() == {MODEL: 7}
     (worker,) = kept.ledger.views.workers()
     assert worker.http == "127.0.0.1:9102"

@@ -91,20 +91,20 @@ def test_a_lost_change_that_was_heard_of_begins_an_epoch(world: World):
     saved = world.backend.save()
     cursor = world.cursor()
     world.ready()
-    (heard,) = world.changes_since(cursor)
+    (last_change,) = world.changes_since(cursor)
     world.backend.rollback(saved)
     world.backend.advance(2)
     world.ready()  # the log goes on beyond the place that was lost
     assert world.ledger.membership.beat(known, cursor).pulse.epoch == known.epoch
-    assert world.ledger.membership.beat(known, heard.at).pulse.epoch > known.epoch
+    assert world.ledger.membership.beat(known, last_change.at).pulse.epoch > known.epoch
 
 
 def test_what_was_heard_of_an_older_epoch_proves_nothing(world: World):
     world.ready()
-    heard, known = world.cursor(), world.ledger.membership.beat().pulse
+    last_change, known = world.cursor(), world.ledger.membership.beat().pulse
     world.backend.lose()
     newer = world.ledger.membership.beat(known).pulse
-    assert world.ledger.membership.beat(known, heard).pulse.epoch == newer.epoch
+    assert world.ledger.membership.beat(known, last_change).pulse.epoch == newer.epoch
 
 
 def test_an_epoch_that_replaced_another_tells_its_age(world: World):

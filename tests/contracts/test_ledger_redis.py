@@ -145,7 +145,7 @@ def test_what_another_version_wrote_for_operators_is_left_out(on_redis: World):
     client.set(f"{name}:report:b1", "1 []")
     orders = ledger.operations.orders(on_redis.epoch, "b2")
     assert ([one.name for one in orders.controls], orders.questions) == (["gpt-4"], ())
-    assert ledger.operations.told("1") == {}
+    assert ledger.operations.answers("1") == {}
     assert [one.report for one in ledger.operations.reports()] == [None]
 
 

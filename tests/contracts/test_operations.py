@@ -224,23 +224,23 @@ def test_a_question_is_in_the_orders_of_every_bridge(world: World):
 
 def test_an_answered_question_is_in_its_orders_no_more(world: World):
     world.ledger.operations.ask(question(), LONG_MS)
-    world.ledger.operations.tell("1", "b1", FOUND, LONG_MS)
+    world.ledger.operations.answer("1", "b1", FOUND, LONG_MS)
     assert (asked(world, "b1"), asked(world, "b2")) == ([], ["1"])
 
 
 def test_every_answer_is_told(world: World):
     world.ledger.operations.ask(question(), LONG_MS)
-    assert world.ledger.operations.told("1") == {}
-    world.ledger.operations.tell("1", "b1", FOUND, LONG_MS)
-    world.ledger.operations.tell("1", "b2", IndexAnswer(), LONG_MS)
-    assert world.ledger.operations.told("1") == {"b1": FOUND, "b2": IndexAnswer()}
+    assert world.ledger.operations.answers("1") == {}
+    world.ledger.operations.answer("1", "b1", FOUND, LONG_MS)
+    world.ledger.operations.answer("1", "b2", IndexAnswer(), LONG_MS)
+    assert world.ledger.operations.answers("1") == {"b1": FOUND, "b2": IndexAnswer()}
 
 
 def test_a_question_ends(world: World):
     world.ledger.operations.ask(question(), 20)
-    world.ledger.operations.tell("1", "b1", FOUND, 20)
+    world.ledger.operations.answer("1", "b1", FOUND, 20)
     world.backend.advance(25)
-    assert (asked(world, "b2"), world.ledger.operations.told("1")) == ([], {})
+    assert (asked(world, "b2"), world.ledger.operations.answers("1")) == ([], {})
 
 
 def test_there_are_only_so_many_open_questions(world: World):

@@ -155,4 +155,4 @@ def _meet(ledger: RedisLedger) -> None:
         ledger.operations.impose(control)
     ledger.operations.report("b1", REPORT, LONG_MS)
     ledger.operations.ask(QUESTION, LONG_MS)
-    ledger.operations.tell(QUESTION.id, "b1", FOUND, LONG_MS)
+    ledger.operations.answer(QUESTION.id, "b1", FOUND, LONG_MS)

@@ -230,11 +230,11 @@ class _AdmitsTwice(MemoryLedger):
 
 
 class _BeatsInAnyData(MemoryMembership):
-    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
+    def beat(self, known: EpochCounter = NO_EPOCH, last_change: str = "") -> Beat:
         data = self._server.data
         if not data.pulse.epoch:
             data.pulse = known
-        return super().beat(known, heard)
+        return super().beat(known, last_change)
 
 
 class AttachesToWhatIsStored(MemoryLedger):
@@ -260,8 +260,8 @@ class _NamesNoEpoch(MemoryLedger):
 
 
 class _BeatsInAnyTime(MemoryMembership):
-    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
-        del heard
+    def beat(self, known: EpochCounter = NO_EPOCH, last_change: str = "") -> Beat:
+        del last_change
         return super().beat(NO_EPOCH if self._server.data.pulse.epoch else known)
 
 

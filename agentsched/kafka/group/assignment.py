@@ -36,19 +36,19 @@ class AssignedPartition:
     """What is committed beside the offset."""
 
     @property
-    def note(self) -> CommitState | None:
-        """What an earlier owner noted of this very topic."""
-        return None if self._is_other_topic else self._noted
+    def inherited_state(self) -> CommitState | None:
+        """What an earlier owner committed beside the offset, of this very topic."""
+        return None if self._is_other_topic else self._commit_state
 
     @property
-    def _noted(self) -> CommitState | None:
+    def _commit_state(self) -> CommitState | None:
         return decode_commit_state(self.metadata, self.committed or 0)
 
     @property
     def _is_other_topic(self) -> bool:
         """Whether the group's offset is of a topic that had this name before."""
-        note = self._noted
-        return note is not None and note.topic_id not in ("", self.topic_id)
+        state = self._commit_state
+        return state is not None and state.topic_id not in ("", self.topic_id)
 
     @property
     def start(self) -> int:
@@ -57,7 +57,7 @@ class AssignedPartition:
             return self.low
         if self.committed > self.end:
             # Another topic, or Kafka has lost its end: what is left was answered then.
-            return self.end if self.note else self.low
+            return self.end if self.inherited_state else self.low
         return max(self.low, self.committed)
 
 

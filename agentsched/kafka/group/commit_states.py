@@ -1,4 +1,4 @@
-"""Read what the bridges have noted in their group's commits; joins no group."""
+"""Read what the bridges have committed beside their offsets; joins no group."""
 
 import confluent_kafka
 from confluent_kafka import KafkaException
@@ -13,7 +13,7 @@ LOOK_UP_S = 30.0
 
 
 def commit_states(settings: KafkaSettings) -> list[CommitState]:
-    """Return the notes of all partitions of the input topics; blocks for up to 30 s.
+    """Return the commit states of all partitions of the input topics; blocks for up to 30 s.
 
     Raises:
         KafkaFailed: Kafka did not answer.
@@ -27,12 +27,12 @@ def commit_states(settings: KafkaSettings) -> list[CommitState]:
         marks = insist(lambda: _ask(client, settings), what, LOOK_UP_S)
     finally:
         client.close()
-    notes = (
+    states = (
         decode_commit_state(mark.metadata, mark.offset)
         for mark in marks.values()
         if mark
     )
-    return [note for note in notes if note is not None]
+    return [state for state in states if state is not None]
 
 
 def _ask(

@@ -39,13 +39,13 @@ class ChangeLog:
             bisect_right(self._changes, log_position(cursor), key=_at) :
         ]
 
-    def forgot(self, heard: str) -> bool:
+    def forgot(self, last_change: str) -> bool:
         """Whether a change that was read at this place is missing, and not by age."""
         changes = self._changes
-        at = bisect_left(changes, log_position(heard), key=_at)
+        at = bisect_left(changes, log_position(last_change), key=_at)
         if at == 0 and len(changes) >= CHANGES_KEPT:
-            return changes[0].at != heard  # trimmed, or the oldest that is kept
-        return at == len(changes) or changes[at].at != heard
+            return changes[0].at != last_change  # trimmed, or the oldest that is kept
+        return at == len(changes) or changes[at].at != last_change
 
 
 def _at(change: Change) -> tuple[int, int]:

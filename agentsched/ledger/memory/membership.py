@@ -18,13 +18,13 @@ class MemoryMembership(Membership):
         self._server = server
 
     @override
-    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
+    def beat(self, known: EpochCounter = NO_EPOCH, last_change: str = "") -> Beat:
         """Random digits are a count, to be deterministic."""
         server = self._server
         with server.lock:
             data = server.data
-            same = bool(heard) and data.pulse.epoch == known.epoch
-            lost = same and data.book.changes.forgot(heard)
+            same = bool(last_change) and data.pulse.epoch == known.epoch
+            lost = same and data.book.changes.forgot(last_change)
             if not data.pulse.epoch or data.pulse < known or lost:
                 server.epochs_begun += 1
                 data.fresh = not data.pulse.epoch

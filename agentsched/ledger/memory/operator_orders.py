@@ -117,7 +117,7 @@ class MemoryOperations(Operations):
             self._server.emit_orders()
 
     @override
-    def tell(
+    def answer(
         self, question_id: str, bridge_id: str, findings: IndexAnswer, ttl_ms: int
     ) -> None:
         with self._server.lock:
@@ -128,7 +128,7 @@ class MemoryOperations(Operations):
             )
 
     @override
-    def told(self, question_id: str) -> dict[str, IndexAnswer]:
+    def answers(self, question_id: str) -> dict[str, IndexAnswer]:
         with self._server.lock:
             answers = self._answers(question_id)
             return {who: IndexAnswer.from_json(text) for who, text in answers.items()}

@@ -25,10 +25,10 @@ class RedisMembership(Membership):
         self._scripts = scripts
 
     @override
-    def beat(self, known: EpochCounter = NO_EPOCH, heard: str = "") -> Beat:
+    def beat(self, known: EpochCounter = NO_EPOCH, last_change: str = "") -> Beat:
         candidate = known.next_epoch(token_hex(8))
         epoch, count, age_ms, fresh = self._scripts.run(
-            "beat", *known, heard, candidate, checks_epoch=False
+            "beat", *known, last_change, candidate, checks_epoch=False
         )
         return Beat(EpochCounter(epoch.decode(), count), int(age_ms), bool(fresh))
 

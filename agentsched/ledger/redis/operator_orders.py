@@ -97,7 +97,7 @@ class RedisOperations(Operations):
         self._scripts.run("ask", text, ttl_ms, MAX_QUESTIONS, checks_epoch=False)
 
     @override
-    def tell(
+    def answer(
         self, question_id: str, bridge_id: str, findings: IndexAnswer, ttl_ms: int
     ) -> None:
         text = findings.to_json()
@@ -106,7 +106,7 @@ class RedisOperations(Operations):
         )
 
     @override
-    def told(self, question_id: str) -> dict[str, IndexAnswer]:
+    def answers(self, question_id: str) -> dict[str, IndexAnswer]:
         with translated("told"):
             found: Any = self._client.hgetall(
                 f"{self._namespace}:findings:{question_id}"

@@ -30,14 +30,14 @@ class Asked:
     """What the bridges answered."""
 
     bridges: tuple[str, ...] = ()
-    told: dict[str, IndexAnswer] = field(default_factory=dict)
+    answers: dict[str, IndexAnswer] = field(default_factory=dict)
 
     @property
     def findings(self) -> list[tuple[str, IndexedRequest]]:
         """Every finding with its bridge."""
         return [
             (bridge_id, finding)
-            for bridge_id, findings in sorted(self.told.items())
+            for bridge_id, findings in sorted(self.answers.items())
             for finding in findings.found
         ]
 
@@ -73,8 +73,8 @@ def find(
         correlation_id=correlation_id,
         found=tuple(found(correlation_id, known, asked.findings, around)),
         bridges=len(asked.bridges),
-        silent_bridges=tuple(b for b in asked.bridges if b not in asked.told),
-        complete=all(one.complete for one in asked.told.values()),
+        silent_bridges=tuple(b for b in asked.bridges if b not in asked.answers),
+        complete=all(one.complete for one in asked.answers.values()),
         agents_tried=tuple(agents),
     )
 
@@ -86,13 +86,13 @@ def _ask(
     if not bridges:
         return Asked()
     ledger.operations.ask(question, PATIENCE_MS)
-    told: dict[str, IndexAnswer] = {}
+    answers: dict[str, IndexAnswer] = {}
     for _ in range(PATIENCE_MS // POLL_MS):
         pause(POLL_MS / 1000)
-        told = ledger.operations.told(question.id)
-        if told.keys() >= set(bridges):
+        answers = ledger.operations.answers(question.id)
+        if answers.keys() >= set(bridges):
             break
-    return Asked(bridges, told)
+    return Asked(bridges, answers)
 
 
 def _agents(settings: Settings, seen: Seen, asked: Asked) -> list[str]:

@@ -133,14 +133,14 @@ def test_a_broker_that_takes_short_notes_only_gets_them():
     settle(driver, *Random(7).sample(range(1, 2_000), 1_000))
     driver.tick(600)
     (long,) = driver.of(do.Commit)
-    driver.state.note_most_characters = len(long.metadata) + 1
+    driver.state.commit_state_max_characters = len(long.metadata) + 1
     driver.feed(ev.CommitRefused(PARTITION))
     driver.tick(600)
     (short,) = driver.of(do.Commit)
     assert len(short.metadata) <= len(long.metadata) / 2 + 1
     for _ in range(20):
         driver.feed(ev.CommitRefused(PARTITION))
-    assert driver.state.note_most_characters == 250
+    assert driver.state.commit_state_max_characters == 250
 
 
 def test_while_something_is_doubted_the_note_names_the_lost_ledger():

@@ -66,7 +66,7 @@ class Source:
 
 
 class Reader:
-    """Hears of nothing: the test puts what is heard into the inbox."""
+    """Hears of nothing: the test puts what is last_change into the inbox."""
 
     def start(self, epoch, cursor):
         pass
@@ -96,8 +96,8 @@ def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
         inbox=rig.inbox,
         observer=Slow(rig),
     )
-    heard = Change(ChangeKind.LEFT, "0-1", "another")
-    rig.inbox.put(lambda: [ev.Changed((heard,), rig.now_ms, "")] * 2_000)
+    last_change = Change(ChangeKind.LEFT, "0-1", "another")
+    rig.inbox.put(lambda: [ev.Changed((last_change,), rig.now_ms, "")] * 2_000)
     daemon.run()
     rung = Counter(each.key for each in rig.doorbells.rung)
     assert len(rung) == REQUESTS

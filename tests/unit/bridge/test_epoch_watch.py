@@ -24,13 +24,13 @@ def test_what_was_heard_in_a_lost_epoch_does_not_void_the_next_one(ledger):
 
     watch = EpochWatch(ledger.membership, begin)
     first = watch.check().pulse
-    watch.note(first, "1-0")
+    watch.remember(first, "1-0")
     ledger.server.lose()
     failures.append(LedgerUnavailable("time-out"))
     with pytest.raises(LedgerUnavailable):
         watch.check()
     second = ledger.membership.beat(first, "").pulse.epoch
-    watch.note(first, "1-0")
+    watch.remember(first, "1-0")
     assert watch.check().pulse.epoch == second
 
 

@@ -94,7 +94,7 @@ def test_a_report_is_written_for_this_bridge(rig):
 
 def test_an_answer_to_an_operator_is_told_for_this_bridge(rig):
     rig.effects.run(do.AnswerQuestion("1", IndexAnswer(loading=2)))
-    assert rig.ledger.operations.told("1") == {"b1": IndexAnswer(loading=2)}
+    assert rig.ledger.operations.answers("1") == {"b1": IndexAnswer(loading=2)}
 
 
 def test_redis_is_well_while_the_heartbeat_is_taken(rig):

@@ -250,12 +250,12 @@ def test_a_partition_that_is_not_loaded_keeps_its_question():
 E4, E5, E6 = (f"0000000{number}aaaa" for number in (4, 5, 6))
 
 
-def taking_over(note, *, epoch=E5, fresh=False, end=3, start=0, heard=""):
+def taking_over(note, *, epoch=E5, fresh=False, end=3, start=0, last_change=""):
     """A bridge that has opened an epoch and gets a partition with a note."""
     driver = Driver()
     driver.state.epoch = ""
     driver.feed(ev.EpochOpened(epoch, 7, 2_000, fresh, driver.now_ms))
-    driver.state.heard = heard
+    driver.state.last_change = last_change
     driver.feed(ev.Assigned(PARTITION, SOURCE, start, end, start, note))
     return driver
 
@@ -336,7 +336,7 @@ def test_a_note_that_cannot_be_read_makes_doubt():
 
 def test_what_was_heard_of_this_epoch_is_not_shown_as_heard_of_a_newer_one():
     """Redis would not find it in the newer log, and take that for lost."""
-    driver = taking_over(noted("f" * 24, beats=9), heard="5-0")
+    driver = taking_over(noted("f" * 24, beats=9), last_change="5-0")
     assert driver.of(do.BeatEpoch) == [do.BeatEpoch(EpochCounter("f" * 24, 9), "")]
 
 

@@ -213,18 +213,18 @@ def test_only_the_dispatcher_counts_calls():
 
 def test_a_rate_forgets_what_is_older_than_the_interval():
     rate = Rate()
-    rate.note(0, 0)
-    rate.note(1_000, 1_000)
-    rate.note(1_000, 1_000 + INTERVAL_MS)
+    rate.add(0, 0)
+    rate.add(1_000, 1_000)
+    rate.add(1_000, 1_000 + INTERVAL_MS)
     assert rate.per_s == 0
 
 
 def test_a_total_that_shrinks_begins_anew():
     rate = Rate()
-    rate.note(1_000, 0)
-    rate.note(5, 1_000)
+    rate.add(1_000, 0)
+    rate.add(5, 1_000)
     assert rate.per_s == 0
-    rate.note(7, 2_000)
+    rate.add(7, 2_000)
     assert rate.per_s == 2
 
 

@@ -28,7 +28,7 @@ def test_reading_starts_at_the_committed_offset_where_it_can(committed, start):
 @pytest.mark.parametrize("committed", [5, 20])
 def test_the_offset_of_another_topic_of_the_same_name_does_not_count(committed):
     other = assigned(committed, topic_id="Tbefore")
-    assert (other.start, other.note) == (2, None)
+    assert (other.start, other.inherited_state) == (2, None)
 
 
 def test_without_a_note_of_ours_an_offset_beyond_the_end_is_of_another_topic():
@@ -37,6 +37,6 @@ def test_without_a_note_of_ours_an_offset_beyond_the_end_is_of_another_topic():
 
 
 def test_a_note_is_read_beside_its_offset():
-    note = assigned(5).note
+    note = assigned(5).inherited_state
     assert note is not None
     assert (note.pulse, note.topic_id) == (EpochCounter("0000000100", 1), "T1")

@@ -37,7 +37,7 @@ class Bridges:
             orders = self._world.ledger.operations.orders(self._world.epoch, bridge_id)
             for question in orders.questions if findings else ():
                 self.asked.append(question)
-                self._world.ledger.operations.tell(
+                self._world.ledger.operations.answer(
                     question.id, bridge_id, findings, LONG_MS
                 )
 
