@@ -316,7 +316,7 @@ def test_what_is_noted_beside_an_offset_comes_to_the_next_owner(
     other = join()
     until_assigned(other)
     (theirs,) = other.assigned
-    assert (theirs.start, theirs.note) == (4, note)
+    assert (theirs.start, theirs.inherited_state) == (4, note)
 
 
 @pytest.mark.kafka

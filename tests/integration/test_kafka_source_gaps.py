@@ -126,7 +126,7 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(
     with member() as second:
         second.until_read(5)
     assert second.offsets() == [0, 1, 2, 3, 4]
-    assert second.assigned[0].note is None
+    assert second.assigned[0].inherited_state is None
 
 
 def test_compaction_leaves_gaps_that_are_passed(kafka, topic, member):
