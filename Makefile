@@ -23,18 +23,15 @@ demo: $(STAMP) ## See it work: 60 requests through the whole system, on this mac
 up: $(STAMP) ## Keep a local system running until Ctrl-C
 	@$(BIN)/agentsched up
 
-# These mostly keep one processor busy, and share the processors. The others start whole
-# systems, and each needs the machine for itself.
-APART   := tests/unit tests/contracts tests/simulation
-AT_ONCE := --numprocesses auto --maxprocesses 4
+# Side by side, on one Kafka and one Redis: tests/support/hooks/groups.py
+test: $(STAMP) ## Run the tests (10 minutes on two cores)
+	$(BIN)/pytest -m "not long"
 
-test: $(STAMP) ## Run the tests
-	$(BIN)/pytest -m "not long" $(AT_ONCE) $(APART)
-	$(BIN)/pytest -m "not long" $(APART:%=--ignore=%)
-
-test-long: $(STAMP) ## Run all tests, also those that take minutes
-	$(BIN)/pytest $(AT_ONCE) $(APART)
-	$(BIN)/pytest $(APART:%=--ignore=%)
+# First what may run beside others; then what needs the machine, and what promises a time.
+test-long: test ## Run all tests, also those that take minutes (an hour)
+	$(BIN)/pytest -m "long and not alone"
+	$(BIN)/pytest -m "long and alone" -n 0
+	TIMED=1 $(BIN)/pytest -m timed -n 0
 
 SEED    ?= 1
 MINUTES ?= 5

@@ -4,6 +4,6 @@ For `celery --config celeryconfig`; `celery -A agentsched` derives the same by i
 """
 
 from agentsched.celery.settings import celery_settings as _celery_settings
-from agentsched.config.loading import load_settings as _load_settings
+from agentsched.config.loader import load_settings as _load_settings
 
 globals().update(_celery_settings(_load_settings().settings))

@@ -4,21 +4,32 @@ Bridge, worker and `agentsched config check` ask it before anything starts, so t
 wrong key is an error at once and not when the first reply is to be sent.
 """
 
+import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agentsched.config.section import Path, named
-from agentsched.config.settings import RedisSettings, Settings
+from agentsched.config.settings import EndpointSettings, RedisSettings, Settings
 from agentsched.errors import ConfigurationError
 from agentsched.kafka.property_check import refused_properties
+from agentsched.llm_backend.api_keys import read_api_key
 
 
-def preflight(settings: Settings) -> list[tuple[Path, str]]:
+def preflight(
+    settings: Settings, environ: Mapping[str, str] | None = None
+) -> list[tuple[Path, str]]:
     """Return (setting, what is wrong and what to do) of everything that would fail.
 
     Blocks for some milliseconds.
+
+    Args:
+        settings: valid by themselves.
+        environ: where API keys may be; None: this process's environment. A key that is
+            not here is no problem: only workers need them.
     """
-    return [*_models(settings), *_kafka(settings), *_certificates(settings.redis)]
+    keys = _keys(settings, os.environ if environ is None else environ)
+    certificates = _certificates(settings.redis)
+    return [*_models(settings), *_kafka(settings), *certificates, *keys]
 
 
 def insist(settings: Settings) -> None:
@@ -42,6 +53,27 @@ def _kafka(settings: Settings) -> Iterator[tuple[Path, str]]:
     at = ("kafka", "properties")
     for key, words in refused_properties(settings.kafka).items():
         yield (*at, key) if key else at, f"librdkafka refuses it: {words}"
+
+
+def _keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    told: set[str] = set()
+    for at, model in enumerate(settings.models):
+        for place, endpoint in enumerate(model.endpoints):
+            if not _has_key_here(endpoint, environ):
+                continue
+            try:
+                read_api_key(endpoint, environ)
+            except ConfigurationError as error:
+                key = "api_key_file" if endpoint.api_key_file else "api_key_env"
+                if str(error) not in told:
+                    yield ("models", at, "endpoints", place, key), str(error)
+                told.add(str(error))
+
+
+def _has_key_here(endpoint: EndpointSettings, environ: Mapping[str, str]) -> bool:
+    if endpoint.api_key_file:
+        return os.access(endpoint.api_key_file, os.R_OK)
+    return bool(environ.get(endpoint.api_key_env or ""))
 
 
 def _certificates(settings: RedisSettings) -> Iterator[tuple[Path, str]]:

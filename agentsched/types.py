@@ -8,7 +8,15 @@ import unicodedata
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    field_validator,
+)
 
 DEFAULT_AGENT_ID = "default"
 MAX_LABEL_CHARACTERS = 512
@@ -93,8 +101,25 @@ def _check_label(value: str) -> str:
 Label = Annotated[str, AfterValidator(_check_label)]
 
 
+def _check_number(value: object) -> object:
+    """A number of JSON: to read `true` as 1 and `"30"` as 30 would guess."""
+    if isinstance(value, bool | str | bytes):
+        kind = "true or false" if isinstance(value, bool) else "text"
+        msg = f"must be a number, not {kind}"
+        raise ValueError(msg)  # noqa: TRY004  (pydantic wants a ValueError)
+    return value
+
+
+Number = BeforeValidator(_check_number)
+Tokens = Annotated[int, Number, Field(ge=0, le=MAX_TOKENS)]
+Seconds = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
+
+
 class Message(BaseModel):
-    """A request, as an agent puts it on an input topic."""
+    """A request, as an agent puts it on an input topic.
+
+    No field is read as another type than it has in JSON, and case matters.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -105,8 +130,9 @@ class Message(BaseModel):
     """None: the input topic decides."""
     content: str | list[dict[str, Any]] | None = None
     """The prompt: text, or OpenAI content parts."""
-    token_count: int | None = Field(default=None, ge=0, le=MAX_TOKENS)
-    """The caller's estimate of the request's tokens; in a reply the completion tokens."""
+    token_count: Tokens | None = None
+    """The caller's estimate of the request's tokens (not active yet: the order does not
+    depend on it); in a reply the completion tokens."""
     correlation_id: Label | None = None
     """With `agent_id` the identity of the request; the reply has it as key and header."""
     model_id: Label | None = None
@@ -114,15 +140,21 @@ class Message(BaseModel):
     status: TaskStatus | None = None
     agent_id: Label | None = None
     agent_group: Label | None = None
+    """Who will share weight and limits (not active yet); echoed."""
     messages: list[dict[str, Any]] | None = None
     """OpenAI chat messages, instead of `content`."""
     params: dict[str, Any] | None = None
     """Parameters of the chat completion: temperature, max_tokens, tools, ..."""
-    stream: bool | None = None
-    ttl_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    stream: StrictBool | None = None
+    ttl_s: Seconds | None = None
     """Seconds from the broker's append time within which an answer is of use."""
     session_id: Label | None = None
     reply_topic: Label | None = None
+
+    @field_validator("task_type", mode="before")
+    @classmethod
+    def _null_says_nothing(cls, value: object) -> object:
+        return TaskType.TEXT_GENERATION if value is None else value
 
     @field_validator("messages")
     @classmethod
@@ -153,6 +185,10 @@ class Reply(Message):
     usage: dict[str, Any] | None = None
     finish_reason: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = None
+    """A call in the form that came before `tool_calls` (`params.functions`)."""
+    reasoning: str | None = None
+    """What the model thought, where the server says that apart from the answer."""
     error: ReplyError | None = None
     attempts: int = 0
     """How often a worker started this request; 1 unless something was lost."""

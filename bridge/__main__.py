@@ -6,10 +6,15 @@ import sys
 
 import click
 
-from agentsched.config.loading import LoadedSettings, load_settings
+from agentsched.config.loader import LoadedSettings, load_settings
+from agentsched.config.revision import Revision, revise
+from agentsched.config.section import named
 from agentsched.errors import AgentSchedError, ConfigurationError
 from agentsched.preflight import insist
-from agentsched.telemetry.events import CONFIGURATION_NOTE
+from agentsched.telemetry.events import (
+    CONFIGURATION_NEEDS_RESTART,
+    CONFIGURATION_NOTE,
+)
 from agentsched.telemetry.logs import configure, say
 from bridge.bootstrap import Bridge, build_bridge, prepare_topics
 from bridge.core.rules import Rules
@@ -34,7 +39,9 @@ def main(*, verbose: bool) -> None:
     daemon = bridge.daemon
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
-    signal.signal(signal.SIGHUP, lambda *_: daemon.reload(lambda: _reload(level)))
+    signal.signal(
+        signal.SIGHUP, lambda *_: daemon.reload(lambda rules: _reload(level, rules))
+    )
     try:
         bridge.run()
     except ConfigurationError as error:
@@ -59,12 +66,25 @@ def _build(level: int | None) -> Bridge:
     return build_bridge(loaded.settings)
 
 
-def _reload(level: int | None) -> Rules:
+def _reload(level: int | None, rules: Rules) -> Rules:
     loaded = load_settings()
     insist(loaded.settings)
-    configure(loaded.settings.logging, "bridge", level=level)
+    revision = revise(rules.settings, loaded.settings)
+    configure(revision.settings.logging, "bridge", level=level)
     _tell(loaded)
-    return Rules(loaded.settings)
+    _tell_of_restarts(revision)
+    return Rules(revision.settings)
+
+
+def _tell_of_restarts(revision: Revision) -> None:
+    told = {
+        "bridges": (revision.of_bridges, "; ".join(map(str, revision.of_bridges))),
+        "workers": (revision.of_workers, None),
+    }
+    for restart, (changes, detail) in told.items():
+        if changes:
+            keys = [named(each.path) for each in changes]
+            say(CONFIGURATION_NEEDS_RESTART, restart=restart, keys=keys, detail=detail)
 
 
 def _tell(loaded: LoadedSettings) -> None:

@@ -94,13 +94,6 @@ def known_pulse(settings: Settings) -> EpochCounter:
     return max((note.pulse for note in notes), default=NO_EPOCH)
 
 
-def answer_topics(settings: Settings) -> list[str]:
-    """Return the topics into which replies and dead letters are written."""
-    kafka = settings.kafka
-    letters = map(dead_letter_topic, kafka.input_topics)
-    return [kafka.output_topic, *kafka.reply_topics, *letters]
-
-
 def build_bridge(settings: Settings) -> Bridge:
     """Build a bridge from settings; nothing is connected before `run`."""
     bridge_id, meters = _bridge_id(), Meters("bridge")
@@ -134,10 +127,10 @@ def _build_daemon(
         sink=ReplySink(
             MeteredSink(_make_producer(settings), meters),
             settings.kafka.output_topic,
-            settings.kafka.reply_topics,
+            list(map(dead_letter_topic, settings.kafka.input_topics)),
         ),
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
-        look_up=partial(find_answers, settings.kafka, answer_topics(settings)),
+        look_up=partial(find_answers, settings.kafka),
         now_ms=now_ms,
     )
     effects = Effects(

@@ -36,6 +36,7 @@ TICK_MS = 50
 TURN_MS = 50
 """How long the loop works on one event and what follows from it, before it reads on."""
 START_RETRY_S = 1.0
+RELOAD_RETRY_MS = 1_000
 REVOKE_FLUSH_S = 2.0
 REVOKE_WORK_MS = 2_000
 
@@ -74,7 +75,8 @@ class Daemon:
         self._known_pulse = known_pulse
         self._observer = observer or BridgeObserver()
         self._stop = threading.Event()
-        self._reload: Callable[[], Rules] | None = None
+        self._reload: Callable[[Rules], Rules] | None = None
+        self._reload_from_ms = 0
         self._state = BridgeState(rules, epoch="")
         self._sources: dict[Partition, str] = {}
         self._events: deque[ev.Event] = deque()
@@ -84,8 +86,13 @@ class Daemon:
         """Ask the loop to drain and end; may be called from a signal handler."""
         self._stop.set()
 
-    def reload(self, load: Callable[[], Rules]) -> None:
-        """Ask the loop to use another configuration; safe in a signal handler."""
+    def reload(self, load: Callable[[Rules], Rules]) -> None:
+        """Ask the loop to use another configuration; safe in a signal handler.
+
+        Args:
+            load: makes the new rules of those in force; raises ConfigurationError.
+        """
+        self._reload_from_ms = 0
         self._reload = load
 
     def run(self) -> None:
@@ -191,7 +198,7 @@ class Daemon:
         read = self._source.poll(records, 0.0 if busy else POLL_S)
         if read:
             self._feed(ev.Read(tuple(read), self._now_ms()))
-        if self._reload is not None:
+        if self._reload is not None and self._now_ms() >= self._reload_from_ms:
             load, self._reload = self._reload, None
             self._adopt(load)
         self._tick()
@@ -250,9 +257,9 @@ class Daemon:
     def _take_changes(self, epoch: str, changes: list[Change]) -> None:
         self._inbox.put(lambda: [ev.Changed(tuple(changes), self._now_ms(), epoch)])
 
-    def _adopt(self, load: Callable[[], Rules]) -> None:
+    def _adopt(self, load: Callable[[Rules], Rules]) -> None:
         try:
-            rules = load()
+            rules = load(self._rules)
         except ConfigurationError as error:
             say(events.CONFIGURATION_KEPT, detail=str(error))
             return
@@ -260,7 +267,8 @@ class Daemon:
             self._effects.adopt(rules)
         except LedgerError as error:
             say(events.CONFIGURATION_KEPT, detail=f"{error}; tried again")
-            self._reload = load
+            self._reload_from_ms = self._now_ms() + RELOAD_RETRY_MS
+            self._reload = self._reload or (lambda _: rules)
             return
         self._rules = rules
         self._feed(ev.RulesChanged(rules))

@@ -6,7 +6,7 @@ from celery import Celery
 from celery.signals import import_modules
 
 from agentsched.celery.settings import celery_settings
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.errors import ConfigurationError
 from agentsched.flower.guard import guard_flower
 

@@ -142,4 +142,7 @@ def _worker() -> dict[str, Any]:
         "worker_disable_rate_limits": True,  # limits belong to the ledger
         "worker_send_task_events": True,  # Flower; no cost that could be measured
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # leases outlive it
+        # It would leave the slots of what ran then idle: one doorbell at once, and one
+        # more for each that ends. Ours are no more than the slots that are free.
+        "worker_enable_prefetch_count_reduction": False,
     }

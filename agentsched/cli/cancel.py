@@ -4,7 +4,7 @@ import contextlib
 
 import click
 
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.errors import ConfigurationError
 from agentsched.kafka.librdkafka import producer_properties
 from agentsched.kafka.producer import Producer

@@ -10,15 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from agentsched.config.effective import Value, effective
-from agentsched.config.loading import LoadedSettings, load_settings
+from agentsched.config.loader import LoadedSettings, load_settings
 from agentsched.config.problems import (
     InvalidSettings,
     Problem,
     as_json,
 )
-from agentsched.config.reference import reference
+from agentsched.config.reference import json_schema, reference
 from agentsched.config.sample import sample
-from agentsched.config.schema import json_schema
 from agentsched.config.section import named
 from agentsched.errors import ConfigurationError
 from agentsched.preflight import preflight

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from agentsched.cli.durations import Moment
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.config.settings import Settings
 from agentsched.errors import ErrorCode
 from agentsched.kafka.readers.topic_scan import TopicScan

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.ledger.redis.ledger import RedisLedger
 from agentsched.operations.doctor.diagnosis import CheckResult, Level, exit_code
 from agentsched.operations.doctor.facts import checks, examine

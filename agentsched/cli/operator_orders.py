@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.config.settings import Settings
 from agentsched.ledger.operator_orders import Control, ControlKind, plain
 from agentsched.ledger.redis.ledger import RedisLedger

@@ -19,7 +19,7 @@ from agentsched.cli.send_input import (
     with_defaults,
 )
 from agentsched.client.client import MAX_OUTSTANDING
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.types import DEFAULT_AGENT_ID, Priority, TaskType
 
 
@@ -94,7 +94,11 @@ def command(  # noqa: PLR0913  (one for each option)
 
     Requests are the arguments, or the lines of a file or of stdin: plain prompts, or
     JSON objects (`{"content": "...", "priority": "high"}`); what a line says itself
-    wins over the options. `id` in a reply is the number of the line.
+    wins over the options. `id` in a reply is the number of the line, or its
+    `correlation_id` where the line names one.
+
+    A line that names a `correlation_id` and is sent again as it was gets the same
+    reply again; a line of other content under an id in use is refused (CONFLICT).
 
     The exit code is 0 only if every request was completed.
 
@@ -141,5 +145,6 @@ def _completed(asked: Iterator[Asked], defaults: dict[str, Any]) -> Iterator[Ask
         if one.request is None:
             yield one
             continue
-        labels = {"id": str(one.place)}
+        # Whoever names a request sends it again from another line as the same one.
+        labels = {"id": one.request.correlation_id or str(one.place)}
         yield Asked(one.place, with_defaults(one.request, labels | defaults))

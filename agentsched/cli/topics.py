@@ -12,7 +12,7 @@ from rich.table import Table
 
 from agentsched.cli.durations import Duration
 from agentsched.cli.progress import steps
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.config.settings import Settings
 from agentsched.kafka.admin.topic_inspection import Inspection, inspect_topics
 from agentsched.kafka.admin.topics import TopicsReport, ensure_topics

@@ -24,7 +24,7 @@ export AGENTSCHED_CONFIG={config}
 
 {python} - <<'END'
 from agentsched.client import AgentClient
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 with AgentClient.of(load_settings().settings) as client:
     reply = client.request("How does the internet work?", priority="high")
 print(reply.model_id, "says:", reply.content)

@@ -18,14 +18,16 @@ from agentsched.client.request_record import (
     Content,
     RequestOptions,
     Sender,
+    checked_identity,
+    checked_timeout_s,
     outgoing,
 )
 from agentsched.config.settings import DEFAULT_INPUT_TOPICS, Settings
 from agentsched.kafka.librdkafka import record_size_properties
 from agentsched.kafka.producer import Producer
+from agentsched.kafka.producer_input import as_topic
 from agentsched.kafka.readers.topic_tail import TopicTail
 from agentsched.types import DEFAULT_AGENT_ID, Reply
-from agentsched.wire.codec import Identity
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -41,7 +43,10 @@ class AgentClient:
 
     One for a process: any number of threads and coroutines may use it at once. It has
     one producer and one consumer, which start with the first request, and no thread
-    for a call. Of several replies to a request the first one counts.
+    for a call. Of several replies to a request the first one counts. A forked child may
+    use an instance of its parent, and has a producer and a consumer of its own there;
+    what was outstanding at the fork is the parent's, and fails in the child with
+    `ClientClosed`.
 
     Every way to ask takes the same options (`RequestOptions`) and fails in the same
     ways (`agentsched.client.errors`); a reply with status `failed` is an error, too:
@@ -82,13 +87,18 @@ class AgentClient:
             properties: more librdkafka keys, such as `security.protocol`.
 
         Raises:
-            ValueError: `max_outstanding` or `input_topics` is not as said.
+            ValueError: one of these is not as said.
         """
+        if isinstance(input_topics, str):
+            input_topics = [input_topics]
         if not input_topics or not 1 <= max_outstanding <= MAX_OUTSTANDING:
             raise ValueError(
                 f"a client needs an input topic, and max_outstanding of 1 to"
                 f" {MAX_OUTSTANDING:,}"
             )
+        for topic in input_topics:
+            as_topic(topic)
+        checked_timeout_s(timeout_s)
         self._sender = Sender(
             agent_id, tuple(input_topics), reply_topic, request_max_bytes, timeout_s
         )
@@ -203,8 +213,11 @@ class AgentClient:
 
         The future is done when Kafka has acknowledged the cancellation; it fails with
         `agentsched.errors.DeliveryFailed`.
+
+        Raises:
+            InvalidRequest: no request can have such an id.
         """
-        identity = Identity(agent_id or self._sender.agent_id, correlation_id)
+        identity = checked_identity(agent_id or self._sender.agent_id, correlation_id)
         return self._exchange.cancel(identity, self._sender.input_topics[0])
 
     def close(self, timeout_s: float = 0.0) -> None:

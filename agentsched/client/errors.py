@@ -6,12 +6,14 @@
     +-- InvalidRequest            not sent: no bridge could read it (a ValueError)
     +-- RequestNotAccepted        Kafka did not acknowledge it
     +-- RequestFailed             the reply says `failed`
+    +-- RequestConflict           its id belongs to another request
     +-- ReplyTimeout              no reply in time (a TimeoutError)
     +-- ClientClosed              the client was closed meanwhile, or before
 """
 
-from agentsched.errors import AgentSchedError
+from agentsched.errors import AgentSchedError, ErrorCode
 from agentsched.types import Reply
+from agentsched.wire.conflicts import ADVICE
 
 
 class RequestError(AgentSchedError):
@@ -53,6 +55,22 @@ class RequestFailed(RequestError):  # noqa: N818
         self.retryable = bool(reply.error and reply.error.retryable)
         text = reply.error.message if reply.error else "the reply gives no reason"
         super().__init__(f"{self.code}: {text}", reply.correlation_id or "")
+
+
+class RequestConflict(RequestError):  # noqa: N818
+    """Its (agent_id, correlation_id) belongs to another request: this one is not run.
+
+    The other one has other content or other options (`timeout_s` is one of them), and
+    was sent by this process, by another one or by an earlier run. Send it with a new
+    correlation_id.
+
+    Attributes:
+        code: `CONFLICT`.
+    """
+
+    def __init__(self, correlation_id: str) -> None:
+        self.code = ErrorCode.CONFLICT
+        super().__init__(f"{self.code}: {correlation_id}: {ADVICE}", correlation_id)
 
 
 class ReplyTimeout(RequestError, TimeoutError):  # noqa: N818

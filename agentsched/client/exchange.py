@@ -4,13 +4,13 @@ Nothing runs before the first request. It decides neither what a request says no
 whether its caller is a thread or a coroutine.
 """
 
-import atexit
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from agentsched import forks
 from agentsched.client.errors import ClientClosed, RequestNotAccepted
 from agentsched.client.pending_limit import Room
 from agentsched.client.pending_requests import Outstanding, Waiting
@@ -45,11 +45,31 @@ class Exchange:
         self, producer: Producer, reader: TopicTail, max_outstanding: int
     ) -> None:
         self._producer = producer
+        self._reader = reader
+        self._max_outstanding = max_outstanding
+        self._is_closed = False
+        self._begin()
+        forks.in_child(self, Exchange._begin_anew)
+
+    def _begin(self) -> None:
         self._outstanding = Outstanding()
-        self._room = Room(max_outstanding, MAX_UNACKNOWLEDGED_BYTES)
-        self._replies = ReplyThread(reader, self._outstanding, self._room)
+        self._room = Room(self._max_outstanding, MAX_UNACKNOWLEDGED_BYTES)
+        self._replies = ReplyThread(self._reader, self._outstanding, self._room)
         self._lock = threading.Lock()
-        self._is_started = self._is_closed = False
+        self._is_started = False
+        self._take_back_exit: Callable[[], None] | None = None
+
+    def _begin_anew(self) -> None:
+        """In a forked child; see `agentsched.forks`. Producer and reader do it, too."""
+        self._replies.forget()
+        if self._take_back_exit:
+            self._take_back_exit()
+        outstanding = self._outstanding
+        self._begin()
+        if self._is_closed:
+            self._room.close(_not_sent)
+        for one in outstanding.all():
+            forks.settle([one.future], partial(_of_the_parent, one))
 
     def __len__(self) -> int:
         """How many requests are outstanding."""
@@ -112,8 +132,8 @@ class Exchange:
         return self._producer.send(cancel_record(identity, topic))
 
     def close(self, timeout_s: float) -> None:
-        """Take no more, wait up to `timeout_s` for replies, end. Idempotent."""
-        self._room.close(lambda: ClientClosed("not sent: this client is closed"))
+        """Take no more, wait up to `timeout_s` for replies, end. Again is harmless."""
+        self._room.close(_not_sent)
         with self._lock:
             was_closed, self._is_closed = self._is_closed, True
         if was_closed:
@@ -129,7 +149,8 @@ class Exchange:
             self._producer.close(FLUSH_S)
             # Whoever had a place and was about to send.
             self._outstanding.fail_all(_closed)
-            atexit.unregister(self.close)
+            if self._take_back_exit:
+                self._take_back_exit()
 
     def _start(self) -> None:
         with self._lock:
@@ -138,7 +159,10 @@ class Exchange:
             self._is_started = True
             self._replies.start()
             # Who forgets close() has its records sent at an orderly exit.
-            atexit.register(self.close, 0.0)
+            self._take_back_exit = forks.at_exit(self._close_at_exit)
+
+    def _close_at_exit(self) -> None:
+        self.close(0.0)
 
     def _delivered(
         self, request: Outgoing, waiting: Waiting, sent: "Future[RecordAt]"
@@ -153,6 +177,18 @@ class Exchange:
         self._room.leave()
         if future.cancelled():
             self._producer.send(cancel_record(waiting.identity, waiting.topic))
+
+
+def _not_sent() -> ClientClosed:
+    return ClientClosed("not sent: this client is closed")
+
+
+def _of_the_parent(one: Waiting) -> ClientClosed:
+    return ClientClosed(
+        f"the reply to {one.identity.correlation_id} goes to the parent process, which"
+        " sent it before this one was forked",
+        one.identity.correlation_id,
+    )
 
 
 def _closed(one: Waiting) -> ClientClosed:

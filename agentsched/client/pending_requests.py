@@ -1,6 +1,7 @@
 """Which requests of a client wait for their reply; each future is settled here, once.
 
-First comes wins: a later reply, error or time-out of the same request finds nothing.
+First comes wins: a later reply, error or time-out of the same request finds nothing. What
+is said of another payload under the same identity settles nothing.
 """
 
 import math
@@ -9,23 +10,35 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from agentsched.client.errors import InvalidRequest, RequestFailed
+from agentsched.client.errors import InvalidRequest, RequestConflict, RequestFailed
 from agentsched.client.request_record import Outgoing
 from agentsched.types import Reply, TaskStatus
-from agentsched.wire.codec import Identity
+from agentsched.wire.codec import Identity, hash_value
+from agentsched.wire.conflicts import Conflict
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Waiting:
     """One request that has no reply yet."""
 
     identity: Identity
+    payload_hash: str
+    """Of its value: a reply to another one is not its own."""
     topic: str
     """Where it was sent: a cancellation follows it there."""
     future: "Future[Reply]"
     timeout_s: float
     until_s: float
     """On the monotonic clock."""
+    saw_another: bool = False
+    """A reply to another payload under its identity came."""
+
+    def is_meant(self, payload_hash: str | None) -> bool:
+        """Whether a reply that names this payload, or (None) none, is its own.
+
+        Only workers and bridges of older versions name none.
+        """
+        return payload_hash in (None, self.payload_hash)
 
 
 class Outstanding:
@@ -52,7 +65,12 @@ class Outstanding:
         """
         identity, timeout_s = request.identity, request.timeout_s
         one = Waiting(
-            identity, request.record.topic, Future(), timeout_s, since_s + timeout_s
+            identity,
+            hash_value(request.record.value or b""),
+            request.record.topic,
+            Future(),
+            timeout_s,
+            since_s + timeout_s,
         )
         with self._changed:
             if identity in self._waiting:
@@ -66,6 +84,10 @@ class Outstanding:
         one.future.add_done_callback(lambda _: self._remove(one))
         return one
 
+    def all(self) -> list[Waiting]:
+        """Return those that wait; takes no lock."""
+        return list(self._waiting.values())
+
     def get(self, identity: Identity) -> Waiting | None:
         """Return the request of this identity, if it waits."""
         return self._waiting.get(identity)
@@ -74,10 +96,24 @@ class Outstanding:
         """Whether a reply to this request is of interest."""
         return identity in self._waiting
 
-    def answer(self, identity: Identity, reply: Reply) -> None:
-        """Settle the request that this replies to, if it waits."""
+    def answer(
+        self, identity: Identity, reply: Reply, payload_hash: str | None = None
+    ) -> None:
+        """Settle the request that this replies to, if it waits.
+
+        Args:
+            identity: whose reply it is.
+            reply: the reply.
+            payload_hash: which payload it answers, as its header says; None: it does not.
+        """
         one = self._waiting.get(identity)
-        if one is None or not self._remove(one):
+        if one is None:
+            return
+        if not one.is_meant(payload_hash):
+            # Its own may still come, or the word that there will be none.
+            one.saw_another = True
+            return
+        if not self._remove(one):
             return
         if not one.future.set_running_or_notify_cancel():
             return
@@ -85,6 +121,12 @@ class Outstanding:
             one.future.set_result(reply)
         else:
             one.future.set_exception(RequestFailed(reply))
+
+    def refuse(self, conflict: Conflict) -> None:
+        """Settle the request whose payload was refused, if it waits."""
+        one = self._waiting.get(conflict.identity)
+        if one is not None and one.payload_hash == conflict.payload_hash:
+            self.fail(one, RequestConflict(conflict.identity.correlation_id))
 
     def fail(self, one: Waiting, error: Exception) -> None:
         """Settle a request with an error, if it still waits."""

@@ -1,6 +1,7 @@
 """The one thread of a client: reads replies, hands each to its request, ends time-outs.
 
-It never looks into replies of others: the identity in the headers decides.
+It never looks into replies of others: the identity in the headers decides, and the hash
+of the payload that a reply answers.
 """
 
 import logging
@@ -15,7 +16,8 @@ from agentsched.errors import CodecError
 from agentsched.kafka.errors import KafkaFailed, PropertiesRefused
 from agentsched.kafka.readers.topic_tail import TopicTail
 from agentsched.types import DEFAULT_AGENT_ID, Reply
-from agentsched.wire.codec import Identity, decode_message
+from agentsched.wire.codec import PAYLOAD_HASH, Identity, decode_message
+from agentsched.wire.conflicts import read_conflict
 from agentsched.wire.records import InboundRecord
 
 POLL_S = 0.1
@@ -57,6 +59,11 @@ class ReplyThread:
         self._stopped.set()
         if self._thread is not threading.current_thread():
             self._thread.join()
+
+    def forget(self) -> None:
+        """In a forked child, where the thread is no more: unless it is what forked."""
+        self._stopped = threading.Event()
+        self._stopped.set()
 
     def _run(self) -> None:
         try:
@@ -104,6 +111,8 @@ class ReplyThread:
             self._end_time_outs()
 
     def _take(self, record: InboundRecord) -> None:
+        if (conflict := read_conflict(record.headers)) is not None:
+            self._outstanding.refuse(conflict)
         if self._is_anothers(record):
             return
         where = f"{record.topic}[{record.partition}]@{record.offset}"
@@ -116,13 +125,14 @@ class ReplyThread:
             identity = Identity(
                 reply.agent_id or DEFAULT_AGENT_ID, reply.correlation_id
             )
-            self._outstanding.answer(identity, reply)
+            payload_hash = record.headers.get(PAYLOAD_HASH)
+            self._outstanding.answer(identity, reply, payload_hash)
 
     def _is_anothers(self, record: InboundRecord) -> bool:
         """Most replies of a shared topic are not ours: those are not even decoded."""
         headers = record.headers
         if "kind" in headers:
-            return True  # a part of a reply; the whole follows
+            return True  # a part of a reply, or a conflict
         if not headers.get("agent_id") or not headers.get("correlation_id"):
             return False  # the body will tell
         identity = Identity(headers["agent_id"], headers["correlation_id"])
@@ -134,6 +144,8 @@ class ReplyThread:
     def _timeout(self, one: Waiting) -> ReplyTimeout:
         problem = self._reader.problem
         hint = f"; replies cannot be read: {problem}" if problem else ""
+        if one.saw_another:
+            hint = f"; a reply came to another request of this id{hint}"
         return ReplyTimeout(
             f"no reply to {one.identity.correlation_id} within {one.timeout_s:g} s;"
             f" it may still come{hint}",

@@ -3,7 +3,7 @@
 What leaves here is what a bridge accepts: it is checked with the bridge's own decoder.
 """
 
-import math
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,13 @@ from typing import Any, TypedDict
 from agentsched.client.errors import InvalidRequest
 from agentsched.config.settings import DEFAULT_INPUT_TOPICS
 from agentsched.errors import CodecError
-from agentsched.types import DEFAULT_AGENT_ID, Message, Priority, TaskType
+from agentsched.types import (
+    DEFAULT_AGENT_ID,
+    Message,
+    Priority,
+    TaskType,
+    label_problem,
+)
 from agentsched.wire.codec import Identity, decode_request, encode_message
 from agentsched.wire.records import InboundRecord, OutboundRecord
 from agentsched.wire.topic_class import topic_of_class
@@ -38,13 +44,14 @@ class RequestOptions(TypedDict, total=False):
     priority: Priority | str
     """The class: high, medium (the default) or low."""
     token_count: int
-    """Your estimate of the prompt's tokens."""
+    """Your estimate of the prompt's tokens; not active yet."""
     correlation_id: str
     """Names the request, together with the agent. Default: a new UUID."""
     model_id: str
     agent_id: str
     """Default: the client's."""
     agent_group: str
+    """Who will share weight and limits; not active yet. The reply repeats it."""
     messages: list[dict[str, Any]]
     """OpenAI chat messages, instead of the content."""
     params: dict[str, Any]
@@ -94,18 +101,23 @@ def outgoing(sender: Sender, content: Content, options: Mapping[str, Any]) -> Ou
     if unknown := options.keys() - RequestOptions.__annotations__.keys():
         raise TypeError(f"no such option of a request: {', '.join(sorted(unknown))}")
     timeout_s = options.get("timeout_s")
-    if timeout_s is not None and not 0 < timeout_s < math.inf:
-        raise InvalidRequest(f"timeout_s must be above 0 (is {timeout_s:g})")
+    if timeout_s is not None:
+        timeout_s = checked_timeout_s(timeout_s)
     try:
-        value = encode_message(_fields(sender, content, options))
+        value = encode_message(_fields(sender, content, options), "strict")
         record = InboundRecord("", 0, 0, 0, value)
         message, identity = decode_request(record, sender.request_max_bytes)
     except CodecError as error:
         raise InvalidRequest(f"this is no request: {error.detail}") from None
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            "this is no request: half of a surrogate pair is not text"
+        ) from None
     except (TypeError, ValueError, RecursionError):
         raise InvalidRequest("this is no request: a field is not JSON") from None
     if timeout_s is None:
         timeout_s = message.ttl_s + BEYOND_TTL_S if message.ttl_s else sender.timeout_s
+        timeout_s = min(timeout_s, threading.TIMEOUT_MAX)
     cls = message.priority or Priority.MEDIUM
     return Outgoing(
         identity,
@@ -140,10 +152,45 @@ def _fields(
     return defaults | fields | asked | {"reply_topic": sender.reply_topic}
 
 
-def _headers(identity: Identity, traceparent: str | None) -> dict[str, str]:
-    trace = {} if traceparent is None else {"traceparent": traceparent}
+def checked_timeout_s(timeout_s: object) -> float:
+    """Return how long a caller waits.
+
+    Raises:
+        InvalidRequest: it is no number of seconds that a thread can wait.
+    """
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float):
+        raise InvalidRequest("timeout_s must be a number of seconds")
+    if not 0 < timeout_s <= threading.TIMEOUT_MAX:
+        raise InvalidRequest(
+            f"timeout_s must be above 0 and at most {threading.TIMEOUT_MAX:.0f}"
+        )
+    return timeout_s
+
+
+def _headers(identity: Identity, traceparent: object) -> dict[str, str]:
+    trace = {} if traceparent is None else {"traceparent": _traceparent(traceparent)}
     return {
         "correlation_id": identity.correlation_id,
         "agent_id": identity.agent_id,
         **trace,
     }
+
+
+def _traceparent(value: object) -> str:
+    problem = label_problem(value) if isinstance(value, str) else "must be text"
+    if not isinstance(value, str) or problem:
+        raise InvalidRequest(f"traceparent: {problem}")
+    return value
+
+
+def checked_identity(agent_id: object, correlation_id: object) -> Identity:
+    """Return the identity of a request that was sent.
+
+    Raises:
+        InvalidRequest: no request can have it.
+    """
+    for name, value in (("agent_id", agent_id), ("correlation_id", correlation_id)):
+        problem = label_problem(value) if isinstance(value, str) else "must be text"
+        if problem or not value:
+            raise InvalidRequest(f"{name}: {problem or 'must not be empty'}")
+    return Identity(str(agent_id), str(correlation_id))

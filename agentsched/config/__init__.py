@@ -1,1 +1,1 @@
-"""Settings: what they are (`settings.py`), where they come from (`loading.py`)."""
+"""Settings: what they are (`settings.py`), where they come from (`loader.py`)."""

@@ -12,11 +12,10 @@ from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from agentsched.config.section import Form, Inactive, Path, Section
+from agentsched.config.section import Applies, Form, Inactive, Path, Section
 from agentsched.config.settings import Settings
 
 _WORDS: Mapping[object, str] = {
@@ -35,6 +34,8 @@ class Setting:
     field: FieldInfo
     kind: Any
     """Without `None` and without what Annotated adds."""
+    owner: type[Section]
+    """The section that it is a field of."""
 
     @property
     def section(self) -> type[Section] | None:
@@ -74,15 +75,16 @@ class Setting:
         return _json(value)
 
     @property
-    def is_required(self) -> bool:
-        """Whether it has no default."""
-        return self.default is PydanticUndefined
-
-    @property
     def example(self) -> Any:  # noqa: ANN401
         """What the sample shows for it; None where the default is shown."""
         examples = self.field.examples or [None]
         return examples[0]
+
+    @property
+    def applies(self) -> Applies:
+        """When a change of it counts."""
+        found = next((m for m in self.field.metadata if isinstance(m, Applies)), None)
+        return found or self.owner.applies
 
     def marked(self, marker: type) -> Any:  # noqa: ANN401  (the marker of that class)
         """Return the marker of a class, or None."""
@@ -92,19 +94,16 @@ class Setting:
     @property
     def allowed(self) -> str:
         """Kind and bounds in words: `a whole number from 1 to 10000`."""
-        words = self._words()
-        limits = {type(m): m for m in self.field.metadata}
-        low, high = limits.get(Ge), limits.get(Le)
-        above, below = limits.get(Gt), limits.get(Lt)
-        if isinstance(low, Ge):
-            words += f" from {low.ge}"
-        if isinstance(above, Gt):
-            words += f" above {above.gt}"
-        if isinstance(high, Le):
-            words += f" to {high.le}" if isinstance(low, Ge) else f", at most {high.le}"
-        if isinstance(below, Lt):
-            words += f", below {below.lt}"
-        return words
+        bounds = {
+            name: getattr(mark, name)
+            for mark in self.field.metadata
+            for name in ("ge", "gt", "le", "lt")
+            if hasattr(mark, name)
+        }
+        at_most = " to" if "ge" in bounds else ", at most"
+        words = {"ge": " from", "gt": " above", "le": at_most, "lt": ", below"}
+        texts = [f"{words[name]} {bound}" for name, bound in bounds.items()]
+        return self._words() + "".join(texts)
 
     @property
     def form(self) -> str:
@@ -115,36 +114,26 @@ class Setting:
     @property
     def default_text(self) -> str:
         """The default as one writes it in YAML; empty where one is required."""
-        if self.is_required:
-            return ""
         default = self.default
+        if default is PydanticUndefined:
+            return ""
         return f"{default:g}" if isinstance(default, float) else json.dumps(default)
-
-    @property
-    def allowed_item(self) -> str:
-        """What an item of a list must be, in words."""
-        return "a section" if self.section else _word(self.item)
-
-    def bounded(self, *, at: Literal["low", "high"]) -> bool:
-        """Whether a number or a length has a bound at this end."""
-        kinds = (Ge, Gt, MinLen) if at == "low" else (Le, Lt, MaxLen)
-        return any(isinstance(m, kinds) for m in self.field.metadata)
 
     def _words(self) -> str:
         if self.section:
             return "a list" if self.is_list else "a section"
         if self.is_list:
-            return f"a list; each {_word(self.item)}"
+            return f"a list; each {word(self.item)}"
         if self.is_mapping:
             return "a mapping"
-        return f"text of {self.form}" if self.form else _word(self.kind)
+        return f"text of {self.form}" if self.form else word(self.kind)
 
 
 @cache
 def settings_of(section: type[Section]) -> Mapping[str, Setting]:
     """Return the settings of a section by name, in the order of the class."""
     return {
-        name: Setting(name, field, _plain(field.annotation))
+        name: Setting(name, field, _plain(field.annotation), section)
         for name, field in section.model_fields.items()
     }
 
@@ -167,14 +156,6 @@ def find(path: Path) -> tuple[Path, Setting | None]:
             return path[:keep], setting
         setting, section = found, found.section
     return path, setting
-
-
-def section_at(path: Path) -> type[Section] | None:
-    """Return the class of the section, or item of a list, that a path leads to."""
-    if not path:
-        return Settings
-    whole, setting = find(path)
-    return setting.section if setting and whole == path else None
 
 
 def walk(
@@ -205,7 +186,8 @@ def _inner(annotation: Any) -> Iterator[object]:  # noqa: ANN401
             yield from _inner(inner)
 
 
-def _word(kind: Any) -> str:  # noqa: ANN401
+def word(kind: Any) -> str:  # noqa: ANN401
+    """Return what a value of a type is called."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -16,11 +16,6 @@ class Origin:
     derived: str = ""
     """The setting that stands for this one."""
 
-    def __str__(self) -> str:
-        """Name it for people; empty for a default."""
-        in_file = f"{self.file}, line {self.line}" if self.file else ""
-        return self.variable or in_file or self.derived
-
 
 @dataclass(slots=True)
 class Draft:
@@ -43,11 +38,7 @@ class Draft:
         """Return a value; None where there is none."""
         value: Any = self.data
         for part in path:
-            if isinstance(part, int):
-                fits = isinstance(value, list) and part < len(value)
-            else:
-                fits = isinstance(value, dict) and part in value
-            if not fits:
+            if not _fits(value, part):
                 return None
             value = value[part]
         return value
@@ -59,30 +50,17 @@ class Draft:
             False where the path leads through something that is no section, or to an
             item of a list that is not there; nothing is set then.
         """
-        where: Any = self.data
-        for place, part in enumerate(path[:-1]):
-            if isinstance(part, int):
-                if not (isinstance(where, list) and part < len(where)):
-                    return False
-            elif not isinstance(where, dict):
-                return False
-            elif where.get(part) is None:
-                if isinstance(path[place + 1], int):
-                    return False
-                where[part] = {}
-            where = where[part]
-        last = path[-1]
-        fits = (
-            isinstance(where, list) and last < len(where)
-            if isinstance(last, int)
-            else isinstance(where, dict)
-        )
-        if not fits:
+        for end, part in enumerate(path[1:], 1):
+            section = self.get(path[: end - 1])
+            is_open = isinstance(section, dict) and section.get(path[end - 1]) is None
+            if is_open and isinstance(part, str):
+                section[path[end - 1]] = {}
+        section = self.get(path[:-1])
+        is_key = isinstance(section, dict) and isinstance(path[-1], str)
+        if not is_key and not _fits(section, path[-1]):
             return False
-        where[last] = value
-        below = [each for each in self.origins if each[: len(path)] == path]
-        for each in below:
-            del self.origins[each]
+        section[path[-1]] = value
+        self._forget(path)
         self.origins[path] = origin
         return True
 
@@ -90,5 +68,15 @@ class Draft:
         """Call a key by another name; its origin goes with it."""
         section = self.get(old[:-1])
         section[new] = section.pop(old[-1])
-        for each in [path for path in self.origins if path[: len(old)] == old]:
-            self.origins[(*old[:-1], new, *each[len(old) :])] = self.origins.pop(each)
+        for path, origin in self._forget(old).items():
+            self.origins[(*old[:-1], new, *path[len(old) :])] = origin
+
+    def _forget(self, path: Path) -> dict[Path, Origin]:
+        below = [each for each in self.origins if each[: len(path)] == path]
+        return {each: self.origins.pop(each) for each in below}
+
+
+def _fits(value: object, part: str | int) -> bool:
+    if isinstance(part, int):
+        return isinstance(value, list) and part < len(value)
+    return isinstance(value, dict) and part in value

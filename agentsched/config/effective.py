@@ -6,8 +6,8 @@ from typing import Any
 
 from agentsched.config.catalogue import Setting, settings_of
 from agentsched.config.draft import Origin
-from agentsched.config.loading import LoadedSettings
-from agentsched.config.masking import shown
+from agentsched.config.loader import LoadedSettings
+from agentsched.config.mask import shown
 from agentsched.config.section import DottedKeys, Path, Section
 from agentsched.config.settings import Settings
 
@@ -38,37 +38,35 @@ class Value:
 
 def effective(loaded: LoadedSettings) -> list[Value]:
     """Return every value, in the order of the reference."""
-    data = loaded.settings.model_dump(mode="json")
+    draft = loaded.draft
     return [
-        Value(path, value, loaded.draft.origin(path) if set_by_hand else Origin())
-        for path, value, set_by_hand in _values(Settings, data, (), loaded)
+        Value(
+            path,
+            shown(value, setting, str(path[-1])),
+            draft.origin(path) if draft.has(path) else Origin(),
+        )
+        for path, setting, value in leaves(loaded.settings.model_dump(mode="json"))
     ]
 
 
-def _values(
-    section: type[Section], data: dict[str, Any], at: Path, loaded: LoadedSettings
-) -> Iterator[tuple[Path, Any, bool]]:
+def leaves(
+    data: dict[str, Any], section: type[Section] = Settings, at: Path = ()
+) -> Iterator[tuple[Path, Setting, Any]]:
+    """Yield every value with its path and setting; of an empty list or mapping, itself.
+
+    Args:
+        data: settings in JSON's types.
+        section: what `data` is of.
+        at: where that is.
+    """
     for name, setting in settings_of(section).items():
         path, value = (*at, name), data[name]
-        if setting.section is None:
-            yield from _leaves(setting, value, path, loaded)
-        elif not setting.is_list:
-            yield from _values(setting.section, value, path, loaded)
-        elif not value:
-            yield path, value, loaded.draft.has(path)
-        else:
+        if setting.section and not setting.is_list:
+            yield from leaves(value, setting.section, path)
+        elif setting.section and value:
             for place, item in enumerate(value):
-                yield from _values(setting.section, item, (*path, place), loaded)
-
-
-def _leaves(
-    setting: Setting,
-    value: Any,  # noqa: ANN401  (any value of JSON)
-    path: Path,
-    loaded: LoadedSettings,
-) -> Iterator[tuple[Path, Any, bool]]:
-    if setting.marked(DottedKeys) and value:
-        for key, one in value.items():
-            yield (*path, key), shown(one, setting, key), True
-    else:
-        yield path, shown(value, setting), loaded.draft.has(path)
+                yield from leaves(item, setting.section, (*path, place))
+        elif setting.marked(DottedKeys) and value:
+            yield from (((*path, key), setting, one) for key, one in value.items())
+        else:
+            yield path, setting, value

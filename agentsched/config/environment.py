@@ -8,14 +8,15 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from agentsched.config.catalogue import Setting, find, settings_of, walk
+from agentsched.config.catalogue import Setting, walk
 from agentsched.config.draft import Draft, Origin
-from agentsched.config.masking import shown_in_error
+from agentsched.config.mask import shown_in_error
 from agentsched.config.problems import Problem
-from agentsched.config.section import DottedKeys, Path, Section, named
-from agentsched.config.settings import Settings
+from agentsched.config.section import DottedKeys, Path, named
+from agentsched.config.text_faults import BYTE_ORDER_MARK, QUOTES, fault_of
 
 PREFIX = "AGENTSCHED__"
 NUMBER = r"__(\d+)(?=__)"
@@ -44,42 +45,36 @@ def apply_environment(draft: Draft, environ: Mapping[str, str]) -> list[Problem]
     AGENTSCHED__ variables win over published ones, and shorter names are read first:
     a whole list, then an item of it. An empty variable counts as not set.
     """
-    problems = []
-    for name, path in PUBLISHED.items():
-        if text := environ.get(name):
-            problems += _put(draft, path, name, text)
     ours = [name for name in environ if name.startswith(PREFIX)]
-    for name in sorted(ours, key=lambda each: (each.count("__"), each)):
-        found = _path_of(name.removeprefix(PREFIX).split("__"))
-        if found is None:
+    ours.sort(key=lambda each: (each.count("__"), each))
+    problems = []
+    for name in (*PUBLISHED, *ours):
+        if (found := _found(name)) is None:
             problems.append(_unknown(name))
-        elif text := environ[name]:
-            problems += _put(draft, found, name, text)
+        elif text := environ.get(name):
+            problems += _put(draft, *found, name, text)
     return problems
 
 
-def _path_of(parts: list[str]) -> Path | None:
-    """Return the path of a setting that has a variable, or None."""
-    path: Path = ()
-    section: type[Section] | None = Settings
-    setting: Setting | None = None
-    for place, part in enumerate(parts):
-        if setting and setting.is_list and setting.section and setting.name == path[-1]:
-            if not part.isdecimal():
-                return None
-            path = (*path, int(part))
-        elif section:
-            setting = settings_of(section).get(part.lower()) if part.isupper() else None
-            if setting is None:
-                return None
-            path, section = (*path, setting.name), setting.section
-        elif setting and setting.marked(DottedKeys):
-            key = "_".join(parts[place:]).lower().replace("_", ".")
-            return (*path, key)
-        else:
-            return None
-    whole = setting is not None and setting.name == path[-1]
-    return path if setting and whole and has_variable(setting) else None
+@cache
+def _variables() -> Mapping[str, tuple[Path, Setting]]:
+    """Return every variable, with the place 0 for all items of lists."""
+    return {variable(path): (path, each) for path, each in walk() if has_variable(each)}
+
+
+def _found(name: str) -> tuple[Path, Setting] | None:
+    """Return the setting that has this variable, or a key of a mapping that has."""
+    name = variable(PUBLISHED[name]) if name in PUBLISHED else name
+    numbers = map(int, re.findall(NUMBER, name))
+    plain = re.sub(NUMBER, "__0", name)
+    for known, (path, setting) in _variables().items():
+        key = plain.removeprefix(f"{known}__")
+        if plain == known:
+            whole = (next(numbers) if part == 0 else part for part in path)
+            return tuple(whole), setting
+        if setting.marked(DottedKeys) and key != plain:
+            return (*path, re.sub("_+", ".", key.lower())), setting
+    return None
 
 
 def has_variable(setting: Setting) -> bool:
@@ -87,28 +82,28 @@ def has_variable(setting: Setting) -> bool:
     return setting.section is None or setting.is_list
 
 
-def _put(draft: Draft, path: Path, name: str, text: str) -> list[Problem]:
-    _, setting = find(path)
+def _put(
+    draft: Draft, path: Path, setting: Setting, name: str, text: str
+) -> list[Problem]:
     origin = Origin(variable=name)
-    if setting is None:
-        raise LookupError(named(path))
     try:
-        value = _read(text, setting, whole=setting.name == path[-1])
+        value = _read(text.strip(), setting, whole=setting.name == path[-1])
     except ValueError as error:
         value = None if setting.is_mapping else shown_in_error(text, setting)
         return [Problem(path, str(error), origin, value)]
     if draft.put(path, value, origin):
         return []
-    return [Problem(path, f"there is no {_missing(draft, path)} to set it in", origin)]
+    return [Problem(path, f"there is no {named(path[:-1])} to set it in", origin)]
 
 
 def _read(text: str, setting: Setting, *, whole: bool) -> Any:  # noqa: ANN401
     """Turn a variable's text into a value; scalars stay text, validation reads them."""
-    text = text.strip()
-    if whole and setting.is_mapping:
-        return _json(text, dict, "a JSON object")
-    if not setting.is_list:
+    if not setting.is_list and not (whole and setting.is_mapping):
         return text
+    if text.startswith((*QUOTES, BYTE_ORDER_MARK)):
+        raise ValueError(fault_of(text))
+    if setting.is_mapping:
+        return _json(text, dict, "a JSON object")
     if text.startswith("["):
         return _json(text, list, "a JSON list")
     if setting.section:
@@ -126,24 +121,13 @@ def _json(text: str, kind: type, words: str) -> Any:  # noqa: ANN401
     return value
 
 
-def _missing(draft: Draft, path: Path) -> str:
-    """Name the first item on the way that is not there."""
-    for end, part in enumerate(path, 1):
-        if isinstance(part, int) and draft.get(path[:end]) is None:
-            return named(path[:end])
-    return named(path[:-1])
-
-
 def _unknown(name: str) -> Problem:
     """Name the nearest variable, with the numbers of items as they were given."""
-    numbers = re.findall(NUMBER, name)
-    known = [variable(path) for path, setting in walk() if has_variable(setting)]
+    numbers = iter(re.findall(NUMBER, name))
     asked = re.sub(NUMBER, "__0", name.upper())
-    near = difflib.get_close_matches(asked, known, n=1)
-    if not near:
-        text = "unknown variable; `agentsched config reference` lists all"
-    else:
-        given = iter(numbers)
-        right = re.sub(NUMBER, lambda zero: f"__{next(given, zero[1])}", near[0])
+    near = difflib.get_close_matches(asked, _variables(), n=1)
+    text = "unknown variable; `agentsched config reference` lists all"
+    if near:
+        right = re.sub(NUMBER, lambda zero: f"__{next(numbers, zero[1])}", near[0])
         text = f"unknown variable; did you mean {right}?"
     return Problem((), text, Origin(variable=name))

@@ -1,13 +1,22 @@
 """Sections of models and of the endpoints that serve them; they read nothing."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from agentsched.config.section import Contradiction, Form, Inactive, Path, Section
-from agentsched.types import TaskType
+from agentsched.config.section import (
+    Applies,
+    Contradiction,
+    Form,
+    Inactive,
+    Path,
+    Section,
+    repeated,
+)
+from agentsched.types import Label, TaskType
 
 Variable = Annotated[
     str,
@@ -19,6 +28,17 @@ RESERVED_QUEUES = frozenset({"unacked", "unacked_index", "unacked_mutex"})
 """Keys that kombu makes beside the queues."""
 
 
+AZURE_HOSTS = (
+    ".openai.azure.com",
+    ".cognitiveservices.azure.com",
+    ".services.ai.azure.com",
+)
+ADDED_PATH = re.compile(
+    r"(/(chat/)?completions|/responses|/embeddings|/models|/messages)/*$", re.IGNORECASE
+)
+"""What is behind the base of an OpenAI-compatible API; the worker adds its own."""
+
+
 def queue_name(model: str) -> str:
     """Return the queue of a model: lower case, only a-z and 0-9 (gpt-4 -> gpt4)."""
     return re.sub(r"[^a-z0-9]", "", model.lower())
@@ -27,13 +47,17 @@ def queue_name(model: str) -> str:
 class EndpointSettings(Section):
     """One base URL + key of an OpenAI-compatible server that serves a model."""
 
+    applies = Applies.RELOAD_WORKERS_RESTART
+
     base_url: str = Field(max_length=2048, examples=["https://api.example.com/v1"])
     """URL of the server, up to and with `/v1`; no user, password, query or fragment."""
     api_key_env: Variable | None = Field(default=None, examples=["OPENAI_API_KEY"])
     """Name of the environment variable that holds the key (read by workers only)."""
     api_key_file: str | None = Field(default=None, min_length=1, max_length=4096)
     """File that holds the key, instead of a variable."""
-    capacity: int = Field(default=4, ge=1, le=10_000, examples=[7])
+    capacity: Annotated[int, Applies.RELOAD] = Field(
+        default=4, ge=1, le=10_000, examples=[7]
+    )
     """Requests in flight at once at this endpoint for this model, over all workers."""
 
     @field_validator("base_url")
@@ -48,10 +72,8 @@ class EndpointSettings(Section):
             raise ValueError(
                 "must be an http:// or https:// URL, such as http://127.0.0.1:30000/v1"
             )
-        if url.username or url.password or url.query or url.fragment:
-            raise ValueError(
-                "must hold no user, password, query or fragment; use api_key_env"
-            )
+        if fault := _azure_fault(url) or _part_fault(url):
+            raise ValueError(fault)
         return value.rstrip("/")
 
     @model_validator(mode="after")
@@ -75,20 +97,24 @@ class DefaultEndpointSettings(EndpointSettings):
     """URL of the server, up to and with `/v1`; no user, password, query or fragment."""
     api_key_env: Variable | None = "LLM_API_KEY"
     """Name of the environment variable that holds the key; LLM_API_KEY may be unset."""
-    capacity: int = Field(default=4, ge=1, le=10_000)
+    capacity: Annotated[int, Applies.RELOAD] = Field(default=4, ge=1, le=10_000)
     """Requests in flight at once for each of these models, over all workers."""
 
 
 class ModelSettings(Section):
     """A name that callers use, the endpoints that serve it, and its queue."""
 
-    name: str = Field(min_length=1, max_length=200, examples=["gpt-4"])
+    applies = Applies.RELOAD_WORKERS_RESTART
+
+    name: Label = Field(min_length=1, max_length=200, examples=["gpt-4"])
     """What requests call it, and the model server, too."""
     queue: Annotated[str, Form("a-z, 0-9, '_', '.' and '-'")] = Field(
         default="", max_length=200, pattern=r"^([a-z0-9][a-z0-9_.-]*)?$"
     )
     """Celery queue of its workers; empty: the name, lower case, only a-z and 0-9."""
-    task_types: tuple[TaskType, ...] = Field(default=tuple(TaskType), min_length=1)
+    task_types: Annotated[tuple[TaskType, ...], Applies.RELOAD] = Field(
+        default=tuple(TaskType), min_length=1
+    )
     """Task types that it may be chosen for."""
     fallbacks: Annotated[tuple[str, ...], Inactive()] = Field(
         default=(), max_length=100
@@ -121,6 +147,28 @@ class ModelSettings(Section):
         return sum(endpoint.capacity for endpoint in self.endpoints)
 
 
+def _azure_fault(url: SplitResult) -> str | None:
+    """Its older API wants `?api-version=` and a header `api-key`: we send neither."""
+    asks = re.search(r"(^|&)api-version=", url.query, re.IGNORECASE)
+    is_azure = (url.hostname or "").lower().endswith(AZURE_HOSTS)
+    if not asks and not (is_azure and not re.search(r"/v1/*$", url.path)):
+        return None
+    return (
+        "looks like Azure's API with ?api-version= and a header api-key, which is not"
+        " supported yet: use its newer one, https://RESOURCE.openai.azure.com/openai/v1,"
+        " which takes the key as others do"
+    )
+
+
+def _part_fault(url: SplitResult) -> str | None:
+    if url.username or url.password or url.query or url.fragment:
+        return "must hold no user, password, query or fragment; use api_key_env"
+    if found := ADDED_PATH.search(url.path):
+        base = url._replace(path=url.path[: found.start()]).geturl()
+        return f"must end before {found[1]}, which the worker adds: write {base}"
+    return None
+
+
 def contradictions(
     models: tuple[ModelSettings, ...],
 ) -> list[tuple[Path, str]]:
@@ -128,45 +176,41 @@ def contradictions(
     return [*_wrong_models(models), *_clashing_endpoints(models)]
 
 
-def _wrong_models(models: tuple[ModelSettings, ...]) -> list[tuple[Path, str]]:
-    problems: list[tuple[Path, str]] = []
-    owners: dict[str, str] = {}
-    names: set[str] = set()
-    for at, model in enumerate(models):
-        if model.name in names:
-            problems.append((("models", at, "name"), f"{model.name!r} stands twice"))
-        elif other := owners.get(model.queue):
+def _wrong_models(models: tuple[ModelSettings, ...]) -> Iterator[tuple[Path, str]]:
+    for at, first in repeated(model.queue for model in models):
+        name, other, queue = models[at].name, models[first].name, models[at].queue
+        if name != other:
             text = (
-                f"{other!r} and {model.name!r} share queue {model.queue!r};"
+                f"{other!r} and {name!r} share queue {queue!r};"
                 " give one of them another `queue:`"
             )
-            problems.append((("models", at, "queue"), text))
+            yield ("models", at, "queue"), text
+    for at, _ in repeated(model.name for model in models):
+        yield ("models", at, "name"), f"{models[at].name!r} stands twice"
+    for at, model in enumerate(models):
         if not model.endpoints:
             text = "is empty: list a server, or remove the key for the default endpoint"
-            problems.append((("models", at, "endpoints"), text))
-        names.add(model.name)
-        owners.setdefault(model.queue, model.name)
-    return problems
+            yield ("models", at, "endpoints"), text
+        for place, _ in repeated(endpoint.name for endpoint in model.endpoints):
+            text = f"{model.name!r} lists {model.endpoints[place].name} twice"
+            yield ("models", at, "endpoints", place, "base_url"), text
 
 
-def _clashing_endpoints(models: tuple[ModelSettings, ...]) -> list[tuple[Path, str]]:
+def _clashing_endpoints(
+    models: tuple[ModelSettings, ...],
+) -> Iterator[tuple[Path, str]]:
     """An endpoint is one server: only its capacity belongs to the model."""
-    problems: list[tuple[Path, str]] = []
-    first: dict[str, tuple[str, EndpointSettings]] = {}
-    for at, model in enumerate(models):
-        seen: set[str] = set()
-        for number, endpoint in enumerate(model.endpoints):
-            here: Path = ("models", at, "endpoints", number)
-            if endpoint.name in seen:
-                text = f"{model.name!r} lists {endpoint.name} twice"
-                problems.append(((*here, "base_url"), text))
-            seen.add(endpoint.name)
-            owner, other = first.setdefault(endpoint.name, (model.name, endpoint))
-            for key in EndpointSettings.model_fields:
-                if key != "capacity" and getattr(other, key) != getattr(endpoint, key):
-                    text = (
-                        f"{endpoint.name} has another `{key}` under model {owner!r};"
-                        " it is one endpoint and has one value, whatever it serves"
-                    )
-                    problems.append(((*here, key), text))
-    return problems
+    rows = [
+        (("models", at, "endpoints", place), model.name, endpoint)
+        for at, model in enumerate(models)
+        for place, endpoint in enumerate(model.endpoints)
+    ]
+    for row, first in repeated(endpoint.name for _, _, endpoint in rows):
+        (here, _, endpoint), (_, owner, other) = rows[row], rows[first]
+        for key in EndpointSettings.model_fields:
+            if key != "capacity" and getattr(other, key) != getattr(endpoint, key):
+                text = (
+                    f"{endpoint.name} has another `{key}` under model {owner!r};"
+                    " it is one endpoint and has one value, whatever it serves"
+                )
+                yield (*here, key), text

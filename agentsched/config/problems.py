@@ -12,10 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from agentsched.config.catalogue import Setting, find, section_at, settings_of
+from agentsched.config.catalogue import Setting, find, settings_of, word
 from agentsched.config.draft import Draft, Origin
-from agentsched.config.masking import shown_in_error
+from agentsched.config.mask import shown_in_error
 from agentsched.config.section import Contradiction, Path, named
+from agentsched.config.settings import Settings
 from agentsched.errors import ConfigurationError
 
 _OF_A_LIST = frozenset({"tuple_type", "list_type"})
@@ -130,8 +131,8 @@ def _allowed(kind: str, path: Path, setting: Setting) -> str:
     if setting.is_mapping and setting.name != path[-1]:
         return "text, a number, true or false"
     if setting.is_list and isinstance(path[-1], int):
-        return setting.allowed_item
-    has_default = not (setting.is_required or setting.is_list or setting.is_mapping)
+        return "a section" if setting.section else word(setting.item)
+    has_default = setting.default_text and not (setting.is_list or setting.is_mapping)
     default = f"; default {setting.default_text}" if has_default else ""
     return f"{setting.allowed}{default}"
 
@@ -144,7 +145,8 @@ def _missing(setting: Setting | None) -> str:
 
 
 def _nearest(path: Path) -> str:
-    section = section_at(path[:-1])
+    setting = find(path[:-1])[1]
+    section = setting.section if setting else Settings
     known = list(settings_of(section)) if section else []
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

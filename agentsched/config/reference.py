@@ -1,12 +1,21 @@
-"""The reference page of the configuration: `docs/reference/configuration.md`."""
+"""What there is to set, for people (`docs/reference/configuration.md`) and for editors."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from agentsched.config.catalogue import Setting, settings_of
+from agentsched.config.catalogue import Setting, settings_of, walk
 from agentsched.config.environment import KEY_VARIABLE, PREFIX, PUBLISHED
-from agentsched.config.section import Path, Published, Section, named
+from agentsched.config.section import (
+    Inactive,
+    Path,
+    Published,
+    Secret,
+    Section,
+    named,
+)
 from agentsched.config.settings import Settings
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 HEAD = """\
 # Configuration
 
@@ -52,6 +61,21 @@ key of the file. Other variables are none of ours (`AGENTSCHED_CONFIG` is).
 Passwords belong into variables: the file then holds none. No password is shown in an
 error, a log line or by `agentsched config show`.
 
+## What a change needs
+
+Each setting says so in the column "applies":
+
+| applies | a change counts |
+|---|---|
+| reload | when the bridges get SIGHUP; workers do not read it |
+| reload; workers: restart | for bridges at SIGHUP, for workers when they are started anew |
+| restart | when bridges and workers are started anew |
+| restart of bridges, of workers | when these are started anew; the others do not read it |
+| - | nothing: it is not active yet |
+
+At SIGHUP a bridge applies the first two at once and keeps the old value of the others; it
+logs `configuration_needs_restart` with their names. Commands read the file each time.
+
 ## Published variables
 
 | variable | instead of |
@@ -84,12 +108,40 @@ def _sections(section: type[Section], at: Path) -> Iterator[str]:
 
 
 def _table(settings: list[Setting]) -> Iterator[str]:
-    yield "| key | default | allowed | what it is |"
-    yield "|---|---|---|---|"
+    yield "| key | default | allowed | applies | what it is |"
+    yield "|---|---|---|---|---|"
     for setting in settings:
         default = f"`{setting.default_text}`" if setting.default_text else "required"
         words = setting.sentence
         if published := setting.marked(Published):
             words += f" `{published.name}` in the published sample."
-        cells = (f"`{setting.name}`", default, setting.allowed, words)
+        applies = "-" if setting.marked(Inactive) else str(setting.applies)
+        cells = (f"`{setting.name}`", default, setting.allowed, applies, words)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return what a configuration file must look like, with every sentence."""
+    schema = Settings.model_json_schema()
+    definitions = schema.get("$defs", {})
+    sections: set[type[Section]] = {Settings}
+    sections |= {each.section for _, each in walk() if each.section}
+    for section in sections:
+        whole = schema if section is Settings else definitions[section.__name__]
+        _complete(whole["properties"], section)
+    for name, setting in settings_of(Settings).items():
+        if setting.section:
+            # A section with all its keys commented out is null.
+            properties = schema["properties"]
+            properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
+    return {"$schema": DIALECT} | schema | {"title": "agentsched.yaml"}
+
+
+def _complete(properties: dict[str, Any], section: type[Section]) -> None:
+    for name, setting in settings_of(section).items():
+        properties[name]["description"] = setting.sentence
+        if setting.marked(Secret):
+            properties[name]["writeOnly"] = True
+        if published := setting.marked(Published):
+            note = f"The published name of `{name}`."
+            properties[published.name] = properties[name] | {"description": note}

@@ -3,6 +3,7 @@
 Prose starts with `# `, a default with `#`, so that the one can be told from the other.
 """
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -43,22 +44,13 @@ def _setting(setting: Setting, indent: str) -> Iterator[str]:
         yield f"{indent}{mark}{setting.name}: {_flow(value)}"
         return
     yield f"{indent}{mark}{setting.name}:"
-    below = list(_section(setting.section, indent + INDENT * (1 + setting.is_list)))
-    yield from _as_item(below, indent + INDENT) if setting.is_list else below
-
-
-def _as_item(lines: list[str], indent: str) -> Iterator[str]:
-    """Mark the first key as the start of an item."""
-    started = False
-    for line in lines:
-        prose = line.lstrip().startswith("# ")
-        if started or prose:
-            yield line
-        else:
-            rest = line[len(indent + INDENT) :]
-            mark = "#" if rest.startswith("#") else ""
-            yield f"{indent}{mark}- {rest.removeprefix('#')}"
-            started = True
+    below = _section(setting.section, indent + INDENT * (1 + setting.is_list))
+    if not setting.is_list:
+        yield from below
+        return
+    # The first key is the start of an item.
+    key = rf"(?m)^({indent}{INDENT}){INDENT}(#?)(?=\w)"
+    yield re.sub(key, r"\1\2- ", "\n".join(below), count=1)
 
 
 def _is_live(setting: Setting) -> bool:

@@ -5,8 +5,10 @@ below it. Errors, environment, schema, sample and reference are derived from the
 adds a field writes nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,8 +16,36 @@ Path = tuple[str | int, ...]
 """Where a setting is: `("models", 0, "endpoints", 1, "capacity")`."""
 
 
+class Applies(StrEnum):
+    """When a change of a setting counts; the text is what the reference says."""
+
+    RELOAD = "reload"
+    """Bridges take it at SIGHUP; workers do not read it."""
+    RELOAD_WORKERS_RESTART = "reload; workers: restart"
+    """Bridges take it at SIGHUP, workers when they start."""
+    RESTART = "restart"
+    """Bridges and workers read it when they start."""
+    BRIDGES_RESTART = "restart of bridges"
+    """Bridges read it when they start; workers do not."""
+    WORKERS_RESTART = "restart of workers"
+    """Workers read it when they start; bridges do not."""
+
+    @property
+    def restarts_bridges(self) -> bool:
+        """Whether a bridge keeps the old value until it is started anew."""
+        return self in {Applies.RESTART, Applies.BRIDGES_RESTART}
+
+    @property
+    def restarts_workers(self) -> bool:
+        """Whether a worker keeps the old value until it is started anew."""
+        return self not in {Applies.RELOAD, Applies.BRIDGES_RESTART}
+
+
 class Section(BaseModel):
     """A part of the configuration: frozen, without unknown keys."""
+
+    applies: ClassVar[Applies] = Applies.RELOAD
+    """When a change counts of the settings that are not marked themselves."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -83,3 +113,11 @@ def named(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.removeprefix(".")
+
+
+def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
+    """Yield the place of each value that stands twice, and of the first like it."""
+    first: dict[Hashable, int] = {}
+    for place, value in enumerate(values):
+        if first.setdefault(value, place) != place:
+            yield place, first[value]

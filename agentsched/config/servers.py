@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from agentsched.config.redis_url import RedisAddress, parse_redis_url
 from agentsched.config.section import (
     Address,
+    Applies,
     Contradiction,
     DottedKeys,
     Form,
@@ -38,25 +39,37 @@ FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 class KafkaSettings(Section):
     """Where requests come from and replies go to."""
 
+    applies = Applies.RESTART
+
     bootstrap_servers: tuple[Server, ...] = Field(
         default=("localhost:9092",), min_length=1, max_length=100
     )
     """Addresses of the brokers, `host:port`."""
-    input_topics: Annotated[tuple[Topic, ...], Published("topics")] = Field(
-        default=DEFAULT_INPUT_TOPICS, min_length=1, max_length=MAX_TOPICS
-    )
+    input_topics: Annotated[
+        tuple[Topic, ...], Published("topics"), Applies.BRIDGES_RESTART
+    ] = Field(default=DEFAULT_INPUT_TOPICS, min_length=1, max_length=MAX_TOPICS)
     """Topics with requests; of exactly three the places say high, medium and low."""
     output_topic: Topic = "results"
     """Topic of the replies."""
-    reply_topics: tuple[Topic, ...] = Field(default=(), max_length=MAX_TOPICS)
+    reply_topics: Annotated[tuple[Topic, ...], Applies.RELOAD] = Field(
+        default=(), max_length=MAX_TOPICS
+    )
     """Topics that a request may name as `reply_topic`, beside the output topic."""
-    group_id: str = Field(default="agentsched-bridge", min_length=1, max_length=249)
+    group_id: Annotated[str, Applies.BRIDGES_RESTART] = Field(
+        default="agentsched-bridge", min_length=1, max_length=249
+    )
     """Consumer group of the bridges; unset: the namespace and `-bridge`."""
-    group_protocol: Literal["classic", "consumer"] = "classic"
+    group_protocol: Annotated[
+        Literal["classic", "consumer"], Applies.BRIDGES_RESTART
+    ] = "classic"
     """`consumer` is KIP-848 (Kafka 4.0 and later; the embedded broker needs it)."""
-    session_timeout_s: float = Field(default=10.0, gt=0, le=1800)
+    session_timeout_s: Annotated[float, Applies.BRIDGES_RESTART] = Field(
+        default=10.0, gt=0, le=1800
+    )
     """Classic protocol only: a bridge that is silent for so long loses its partitions."""
-    fetch_wait_ms: int = Field(default=100, ge=1, le=1000)
+    fetch_wait_ms: Annotated[int, Applies.BRIDGES_RESTART] = Field(
+        default=100, ge=1, le=1000
+    )
     """How long the broker may wait for more before it answers a fetch; a real broker
     answers at once when something arrives, the embedded one does not (10 there)."""
     properties: Annotated[dict[str, str | int | float | bool], DottedKeys()] = Field(
@@ -77,6 +90,8 @@ class KafkaSettings(Section):
 
 class RedisSettings(Section):
     """Where the ledger and Celery's queues live."""
+
+    applies = Applies.RESTART
 
     url: Annotated[str, Address()] = Field(
         default="redis://localhost:6379/0", max_length=8192, repr=False

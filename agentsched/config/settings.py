@@ -1,7 +1,7 @@
 """The whole configuration, and the sections that are of no single server.
 
 Every setting has its unit in the name, a default, bounds and a sentence. Constructing
-settings reads nothing; `loading.py` fills them from the YAML file and the environment.
+settings reads nothing; `loader.py` fills them from the YAML file and the environment.
 """
 
 from typing import Annotated, Any, Literal
@@ -15,13 +15,21 @@ from agentsched.config.models import (
     ModelSettings,
     queue_name,
 )
-from agentsched.config.section import Contradiction, Form, Inactive, Path, Section
+from agentsched.config.section import (
+    Applies,
+    Contradiction,
+    Form,
+    Inactive,
+    Path,
+    Section,
+    repeated,
+)
 from agentsched.config.servers import (
     DEFAULT_INPUT_TOPICS,
     KafkaSettings,
     RedisSettings,
 )
-from agentsched.types import Priority
+from agentsched.types import Label, Priority
 
 __all__ = [
     "DEFAULT_INPUT_TOPICS",
@@ -49,14 +57,16 @@ class AgentSettings(Section):
 
     id: str = Field(min_length=1, max_length=512, examples=["planner"])
     """What its requests carry as `agent_id`; `default` is who sends none."""
-    model: str | None = Field(
+    model: Label | None = Field(
         default=None, min_length=1, max_length=200, examples=["gpt-4"]
     )
     """Model that answers the agent's requests that name no model."""
-    group: str | None = Field(default=None, min_length=1, max_length=512)
-    """Agents of one group count as one; unset: what the message says, else itself."""
+    group: Annotated[str | None, Inactive()] = Field(
+        default=None, min_length=1, max_length=512
+    )
+    """Agents of one group will count as one; unset: what the message says, else itself."""
     weight: Annotated[float, Inactive()] = Field(default=1.0, gt=0, le=1000)
-    """Share of the models that its group has beside others of its class."""
+    """Share of the models that its group will have beside others of its class."""
     max_priority: Priority = Priority.HIGH
     """Highest class that it may use; what asks for more runs at this one."""
     ttl_s: float | None = Field(default=None, gt=0, le=30 * DAY_S)
@@ -74,7 +84,9 @@ class LimitSettings(Section):
     """Longest time to live; what asks for more is cut to this."""
     request_max_bytes: int = Field(default=1_048_576, ge=1024, le=104_857_600)
     """Largest request; a larger one becomes a dead letter."""
-    reply_max_bytes: int = Field(default=1_048_576, ge=1024, le=104_857_600)
+    reply_max_bytes: Annotated[int, Applies.RESTART] = Field(
+        default=1_048_576, ge=1024, le=104_857_600
+    )
     """Largest reply; instead of a larger one goes a failed one, REPLY_TOO_LARGE."""
     ready_max_entries: int = Field(default=0, ge=0, le=10_000_000)
     """READY and RUNG over all bridges; 0: max(2,000, 4 x all capacities)."""
@@ -93,22 +105,30 @@ class LimitSettings(Section):
 class TimingSettings(Section):
     """Leases and the pace of the reconciler."""
 
-    lease_s: float = Field(default=15.0, gt=0, le=3600)
+    lease_s: Annotated[float, Applies.RESTART] = Field(default=15.0, gt=0, le=3600)
     """How long a worker may be silent before its request runs elsewhere."""
-    renew_s: float = Field(default=5.0, gt=0, le=1800)
+    renew_s: Annotated[float, Applies.RESTART] = Field(default=5.0, gt=0, le=1800)
     """How often a worker extends its leases; at most half of lease_s."""
     dispatcher_lease_s: float = Field(default=3.0, gt=0, le=600)
     """How long the dispatching bridge may be silent before another takes over."""
-    heartbeat_ttl_s: float = Field(default=5.0, gt=0, le=600)
+    heartbeat_ttl_s: Annotated[float, Applies.RELOAD_WORKERS_RESTART] = Field(
+        default=5.0, gt=0, le=600
+    )
     """A bridge or worker that is silent for so long does not count."""
     ring_again_s: float = Field(default=5.0, gt=0, le=600)
     """A doorbell that nobody claimed for so long is rung again (then 10, 20 ... 60 s)."""
-    delivery_timeout_s: float = Field(default=10.0, gt=0, le=600)
+    delivery_timeout_s: Annotated[float, Applies.RESTART] = Field(
+        default=10.0, gt=0, le=600
+    )
     """How long Kafka may take to acknowledge a reply."""
-    loss_grace_s: float = Field(default=12.0, gt=0, le=3600)
+    loss_grace_s: Annotated[float, Applies.BRIDGES_RESTART] = Field(
+        default=12.0, gt=0, le=3600
+    )
     """After a loss of Redis, how long a reply may still be on its way into Kafka: more
     than delivery_timeout_s."""
-    drain_s: float = Field(default=10.0, ge=0, le=3600)
+    drain_s: Annotated[float, Applies.RELOAD_WORKERS_RESTART] = Field(
+        default=10.0, ge=0, le=3600
+    )
     """How long a stopping bridge waits for its requests in flight, and a stopping
     worker for its running calls before it hands them back."""
 
@@ -129,15 +149,21 @@ class TimingSettings(Section):
 class HttpSettings(Section):
     """The one port of every bridge and worker: /metrics, /healthz and /readyz."""
 
+    applies = Applies.RESTART
+
     enabled: bool = True
     """Whether the port is opened."""
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     """Who may ask: this machine only, or 0.0.0.0 for all. There is no password; the
     pages hold no content of requests, no ids and no keys."""
-    bridge_port: int = Field(default=9790, ge=0, le=65_535)
+    bridge_port: Annotated[int, Applies.BRIDGES_RESTART] = Field(
+        default=9790, ge=0, le=65_535
+    )
     """Port of a bridge. Taken already: a free one, which the log names. 0: always a
     free one."""
-    worker_port: int = Field(default=9791, ge=0, le=65_535)
+    worker_port: Annotated[int, Applies.WORKERS_RESTART] = Field(
+        default=9791, ge=0, le=65_535
+    )
     """Port of a worker, with the same rule."""
     stuck_s: float = Field(default=60.0, ge=1, le=3600)
     """/healthz fails when the process's loop has not turned for so long."""
@@ -145,6 +171,8 @@ class HttpSettings(Section):
 
 class LoggingSettings(Section):
     """What bridges and workers write to stderr."""
+
+    applies = Applies.RELOAD_WORKERS_RESTART
 
     format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, else one JSON object a line."""
@@ -156,6 +184,8 @@ class LoggingSettings(Section):
 class ConnectionPoolSettings(Section):
     """The HTTP connections of one worker process to one endpoint."""
 
+    applies = Applies.WORKERS_RESTART
+
     max_connections: int = Field(default=100, ge=1, le=100_000)
     """Connections at once; at least the capacity of every endpoint."""
     timeout: float = Field(default=30.0, gt=0, le=3600)
@@ -165,9 +195,9 @@ class ConnectionPoolSettings(Section):
 class Settings(Section):
     """The whole configuration; a section's own sentence says what it is for."""
 
-    namespace: Annotated[str, Form("letters, digits, '.', '_' and '-'")] = Field(
-        default=DEFAULT_NAMESPACE, pattern=r"^[A-Za-z0-9_.-]+$", max_length=100
-    )
+    namespace: Annotated[
+        str, Form("letters, digits, '.', '_' and '-'"), Applies.RESTART
+    ] = Field(default=DEFAULT_NAMESPACE, pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)
     """Keeps installations apart that share Redis and Kafka: prefix of all keys in
     Redis, Celery's among them, and of the consumer group. The topics are yours."""
     kafka: KafkaSettings = KafkaSettings()
@@ -206,7 +236,13 @@ class Settings(Section):
     def _consistent(self) -> "Settings":
         problems = [
             *of_models.contradictions(self.models),
-            *_repeated_agents(self.agents),
+            *(
+                (
+                    ("agents", at, "id"),
+                    f"{self.agents[at].id!r} stands twice: make one entry of both",
+                )
+                for at, _ in repeated(agent.id for agent in self.agents)
+            ),
             *_pool_problems(self),
         ]
         if problems:
@@ -222,17 +258,6 @@ class Settings(Section):
     def model(self, name: str) -> ModelSettings | None:
         """The model of this name, or None."""
         return next((model for model in self.models if model.name == name), None)
-
-
-def _repeated_agents(agents: tuple[AgentSettings, ...]) -> list[tuple[Path, str]]:
-    seen: set[str] = set()
-    problems: list[tuple[Path, str]] = []
-    for at, agent in enumerate(agents):
-        if agent.id in seen:
-            text = f"{agent.id!r} stands twice: make one entry of both"
-            problems.append((("agents", at, "id"), text))
-        seen.add(agent.id)
-    return problems
 
 
 def _pool_problems(settings: Settings) -> list[tuple[Path, str]]:

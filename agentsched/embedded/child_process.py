@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from agentsched import forks
 from agentsched.embedded.log_file import LogFile
 from agentsched.embedded.stoppable import Stoppable
 from agentsched.errors import EmbeddedError
@@ -70,6 +71,12 @@ class GuardedChild(Stoppable):
             raise EmbeddedError(f"{self.name} did not start; {self._log.quote()}")
         self.pid = int(line)
         """The process itself, not its guard."""
+        forks.in_child(self, GuardedChild._let_go)
+
+    def _let_go(self) -> None:
+        """In a forked child: the life line is the parent's alone; see `agentsched.forks`."""
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
 
     @property
     def _stdout(self) -> IO[bytes]:

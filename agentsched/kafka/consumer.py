@@ -1,9 +1,11 @@
 """The consumer of agents: replies (or requests), one by one, each handed out once.
 
-It keeps its place in its consumer group and decides nothing about what it reads.
+It keeps its place in its consumer group and decides nothing about what it reads; a
+conflict record (`agentsched.wire.conflicts`) is no message, and is passed over.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,19 +14,29 @@ from typing import Literal
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
+from agentsched import forks
 from agentsched.errors import CodecError
-from agentsched.kafka.errors import ConsumerClosed, KafkaFailed, description_of
+from agentsched.kafka.errors import (
+    ConsumerClosed,
+    KafkaFailed,
+    PropertiesRefused,
+    description_of,
+)
 from agentsched.kafka.group.departure import leave
 from agentsched.kafka.librdkafka import agent_consumer_properties, is_cooperative
+from agentsched.kafka.message import text_headers
 from agentsched.kafka.offsets import bounds, committed_offsets, insist, partition_of
+from agentsched.kafka.producer_input import as_topic
 from agentsched.kafka.seen_replies import SeenReplies
 from agentsched.types import Message
 from agentsched.wire.codec import decode_message
+from agentsched.wire.conflicts import is_conflict
 from agentsched.wire.records import Partition
 
 SLICE_S = 0.1
 """`close()` from another thread waits for at most one such poll."""
 SUBSCRIBE_S = 10.0
+RESETS = ("latest", "earliest")
 
 _NOT_THERE_YET = frozenset(
     {
@@ -41,6 +53,9 @@ _PASSES = frozenset(
     }
 )
 
+_PATTERN = re.compile(r"\^[^\0\ud800-\udfff]*")
+"""A regular expression for names of topics, as librdkafka takes it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -50,6 +65,9 @@ class Consumer:
     The position moves on when the next message is asked for, or at `close()`; after a
     crash the last message may come again. A second reply to the same request is
     dropped. `consume` is for one thread; `close` may be called from any.
+
+    A forked child may use an instance of its parent: its first `consume` joins the group
+    as another member, for the same topics.
     """
 
     def __init__(
@@ -68,19 +86,38 @@ class Consumer:
             auto_offset_reset: where a group that has no position starts: `latest` is
                 what arrives from `subscribe()` on, `earliest` all that Kafka keeps.
             properties: more librdkafka keys.
+
+        Raises:
+            PropertiesRefused: one of these is not as said (a ValueError).
         """
+        if auto_offset_reset not in RESETS:
+            raise PropertiesRefused("auto_offset_reset must be 'latest' or 'earliest'")
         self._properties = agent_consumer_properties(
             bootstrap_servers, group_id, properties
         )
         self._from_now_on = auto_offset_reset == "latest"
-        self._client: confluent_kafka.Consumer | None = None
         self._starts: dict[Partition, int] = {}
-        self._handed_out: TopicPartition | None = None
+        self._topics: list[str] = []
         self._seen = SeenReplies()
         self._warned: set[str] = set()
+        self._begin()
+        forks.in_child(self, Consumer._begin_anew)
+
+    def _begin(self) -> None:
+        self._client: confluent_kafka.Consumer | None = None
+        self._handed_out: TopicPartition | None = None
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._leaving = threading.RLock()
+
+    def _begin_anew(self) -> None:
+        """In a forked child; see `agentsched.forks`."""
+        if self._client is not None:
+            forks.leave(self._client)
+        was_closed = self._closing.is_set()
+        self._begin()
+        if was_closed:
+            self._closing.set()
 
     def subscribe(self, topics: str | Sequence[str]) -> None:
         """Join the group for these topics; a topic may be created later.
@@ -88,26 +125,37 @@ class Consumer:
         With `latest` it blocks until Kafka said where the topics end now (up to
         10 s), so that a reply to whatever is sent after this call is not missed.
 
+        Args:
+            topics: names, or patterns that begin with `^`.
+
         Raises:
             KafkaFailed: Kafka cannot be reached.
+            RecordRefused: no topic can have such a name (a ValueError).
         """
-        names = [topics] if isinstance(topics, str) else list(topics)
+        names = _names([topics] if isinstance(topics, str) else topics)
         with self._lock:
             self._end_if_closed()
             try:
-                client = self._client or confluent_kafka.Consumer(self._properties)
-                self._client = client
+                client = self._opened()
                 if self._from_now_on:
                     self._remember_ends(client, names)
                 client.subscribe(names, on_assign=self._on_assign)
             except KafkaException as error:
                 raise self._failed("cannot subscribe", error) from error
+            self._topics = names
+
+    def _opened(self) -> confluent_kafka.Consumer:
+        if self._client is None:
+            self._client = confluent_kafka.Consumer(self._properties)
+        return self._client
 
     def consume(self, timeout: float = 1.0) -> Message | None:
         """Return the next message (a `Reply` where it has a status), or None.
 
         Blocks for up to `timeout` seconds. A record that is no message is skipped
-        with a warning.
+        with a warning. So is one that says that a request was refused because its
+        identity has another payload (header `kind: conflict`), without one: whom it
+        concerns is known to `AgentClient`.
 
         Raises:
             KafkaFailed: not subscribed, not allowed, or the client is broken; it is
@@ -140,11 +188,10 @@ class Consumer:
                 leave(client, self._properties)
 
     def _next(self, timeout_s: float) -> Message | None:
-        if self._client is None:
-            raise KafkaFailed("this consumer reads nothing yet: call subscribe() first")
-        self._move_on(self._client)
+        client = self._client or self._joined_again()
+        self._move_on(client)
         try:
-            record = self._client.poll(timeout_s)
+            record = client.poll(timeout_s)
         except KafkaException as error:
             raise self._failed("cannot read", error) from error
         if record is None or self._closing.is_set():
@@ -159,7 +206,20 @@ class Consumer:
         )
         return self._decode(record)
 
+    def _joined_again(self) -> confluent_kafka.Consumer:
+        """Go on in a forked child with what the parent subscribed to, and from where."""
+        if not self._topics:
+            raise KafkaFailed("this consumer reads nothing yet: call subscribe() first")
+        try:
+            client = self._opened()
+            client.subscribe(self._topics, on_assign=self._on_assign)
+        except KafkaException as error:
+            raise self._failed("cannot subscribe", error) from error
+        return client
+
     def _decode(self, record: confluent_kafka.Message) -> Message | None:
+        if is_conflict(text_headers(record) or {}):
+            return None
         where = f"{record.topic()}[{record.partition()}]@{record.offset()}"
         try:
             message = decode_message(record.value() or b"")
@@ -239,6 +299,13 @@ class Consumer:
     def _failed(self, what: str, error: KafkaException) -> KafkaFailed:
         servers = self._properties["bootstrap.servers"]
         return KafkaFailed(f"{what}: {description_of(error)} (Kafka at {servers})")
+
+
+def _names(topics: Sequence[object]) -> list[str]:
+    return [
+        each if isinstance(each, str) and _PATTERN.fullmatch(each) else as_topic(each)
+        for each in topics
+    ]
 
 
 def _store(client: confluent_kafka.Consumer, offsets: list[TopicPartition]) -> None:

@@ -14,8 +14,15 @@ class KafkaFailed(AgentSchedError, KafkaException):  # noqa: N818  (as DeliveryF
     """Kafka cannot be reached, refused, or the client is broken for good."""
 
 
-class PropertiesRefused(KafkaFailed):
+class PropertiesRefused(KafkaFailed, ValueError):  # noqa: N818
     """The client does not take its properties: waiting does not help."""
+
+
+class RecordRefused(KafkaFailed, ValueError):  # noqa: N818
+    """Kafka's client could not take a record as it is; nothing was sent.
+
+    The text names what is wrong with it and no content.
+    """
 
 
 class RecordNotDelivered(DeliveryFailed, KafkaException):
@@ -23,7 +30,7 @@ class RecordNotDelivered(DeliveryFailed, KafkaException):
 
 
 class LocalQueueFull(KafkaFailed):
-    """The producer's own queue stayed full: Kafka is slower than the caller."""
+    """The producer's own queue is full: Kafka is slower than the caller."""
 
 
 class ProducerClosed(KafkaFailed):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka.log_throttle import Repeats
+from agentsched.kafka.property_values import checked_properties, servers_text
 
 Properties = dict[str, object]
 
@@ -27,21 +28,24 @@ log.addFilter(Repeats())
 def connection_properties(
     bootstrap_servers: str | Sequence[str], more: Mapping[str, object] | None = None
 ) -> Properties:
-    """Return what every client needs; `more` is taken as it is."""
-    if not isinstance(bootstrap_servers, str):
-        bootstrap_servers = ",".join(bootstrap_servers)
+    """Return what every client needs; `more` wins over it.
+
+    Raises:
+        PropertiesRefused: Kafka's client would not take one of them as it is.
+    """
     return {
-        "bootstrap.servers": bootstrap_servers,
+        "bootstrap.servers": servers_text(bootstrap_servers),
         "client.id": "agentsched",
         "topic.metadata.refresh.interval.ms": _ms(METADATA_REFRESH_S),
         # Otherwise librdkafka writes to stderr.
         "logger": log,
-        **(more or {}),
+        **checked_properties(more or {}),
     }
 
 
 def admin_properties(settings: KafkaSettings) -> dict[str, str | int | float | bool]:
     """Return the keys of an AdminClient (pass `logger=log` beside them)."""
+    checked_properties(settings.properties)
     return {
         "bootstrap.servers": ",".join(settings.bootstrap_servers),
         "client.id": "agentsched",

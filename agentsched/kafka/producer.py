@@ -4,18 +4,18 @@ It never decides what to send. Every record's future ends: with where the record
 or with an error, after the delivery time-out at the latest.
 """
 
-import atexit
 import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Self
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
+from agentsched import forks
 from agentsched.kafka.certificate import certificate_fault
 from agentsched.kafka.errors import (
     KafkaFailed,
@@ -27,8 +27,14 @@ from agentsched.kafka.errors import (
     is_fatal,
 )
 from agentsched.kafka.librdkafka import agent_producer_properties
-from agentsched.kafka.producer_input import Headers, Value, as_bytes, correlation_id
-from agentsched.wire.records import Headers as RecordHeaders
+from agentsched.kafka.producer_input import (
+    CheckedRecord,
+    Headers,
+    Key,
+    Value,
+    checked,
+    checked_outbound,
+)
 from agentsched.wire.records import OutboundRecord, RecordAt
 
 POLL_S = 0.1
@@ -43,8 +49,6 @@ NO_TOPIC = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  (its public name)
 )
-ANY_PARTITION = -1
-"""The client chooses, by the key."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +57,9 @@ class Producer:
     """Writes records with an idempotent client; safe to use from several threads.
 
     The constructor opens nothing: client and poller thread start with the first
-    record, so an instance may be made before a fork and used after it.
+    record. A forked child may use an instance of its parent: it has a client of its own
+    there, from the first record on. What was on its way at the fork is the parent's;
+    those futures fail in the child. A child that ends with `os._exit` closes first.
     """
 
     def __init__(
@@ -67,56 +73,75 @@ class Producer:
         Args:
             bootstrap_servers: `host:port`, several with commas or as a sequence.
             properties: more librdkafka keys (see `librdkafka.producer_properties`).
+
+        Raises:
+            PropertiesRefused: one of them is no text, number or truth value.
         """
         self._properties = agent_producer_properties(bootstrap_servers, properties)
+        self._closed = False
+        self._begin()
+        forks.in_child(self, Producer._begin_anew)
+
+    def _begin(self) -> None:
         # Reentrant: a delivery callback may run inside a call that holds it.
         self._changed = threading.Condition(threading.RLock())
         self._client: confluent_kafka.Producer | None = None
+        self._mark: object = None
+        """Of the client that counts, and of no other."""
+        self._set_aside: list[confluent_kafka.Producer] = []
         self._poller: threading.Thread | None = None
+        self._take_back_exit: Callable[[], None] = _nothing
         self._broken = False
-        self._closed = False
+        self._under_way: set[Future[RecordAt]] = set()
+
+    def _begin_anew(self) -> None:
+        """In a forked child; see `agentsched.forks`."""
+        self._take_back_exit()
+        for handle in (self._client, *self._set_aside):
+            if handle is not None:
+                forks.leave(handle)
+        under_way = self._under_way
+        self._begin()
+        forks.settle(under_way, _of_the_parent)
 
     def produce(
         self,
         value: Value,
         topic: str,
         headers: Headers | None = None,
-        key: str | bytes | None = None,
+        key: Key | None = None,
     ) -> "Future[RecordAt]":
-        """Send one record; return at once with the future of its place.
+        """Send one record; return with the future of its place.
+
+        Blocks for up to 5 s while the local queue is full, and a moment at the first
+        record.
 
         Args:
             value: a message, its fields, or bytes (text: UTF-8) as they are.
             topic: the topic.
-            headers: header values are text (UTF-8), bytes or None.
+            headers: names are text without zero bytes; values are text, bytes or None.
             key: default: the correlation id, from the headers or the value.
 
         The future fails with `RecordNotDelivered`, which is a `DeliveryFailed` and a
         KafkaException; cancelling it has no effect.
 
         Raises:
+            RecordRefused: an argument is of another kind, or no UTF-8 (a ValueError).
             LocalQueueFull: after blocking for 5 s.
             ProducerClosed: after `close()`.
             KafkaFailed: the client refuses the record, for instance its size.
+
+        All of them are KafkaExceptions, and say nothing of the content.
         """
-        if key is None:
-            key = correlation_id(value, headers or {})
-        return self._enqueue(topic, as_bytes(value), key, dict(headers or {}))
+        return self._enqueue(checked(value, topic, headers, key), QUEUE_WAIT_S)
 
     def send(self, record: OutboundRecord) -> "Future[RecordAt]":
-        """Send one record; raises nothing, every failure is the future's.
+        """Send one record; never waits, and raises nothing: every failure is the future's.
 
-        It may block for 5 s while the local queue is full. The future fails with
-        `DeliveryFailed`.
+        The future fails with `DeliveryFailed`, at once where the local queue is full.
         """
         try:
-            return self._enqueue(
-                record.topic,
-                record.value,
-                record.key,
-                [*RecordHeaders.of(record.headers).pairs],
-                record.partition,
-            )
+            return self._enqueue(checked_outbound(record), wait_s=0)
         except KafkaFailed as error:
             failed: Future[RecordAt] = Future()
             failed.set_exception(_not_delivered(record.topic, error))
@@ -171,7 +196,7 @@ class Producer:
         if poller and poller is not threading.current_thread():
             poller.join()
         self._client = None  # with it go its threads
-        atexit.unregister(self.close)
+        self._take_back_exit()
         return left
 
     def __enter__(self) -> Self:
@@ -182,14 +207,8 @@ class Producer:
         """Close."""
         self.close()
 
-    def _enqueue(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: str | bytes | None,
-        headers: dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]],
-        partition: int | None = None,
-    ) -> "Future[RecordAt]":
+    def _enqueue(self, record: CheckedRecord, wait_s: float) -> "Future[RecordAt]":
+        """Hand a record to the client; waits for so long while its queue is full."""
         future: Future[RecordAt] = Future()
         # Running futures cannot be cancelled, so the callback can always settle it.
         future.set_running_or_notify_cancel()
@@ -197,35 +216,37 @@ class Producer:
         def delivered(
             error: KafkaError | None, message: confluent_kafka.Message
         ) -> None:
-            _settle(future, topic, error, message)
+            _settle(future, record.topic, error, message)
             with self._changed:
+                self._under_way.discard(future)
                 self._changed.notify_all()
 
-        deadline = time.monotonic() + QUEUE_WAIT_S
+        deadline = time.monotonic() + wait_s
         with self._changed:
             while True:
                 client = self._open()
                 try:
                     client.produce(
-                        topic,
-                        value,
-                        key,
-                        ANY_PARTITION if partition is None else partition,
-                        headers=headers,
+                        record.topic,
+                        record.value,
+                        record.key,
+                        record.partition,
+                        headers=record.headers,
                         on_delivery=delivered,
                     )
                 except BufferError:
-                    self._wait_for_room(deadline)
+                    self._wait_for_room(deadline, wait_s)
                 except KafkaException as error:
-                    self._refused(topic, error)
+                    self._refused(record.topic, error)
                 else:
+                    self._under_way.add(future)
                     return future
 
     def _open(self) -> confluent_kafka.Producer:
         if self._closed:
             raise ProducerClosed("this producer is closed: make a new one")
         if self._broken:
-            self._drop_broken_client()
+            self._set_broken_client_aside()
         if self._client is None:
             self._client = self._connect()
         if self._poller is None:
@@ -234,38 +255,50 @@ class Producer:
             )
             self._poller.start()
             # Who forgets close() loses nothing at an orderly exit of the process.
-            atexit.register(self.close)
+            self._take_back_exit = forks.at_exit(self.close)
         return self._client
 
     def _connect(self) -> confluent_kafka.Producer:
+        mark = self._mark = object()
+
+        def on_error(error: KafkaError) -> None:
+            # What is not fatal passes, and the client logs it by itself. One that was
+            # set aside fails once more while it is given up.
+            if error.fatal() and mark is self._mark:
+                self._poll_failed(KafkaException(error))
+
         try:
-            return confluent_kafka.Producer(
-                {**self._properties, "error_cb": self._on_error}
-            )
+            return confluent_kafka.Producer({**self._properties, "error_cb": on_error})
         except KafkaException as error:
             raise KafkaFailed(
                 f"the Kafka client refused: {description_of(error)}"
             ) from error
 
-    def _drop_broken_client(self) -> None:
-        old, self._client, self._broken = self._client, None, False
+    def _set_broken_client_aside(self) -> None:
+        """The poller gives it up, because that takes up to 2 s: nobody waits for it."""
         logger.warning(
             "the Kafka client failed for good: the next record makes a new one"
         )
-        if old:
-            _give_up(old)
+        if self._client is not None:
+            self._set_aside.append(self._client)
+        self._client, self._mark, self._broken = None, None, False
 
     def _poll(self) -> None:
         """Serve delivery reports until `close()`; its flush serves the last ones."""
         while True:
             with self._changed:
-                if self._client is None and not self._closed:
-                    self._changed.wait(POLL_S)
-                if self._closed:
-                    return
+                if self._poller is not threading.current_thread():
+                    return  # forked by a callback
                 if self._broken:
-                    self._drop_broken_client()
-                client = self._client
+                    self._set_broken_client_aside()
+                given_up, self._set_aside = self._set_aside, []
+                if self._client is None and not given_up and not self._closed:
+                    self._changed.wait(POLL_S)
+                client, ends = self._client, self._closed
+            for old in given_up:
+                _give_up(old)
+            if ends:
+                return
             if client:
                 try:
                     client.poll(POLL_S)
@@ -285,12 +318,13 @@ class Producer:
         with self._changed:
             self._broken = self._broken or is_fatal(error)
 
-    def _wait_for_room(self, deadline: float) -> None:
+    def _wait_for_room(self, deadline: float, wait_s: float) -> None:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
+            stays = f"stayed full for {wait_s:g} s" if wait_s else "is full"
             raise LocalQueueFull(
-                f"the local queue stayed full for {QUEUE_WAIT_S:g} s: Kafka is slow or"
-                " not reachable; produce less at once or wait for the futures"
+                f"the local queue {stays}: Kafka is slow or not reachable;"
+                " produce less at once or wait for the futures"
             )
         self._changed.wait(min(left_s, POLL_S))
 
@@ -303,10 +337,16 @@ class Producer:
             f"no record for {topic!r}: {description_of(error)}"
         ) from error
 
-    def _on_error(self, error: KafkaError) -> None:
-        # What is not fatal passes, and the client logs it by itself.
-        if error.fatal():
-            self._poll_failed(KafkaException(error))
+
+def _of_the_parent() -> RecordNotDelivered:
+    return RecordNotDelivered(
+        "no acknowledgement comes here: the record was sent before this process was"
+        " forked, and only the parent is told"
+    )
+
+
+def _nothing() -> None:
+    """There is nothing to take back."""
 
 
 def _give_up(client: confluent_kafka.Producer) -> None:

@@ -4,15 +4,16 @@ Without it a wrong key shows when the first reply is to be sent.
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import confluent_kafka
 from confluent_kafka import KafkaException
 
 from agentsched.config.settings import KafkaSettings
 from agentsched.kafka.errors import description_of
-from agentsched.kafka.librdkafka import reader_properties
+from agentsched.kafka.librdkafka import Properties, reader_properties
+from agentsched.kafka.property_values import checked_properties
 
 INCOMPLETE = "Failed to create"
 """How librdkafka begins when it knows every key and they do not go together."""
@@ -28,11 +29,11 @@ def refused_properties(settings: KafkaSettings) -> dict[str, str]:
     """
     if not settings.properties:
         return {}
-    whole = _refusal(reader_properties(settings) | {"logger": _silent})
+    whole = _refusal(lambda: reader_properties(settings))
     if whole is None:
         return {}
     alone = {
-        key: _refusal({"group.id": "check", "logger": _silent, key: value})
+        key: _refusal(partial(_alone, key, value))
         for key, value in settings.properties.items()
     }
     # Alone a client may lack what others of them say: that is none of the key's.
@@ -44,9 +45,13 @@ def refused_properties(settings: KafkaSettings) -> dict[str, str]:
     return wrong or {"": whole}
 
 
-def _refusal(properties: Mapping[str, Any]) -> str | None:
+def _alone(key: str, value: object) -> Properties:
+    return checked_properties({"group.id": "check", key: value})
+
+
+def _refusal(properties: Callable[[], Properties]) -> str | None:
     try:
-        confluent_kafka.Consumer(dict(properties)).close()
+        confluent_kafka.Consumer(properties() | {"logger": _silent}).close()
     except KafkaException as error:
         return description_of(error)
     except (TypeError, ValueError):

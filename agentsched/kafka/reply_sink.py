@@ -24,15 +24,20 @@ class ReplySink(RecordSink):
     Args:
         sink: what sends.
         output_topic: where a reply goes whose own topic is missing.
-        reply_topics: topics that requests may name, and that may be missing.
+        awaited_topics: topics whose records go nowhere else: those of dead letters. Any
+            other was named by a request, and allowed when it was read: which ones are
+            allowed now does not matter here.
     """
 
     def __init__(
-        self, sink: RecordSink, output_topic: str, reply_topics: Collection[str]
+        self,
+        sink: RecordSink,
+        output_topic: str,
+        awaited_topics: Collection[str] = (),
     ) -> None:
         self._sink = sink
         self._output_topic = output_topic
-        self._reply_topics = frozenset(reply_topics) - {output_topic}
+        self._awaited_topics = frozenset(awaited_topics) | {output_topic}
 
     @override
     def send(self, record: OutboundRecord) -> Future[RecordAt]:
@@ -70,7 +75,7 @@ class ReplySink(RecordSink):
         """What to send instead; never twice the same way: it ends."""
         if not isinstance(error, DeliveryFailed):
             return None
-        if error.no_topic and record.topic in self._reply_topics:
+        if error.no_topic and record.topic not in self._awaited_topics:
             return replace(record, topic=self._output_topic)
         if not error.too_large:
             return None

@@ -44,8 +44,8 @@ class Ledger(Protocol):
         """Put requests into the ready set, each unless its identity is known.
 
         The same coordinates (source and offset) again: SAME. Other coordinates with
-        the same payload hash: ATTACHED while unanswered, else REPEATED. Another
-        hash: CONFLICT. FULL when `Limits.ready_max_entries` are READY or RUNG.
+        the same payload hash: ATTACHED before a reply is stored, STORED while it is not
+        known to be in Kafka, else REPEATED. Another hash: CONFLICT. FULL when `Limits.ready_max_entries` are READY or RUNG.
         One that comes with its reply is DONE at once and is never FULL. CANCELLED when
         somebody has cancelled it before: it is not stored, unless it comes with its reply.
         The batch is not one transaction; each request is.

@@ -71,6 +71,9 @@ class AdmitOutcome(StrEnum):
     """The same record again (a replay): nothing changed, `state` says where it is."""
     ATTACHED = "attached"
     """The agent sent it twice: this offset is settled by the one reply too."""
+    STORED = "stored"
+    """The agent sent it twice, and the reply is stored: it may be in Kafka by now, where
+    whoever sent this one does not see it. Nothing changed; once answered it is REPEATED."""
     REPEATED = "repeated"
     """The agent sent it again after the answer: `reply_at` says where the reply is."""
     CONFLICT = "conflict"
@@ -173,6 +176,8 @@ class StoredReply:
 
     facts: RequestFacts
     value: bytes
+    payload_hash: str
+    """Of the request's value, 32 hex digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,8 @@ class EntryView:
     """Why it has to end without a call."""
     payload_hash: str = ""
     """As much of it as a tombstone keeps, 16 hex digits; empty: not known."""
+    attempts: int = 0
+    """How often a worker has started it; 0 once it is ANSWERED."""
 
     def has_payload(self, payload_hash: str) -> bool:
         """Whether it is an entry of this payload, not of another one with its identity.

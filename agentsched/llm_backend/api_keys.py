@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agentsched.config.settings import EndpointSettings
+from agentsched.config.text_faults import fault_of_key
 from agentsched.errors import ConfigurationError
 
 OPTIONAL_VARIABLE = "LLM_API_KEY"
@@ -48,6 +49,8 @@ def _checked(key: str, where: str) -> str:
             f"{where} holds no API key: set it for the worker, or remove"
             " `api_key_env`/`api_key_file` from the endpoint if it needs none"
         )
+    if fault := fault_of_key(key):
+        raise ConfigurationError(f"the API key in {where} {fault}")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ConfigurationError(
             f"{where} holds something that cannot be an API key: only printable ASCII"

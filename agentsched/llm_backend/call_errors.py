@@ -4,15 +4,18 @@ A server's error text may quote the prompt, so only its code and type, and only 
 they look like identifiers, get into ours.
 """
 
-import json
 import re
-from typing import Any
+from http import HTTPStatus
 
 from agentsched.errors import CallFailed, ErrorCode
+from agentsched.llm_backend.server_errors import ServerError, names_of
+from agentsched.llm_backend.server_json import read_json
 
-_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
-_MISCONFIGURED_STATUS = frozenset({401, 402, 403, 404})
+_TRANSIENT_STATUS = frozenset({408, 409, 423, 424, 425, 429})
+"""424: TGI's generation failed."""
+_MISCONFIGURED_STATUS = frozenset({401, 402, 403, 404, 407, 421, 495, 496, 497, 511})
+"""Beside key and model: proxies that want a log-in, a certificate, or TLS."""
+_HEADER_TOO_LARGE_FOR_NGINX = 494
 _SPENT = frozenset(
     {
         "insufficient_quota",
@@ -24,28 +27,19 @@ _SPENT = frozenset(
     }
 )
 """Codes of a 429 that waiting does not mend."""
-_STATUS_OF_WORD = {
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "permission_error": 403,
-    "model_not_found": 404,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "slow_down": 429,
-    "resource_exhausted": 429,
-    "invalid_request_error": 400,
-    "badrequesterror": 400,
-    "context_length_exceeded": 400,
-    "exceed_context_size_error": 400,
-    "content_filter": 400,
-    "notfounderror": 404,
-}
-"""What an error object inside a 200 means, where it names no status."""
 _UNSUPPORTED = re.compile(rb"not supported|unsupported|not a multimodal", re.IGNORECASE)
+_REFUSAL = re.compile(
+    "not supported|unsupported|not a multimodal|validation error|context (length|size)",
+    re.IGNORECASE,
+)
+"""What servers say inside a 200 of a request that will not do."""
 
 _WAIT = re.compile(r"[0-9]{1,5}")
 """A Retry-After in seconds, of about a day at most; a date is of the server's clock."""
 
+_REDIRECTS = range(300, 400)
+_KNOWN_STATUS = frozenset(HTTPStatus)
+REFUSED = 400
 SERVER_ERROR = 500
 NOT_IMPLEMENTED = 501
 
@@ -58,37 +52,26 @@ def fault_of_status(status: int, body: bytes, retry_after: str = "") -> CallFail
         body: what was read of it; any bytes.
         retry_after: the header of that name; repeated where it is a number of seconds.
     """
-    words = _words(_error_object(_parsed(body)))
-    named = f"HTTP {status}" + (f" ({', '.join(words)})" if words else "")
-    code, retryable = _meaning(status, words, body)
+    names = names_of(_parsed(body))
+    named = f"HTTP {status}" + (f" ({', '.join(names)})" if names else "")
+    code, retryable = _meaning(status, names, body)
+    if status in _REDIRECTS:
+        named += (
+            ", a redirect; it is not followed, as it could carry the key to another host:"
+            " set `base_url` to where it leads"
+        )
     if retryable and _WAIT.fullmatch(retry_after):
         named += f" and asks to wait {int(retry_after)} s"
     return CallFailed(code, f"the model server answered {named}", retryable=retryable)
 
 
-def fault_in_answer(parsed: object, body: bytes) -> CallFailed | None:
-    """Find the error object that some servers put into a 200; None: there is none."""
-    error = _error_object(parsed)
-    if not error:
-        return None
-    words = _words(error)
-    number = error.get("code") if isinstance(error, dict) else None
-    if not isinstance(number, int):
-        known = (_STATUS_OF_WORD.get(word.lower()) for word in words)
-        number = next((status for status in known if status), SERVER_ERROR)
-    code, retryable = _meaning(number, words, body)
-    named = f" ({', '.join(words)})" if words else ""
+def fault_of_error(error: ServerError) -> CallFailed:
+    """Classify the error that a server put into a 200."""
+    status = REFUSED if _REFUSAL.search(error.text) else error.status
+    code, retryable = _meaning(status, error.names, b"")
+    named = f" ({', '.join(error.names)})" if error.names else ""
     return CallFailed(
         code, f"the model server answered with an error{named}", retryable=retryable
-    )
-
-
-def unreachable(reason: str) -> CallFailed:
-    """No byte of an answer came; `reason` is the name of an exception."""
-    return CallFailed(
-        ErrorCode.MODEL_UNAVAILABLE,
-        f"the model server cannot be reached, or closed the connection ({reason})",
-        retryable=True,
     )
 
 
@@ -97,15 +80,6 @@ def broken_off(reason: str) -> CallFailed:
     return CallFailed(
         ErrorCode.MODEL_UNAVAILABLE,
         f"the model server's answer broke off ({reason})",
-        retryable=True,
-    )
-
-
-def no_http(reason: str) -> CallFailed:
-    """What came is no HTTP; `reason` is the name of an exception."""
-    return CallFailed(
-        ErrorCode.UPSTREAM_INVALID,
-        f"the model server did not answer in HTTP ({reason})",
         retryable=True,
     )
 
@@ -148,42 +122,33 @@ def keyless() -> CallFailed:
     )
 
 
-def _meaning(status: int, words: list[str], body: bytes) -> tuple[ErrorCode, bool]:
-    if not _SPENT.isdisjoint(words) or status in _MISCONFIGURED_STATUS:
+def _meaning(
+    status: int, names: tuple[str, ...], text: bytes
+) -> tuple[ErrorCode, bool]:
+    if not _SPENT.isdisjoint(names) or status in _MISCONFIGURED_STATUS:
         return ErrorCode.MODEL_MISCONFIGURED, False
     if status in _TRANSIENT_STATUS:
         return ErrorCode.MODEL_UNAVAILABLE, True
-    if status in range(300, 400):
-        # Redirects are not followed: they could carry the key to another host.
+    if status in _REDIRECTS:
         return ErrorCode.MODEL_MISCONFIGURED, False
-    if status < SERVER_ERROR or status == NOT_IMPLEMENTED or _UNSUPPORTED.search(body):
+    if status == NOT_IMPLEMENTED or _UNSUPPORTED.search(text) or _is_refusal(status):
         return ErrorCode.MODEL_REJECTED, False
     return ErrorCode.MODEL_UNAVAILABLE, True
 
 
+def _is_refusal(status: int) -> bool:
+    """Whether HTTP knows it as the request's fault.
+
+    A number that HTTP does not know (430, 498, 499 ...) is a proxy's or a vendor's own,
+    mostly for a lack of capacity: it says nothing against the request.
+    """
+    if status == _HEADER_TOO_LARGE_FOR_NGINX:
+        return True
+    return status < SERVER_ERROR and status in _KNOWN_STATUS
+
+
 def _parsed(body: bytes) -> object:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         return None
-
-
-def _error_object(parsed: object) -> Any:  # noqa: ANN401  (whatever a server sent)
-    """Find it in the shapes of OpenAI, Gemini (in a list) and SGLang (flat)."""
-    if isinstance(parsed, list) and parsed:
-        parsed = parsed[0]
-    if not isinstance(parsed, dict):
-        return None
-    if parsed.get("object") == "error":
-        return parsed
-    return parsed.get("error")
-
-
-def _words(error: object) -> list[str]:
-    if not isinstance(error, dict):
-        return []
-    details = error.get("details")
-    further = details.get("error_code") if isinstance(details, dict) else None
-    candidates = (error.get("code"), error.get("type"), error.get("status"), further)
-    words = [word for word in candidates if isinstance(word, str)]
-    return list(dict.fromkeys(w for w in words if _IDENTIFIER.fullmatch(w)))

@@ -19,13 +19,19 @@ from agentsched.errors import CallFailed, ConfigurationError
 from agentsched.llm_backend import call_errors
 from agentsched.llm_backend.api_keys import read_api_key
 from agentsched.llm_backend.completion import read_completion
-from agentsched.llm_backend.connections import (
-    TRANSPORT_ERRORS,
+from agentsched.llm_backend.connection_faults import (
     came_before_the_answer,
-    name_of,
-    open_client,
-    watch_connection,
+    fault_of_connection,
+    proxies_in,
 )
+from agentsched.llm_backend.connections import open_client
+from agentsched.llm_backend.exchange import (
+    HttpAnswer,
+    HttpQuestion,
+    NoAnswerError,
+    exchange,
+)
+from agentsched.llm_backend.kept_connections import watch_connection
 from agentsched.llm_backend.request_body import chat_body
 from agentsched.protocols import Completer, Completion
 from agentsched.types import Message
@@ -37,8 +43,6 @@ ENVELOPE_BYTES = 65_536
 """What a completion may hold beside its text."""
 ESCAPED_PER_BYTE = 3
 """JSON may write a character as escapes of three times its length in UTF-8."""
-MAX_ERROR_BODY_BYTES = 65_536
-HTTP_OK = 200
 
 
 class HttpCompleter(Completer):
@@ -62,14 +66,27 @@ class HttpCompleter(Completer):
 
     @override
     async def complete(
-        self, endpoint: EndpointSettings, model: str, request: Message, timeout_s: float
+        self,
+        endpoint: EndpointSettings,
+        model: str,
+        request: Message,
+        timeout_s: float,
+        traceparent: str = "",
     ) -> Completion:
         content = encode_message(chat_body(model, request))
+        headers = {"content-type": "application/json"}
+        if traceparent:
+            headers["traceparent"] = traceparent
+        question = HttpQuestion(
+            f"{endpoint.base_url}/chat/completions", content, headers, self._max_bytes
+        )
         started, again = monotonic(), _Again()
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._post(endpoint, content, again)
-            completion = read_completion(answer, monotonic() - started)
+                answer = await self._post(endpoint, question, again)
+            completion = read_completion(
+                answer.body, monotonic() - started, answer.status
+            )
         except TimeoutError:
             failure = call_errors.out_of_time(monotonic() - started)
             failure.resent = again.count
@@ -86,29 +103,26 @@ class HttpCompleter(Completer):
             await client.aclose()
 
     async def _post(
-        self, endpoint: EndpointSettings, content: bytes, again: "_Again"
-    ) -> bytes:
+        self, endpoint: EndpointSettings, question: HttpQuestion, again: "_Again"
+    ) -> HttpAnswer:
         """Send the request; once more where a kept connection proved stale.
 
         Servers close idle connections; a request that was under way then got nowhere.
         The second time a connection of its own is made, as the next kept one may be
         just as stale.
         """
-        url = f"{endpoint.base_url}/chat/completions"
         with watch_connection() as use:
             try:
-                return await _exchange(
-                    self._client(endpoint), url, content, self._max_bytes
-                )
-            except _NoAnswerError as error:
-                if not use.reused:
-                    raise call_errors.unreachable(error.reason) from None
+                return await exchange(self._client(endpoint), question)
+            except NoAnswerError as error:
+                if not (use.reused and came_before_the_answer(error.error)):
+                    raise fault_of_connection(error.error, self._environ) from None
         client = self._client(endpoint, keep=False)
         again.count += 1  # the server may have seen the first one: it counts
         try:
-            return await _exchange(client, url, content, self._max_bytes)
-        except _NoAnswerError as error:
-            raise call_errors.unreachable(error.reason) from None
+            return await exchange(client, question)
+        except NoAnswerError as error:
+            raise fault_of_connection(error.error, self._environ) from None
 
     def _client(
         self, endpoint: EndpointSettings, *, keep: bool = True
@@ -120,6 +134,8 @@ class HttpCompleter(Completer):
             except ConfigurationError as error:
                 logger.error("%s", error)  # noqa: TRY400  (it says all; no traceback)
                 raise call_errors.keyless() from None
+            if not self._clients and (proxies := proxies_in(self._environ)):
+                logger.warning("%s is set, but calls to models use no proxy", proxies)
             self._clients[place] = open_client(self._pool, key, keep=keep)
         return self._clients[place]
 
@@ -129,55 +145,3 @@ class _Again:
     """How often one request was sent again."""
 
     count: int = 0
-
-
-class _NoAnswerError(Exception):
-    """Not one byte of an answer came."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-async def _exchange(
-    client: httpx.AsyncClient, url: str, content: bytes, max_bytes: int
-) -> bytes:
-    """Return the body of a 200.
-
-    Raises:
-        _NoAnswerError: the connection ended before the answer began.
-        CallFailed: everything else.
-    """
-    headers = {"content-type": "application/json"}
-    request = client.build_request("POST", url, content=content, headers=headers)
-    try:
-        response = await client.send(request, stream=True)
-    except TRANSPORT_ERRORS as error:
-        if came_before_the_answer(error):
-            raise _NoAnswerError(name_of(error)) from None
-        raise call_errors.no_http(name_of(error)) from None
-    try:
-        return await _read(response, max_bytes)
-    except TRANSPORT_ERRORS as error:
-        raise call_errors.broken_off(name_of(error)) from None
-    finally:
-        await response.aclose()
-
-
-async def _read(response: httpx.Response, max_bytes: int) -> bytes:
-    """Read no more than a reply can hold; of an error no more than its words."""
-    ok = response.status_code == HTTP_OK
-    limit = max_bytes if ok else MAX_ERROR_BODY_BYTES
-    if ok and response.headers.get("content-encoding", "identity") != "identity":
-        raise call_errors.unwanted_encoding()
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit:
-            if ok:
-                raise call_errors.too_long(limit)
-            break
-    if not ok:
-        wait = response.headers.get("retry-after", "")
-        raise call_errors.fault_of_status(response.status_code, bytes(body), wait)
-    return bytes(body)

@@ -1,67 +1,41 @@
 """The HTTP connections to one endpoint: httpx on top, aiohttp's connector below.
 
-Why this pair: docs/decisions/0003-llm-transport.md. Only this module knows aiohttp.
+Why this pair: docs/decisions/0003-llm-transport.md. Beside it only
+`kept_connections` and `connection_faults` know aiohttp.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 
 from agentsched.config.settings import ConnectionPoolSettings
+from agentsched.llm_backend.kept_connections import CleanConnector, second_look
 
 KEEPALIVE_EXPIRY_S = 3.0
 """uvicorn (so vLLM and SGLang) closes idle connections after 5 s; at equal values 28 of
 30 calls met a connection that was just being closed."""
 
-TRANSPORT_ERRORS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
-"""Everything by which the connection below a call can fail."""
+HEADER_LINE_BYTES = 65_536
+"""Of an answer; proxies and guards write some of 10 KB."""
+MAX_HEADERS = 256
 
-
-_SILENT_END = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-
-
-@dataclass
-class ConnectionUse:
-    """What is known of the connection of one attempt."""
-
-    reused: bool = False
-    """An earlier call had it: the server may have closed it meanwhile."""
-
-
-_current_use: ContextVar[ConnectionUse | None] = ContextVar("connection_use")
-
-
-@contextmanager
-def watch_connection() -> Iterator[ConnectionUse]:
-    """Learn what connection the call inside the block gets; for one task at a time."""
-    use = ConnectionUse()
-    token = _current_use.set(use)
-    try:
-        yield use
-    finally:
-        _current_use.reset(token)
+TRANSPORT_ERRORS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    aiohttp.ClientError,
+    OSError,
+    UnicodeError,
+)
+"""Everything by which the connection below a call can fail, and a head be unreadable."""
 
 
 def name_of(error: Exception) -> str:
     """Name what went wrong; httpx-aiohttp's own classes hide it behind a time-out."""
     return type(error.__cause__ or error).__name__
-
-
-def came_before_the_answer(error: Exception) -> bool:
-    """Whether the connection ended, or never was, before one byte of an answer."""
-    cause = error.__cause__ or error
-    return isinstance(cause, (*_SILENT_END, httpx.ConnectError, httpx.TimeoutException))
-
-
-async def _note_reuse(*_: object) -> None:
-    if use := _current_use.get(None):
-        use.reused = True
 
 
 def open_client(
@@ -80,6 +54,9 @@ def open_client(
     return httpx.AsyncClient(
         transport=AiohttpTransport(
             client=lambda: _open_session(settings.max_connections, keep=keep),
+            # Our session verifies with its own; without this one, all authorities would
+            # be read from a file for nothing, for each client.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=False,
         ),
         headers=headers,
@@ -92,16 +69,28 @@ def open_client(
     )
 
 
+class _Response(aiohttp.ClientResponse):
+    """One whose reason phrase is left out: its bytes may be no text, and nobody reads it."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """See aiohttp."""
+        await super().start(connection)
+        self.reason = None
+        return self
+
+
 def _open_session(max_connections: int, *, keep: bool) -> aiohttp.ClientSession:
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(_note_reuse)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
+        connector=CleanConnector(
             limit=max_connections,
             keepalive_timeout=KEEPALIVE_EXPIRY_S if keep else None,
             force_close=not keep,
         ),
+        response_class=_Response,
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[trace],
+        trace_configs=[second_look()],
         trust_env=False,
+        max_line_size=HEADER_LINE_BYTES,
+        max_field_size=HEADER_LINE_BYTES,
+        max_headers=MAX_HEADERS,
     )

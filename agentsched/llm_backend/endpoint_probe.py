@@ -8,7 +8,8 @@ import httpx
 from agentsched.config.settings import ConnectionPoolSettings, EndpointSettings
 from agentsched.errors import ConfigurationError
 from agentsched.llm_backend.api_keys import read_api_key
-from agentsched.llm_backend.connections import TRANSPORT_ERRORS, name_of, open_client
+from agentsched.llm_backend.connection_faults import proxies_in, reason_of
+from agentsched.llm_backend.connections import TRANSPORT_ERRORS, open_client
 
 PROBE_S = 10.0
 """SGLang's slowest cheap answer takes 1 s; a server that loads its model takes longer."""
@@ -58,6 +59,8 @@ async def _probe(
     except TimeoutError:
         return f"no answer within {PROBE_S:g} s"
     except (*TRANSPORT_ERRORS, httpx.StreamError) as error:
-        return f"cannot be reached ({name_of(error)})"
+        proxies = proxies_in(environ)
+        unused = f" ({proxies} is set, but calls use no proxy)" if proxies else ""
+        return f"cannot be reached: {reason_of(error)}{unused}"
     finally:
         await client.aclose()

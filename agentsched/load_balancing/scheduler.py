@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from agentsched import forks
 from agentsched.config.settings import ModelSettings, Settings
 from agentsched.embedded.services import Services
 from agentsched.embedded.valkey import EmbeddedValkey
@@ -46,6 +47,9 @@ class _Running:
 class Scheduler:
     """Answers the requests of its input topics with the models that it is given.
 
+    What `run` starts belongs to the process that called it. In a forked child the same
+    instance has the same models and runs nothing, as before `run`.
+
     Args:
         config: see `SchedulerConfig`. Nothing is started before `run`.
     """
@@ -53,6 +57,10 @@ class Scheduler:
     def __init__(self, config: SchedulerConfig | None = None) -> None:
         self._config = config or SchedulerConfig()
         self._served = ServedModels()
+        self._begin()
+        forks.in_child(self, Scheduler._begin_anew)
+
+    def _begin(self) -> None:
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._ended = threading.Event()
@@ -61,6 +69,13 @@ class Scheduler:
         self._valkey: EmbeddedValkey | None = None
         self._running: _Running | None = None
         self._last_stats: dict[str, ModelStats] = {}
+
+    def _begin_anew(self) -> None:
+        """In a forked child; see `agentsched.forks`."""
+        was_closed = self._closing.is_set()
+        self._begin()
+        if was_closed:
+            self._closing.set()
 
     def add_llm_model(
         self,

@@ -257,6 +257,13 @@ LOOK_UP_FAILED = LogEvent(
 CONFIGURATION_RELOADED = LogEvent(
     "configuration_reloaded", INFO, "The configuration was read again.", ("models",)
 )
+CONFIGURATION_NEEDS_RESTART = LogEvent(
+    "configuration_needs_restart",
+    WARNING,
+    "The configuration was read again, and these settings count only after a restart;"
+    " for the bridges, `detail` says what is in force until then.",
+    ("restart", "keys", "detail"),
+)
 CONFIGURATION_KEPT = LogEvent(
     "configuration_kept",
     ERROR,
@@ -378,6 +385,8 @@ FIELDS = {
     "error": "The class of an exception; its text may hold content and is left out.",
     "exit_code": "How a process ended; negative: the signal.",
     "in_flight": "Requests of this bridge that run or are about to.",
+    "keys": "Settings, as the configuration file names them.",
+    "restart": "Which processes have to be started anew: `bridges` or `workers`.",
     "model": "The model that answers.",
     "models": "The models that may answer.",
     "model_s": "Seconds that the call took.",

@@ -25,6 +25,9 @@ from agentsched.wire.request_facts import RequestFacts
 MAX_VALUE_CHARACTERS = 600
 """Longer than any id that a request may have (512)."""
 MAX_MESSAGE_CHARACTERS = 4_000
+MAX_WHERE_LINES = 20
+MAX_WHERE_CHARACTERS = 2_000
+"""Of a traceback: some ten calls, with the code of each."""
 
 CHATTY = ("aiohttp", "asyncio", "httpcore", "httpx", "kombu", "urllib3")
 """What these log below WARNING includes headers and bodies: it is never written."""
@@ -87,7 +90,7 @@ class LogEntry:
         """Return the declared fields that have a value, in their order."""
         given = self._fields.get
         return {
-            name: _short(value)
+            name: value if name == "where" else _short(value)
             for name in self.event.fields
             if (value := given(PYTHON_NAMES.get(name, name))) is not None
         }
@@ -179,14 +182,15 @@ def configure(
     logging.raiseExceptions = False
 
 
-def where(
-    trace: TracebackType | None, max_characters: int = MAX_VALUE_CHARACTERS
-) -> str:
+def where(trace: TracebackType | None) -> str:
     """Return the lines of code that an exception passed: files and code, no values.
 
-    Where they are too long, the last ones are kept: there it was raised.
+    As many of the last ones as there is room for: the very last is the one that raised.
     """
-    return "".join(traceback.format_tb(trace)).rstrip()[-max_characters:]
+    lines = traceback.format_tb(trace, limit=-MAX_WHERE_LINES)
+    while len(lines) > 1 and sum(map(len, lines)) > MAX_WHERE_CHARACTERS:
+        del lines[0]
+    return "".join(lines).rstrip()[:MAX_WHERE_CHARACTERS]
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -205,11 +209,7 @@ def _exception(record: logging.LogRecord) -> dict[str, str]:
     kind, error, trace = record.exc_info
     refused = refusal(error)
     detail = {"detail": f"Redis refused: {refused}"} if refused else {}
-    return (
-        {"error": kind.__name__}
-        | detail
-        | {"where": where(trace, MAX_MESSAGE_CHARACTERS)}
-    )
+    return {"error": kind.__name__} | detail | {"where": where(trace)}
 
 
 def _short(value: object) -> object:

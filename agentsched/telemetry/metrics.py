@@ -133,6 +133,7 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
         "code": (
             OK,
             ErrorCode.DEADLINE_EXCEEDED,
+            ErrorCode.INVALID_REQUEST,
             ErrorCode.MODEL_UNAVAILABLE,
             ErrorCode.MODEL_REJECTED,
             ErrorCode.MODEL_MISCONFIGURED,

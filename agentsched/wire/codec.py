@@ -5,9 +5,10 @@ No text that this module raises repeats a record's content.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -27,6 +28,11 @@ CANCEL = "cancel"
 """The header `kind` of a record that cancels a request."""
 CHUNK = "chunk"
 """The header `kind` of a record that carries a piece of a streamed reply."""
+CONFLICT = "conflict"
+"""The header `kind` of a record that says that a request was refused: its identity has
+another payload; also what stands for a status in it."""
+PAYLOAD_HASH = "payload_hash"
+"""The header that names the payload which a reply answers; see `hash_value`."""
 IDENTITY_FIELDS = ("agent_id", "correlation_id", "id")
 LABELS = (
     "id",
@@ -38,6 +44,10 @@ LABELS = (
     "reply_topic",
 )
 """Fields of a request that a reply echoes, and where it goes."""
+_TRACEPARENT = re.compile(
+    "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+"""Version, trace, span and flags; a trace or a span of zeros is none."""
 _TERMINAL = tuple(status.value for status in TaskStatus)
 _NOTHING = JsonObject({})
 
@@ -88,7 +98,7 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
         CodecError: TOO_LARGE, MALFORMED or MISSING_IDENTITY; the record cannot be
             answered and belongs into the dead-letter topic.
     """
-    _check_size(record, max_bytes)
+    _check_record(record, max_bytes)
     try:
         found = read_object(record.value or b"")
     except CodecError as error:
@@ -98,7 +108,12 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
         identity = _identity(_NOTHING, record.headers)
         raise AnswerableError(error.detail, Message(), identity) from None
     _refuse_what_is_ours(found, record)
-    identity = _identity(found, record.headers)
+    try:
+        identity = _identity(found, record.headers)
+    except CodecError as error:
+        labels = _labels(found.fields)
+        identity = _identity_of_headers(error, found, record.headers)
+        raise AnswerableError(error.detail, labels, identity) from None
     if "kind" in record.headers:
         detail = f"header kind: must be {CANCEL}, or not there"
         raise AnswerableError(detail, _labels(found.fields), identity)
@@ -107,6 +122,12 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
     except CodecError as error:
         labels = _labels(found.fields)
         raise AnswerableError(error.detail, labels, identity) from None
+
+
+def traceparent_in(headers: Mapping[str, str]) -> str:
+    """Return a record's W3C trace context; empty: it has none, or one that is none."""
+    value = headers.get("traceparent", "")
+    return value if _TRACEPARENT.fullmatch(value) else ""
 
 
 def is_cancel(record: InboundRecord) -> bool:
@@ -120,7 +141,7 @@ def decode_cancel(record: InboundRecord, max_bytes: int) -> Identity:
     Raises:
         CodecError: as `decode_request`.
     """
-    _check_size(record, max_bytes)
+    _check_record(record, max_bytes)
     found = read_object(record.value) if record.value else _NOTHING
     return _identity(found, record.headers)
 
@@ -141,7 +162,9 @@ def cancel_record(identity: Identity, topic: str) -> OutboundRecord:
     )
 
 
-def _check_size(record: InboundRecord, max_bytes: int) -> None:
+def _check_record(record: InboundRecord, max_bytes: int) -> None:
+    if record.problem:
+        raise CodecError(ErrorCode.MALFORMED, record.problem)
     size = len(record.value or b"")
     if size > max_bytes:
         raise CodecError(ErrorCode.TOO_LARGE, f"{size} bytes, the limit is {max_bytes}")
@@ -149,7 +172,8 @@ def _check_size(record: InboundRecord, max_bytes: int) -> None:
 
 def _refuse_what_is_ours(found: JsonObject, record: InboundRecord) -> None:
     """A reply on an input topic is not answered: that could go round for ever."""
-    if found.fields.get("status") in _TERMINAL or record.headers.get("kind") == CHUNK:
+    status, kind = found.fields.get("status"), record.headers.get("kind")
+    if status in (*_TERMINAL, CONFLICT) or kind in (CHUNK, CONFLICT):
         raise CodecError(ErrorCode.MALFORMED, "this is a reply, on an input topic")
 
 
@@ -157,8 +181,7 @@ def _identity(found: JsonObject, headers: Mapping[str, str]) -> Identity:
     """Return who asks; the body wins over the headers."""
     for name in IDENTITY_FIELDS:
         if name in found.twice:
-            # The next reader may take the other one.
-            raise CodecError(ErrorCode.MALFORMED, f"{name} stands twice")
+            raise CodecError(ErrorCode.MALFORMED, f"{name}: {_id_problem(found, name)}")
     agent_id = _id(found, "agent_id") or headers.get("agent_id") or DEFAULT_AGENT_ID
     correlation_id = (
         _id(found, "correlation_id")
@@ -174,6 +197,41 @@ def _identity(found: JsonObject, headers: Mapping[str, str]) -> Identity:
         if (problem := label_problem(value)) is not None:
             raise CodecError(ErrorCode.MALFORMED, f"{name}: {problem}")
     return Identity(agent_id, correlation_id)
+
+
+def _identity_of_headers(
+    error: CodecError, found: JsonObject, headers: Mapping[str, str]
+) -> Identity:
+    """Return whom to tell that an id in the body is wrong.
+
+    Its header has to stand in for each that is wrong there; without it nobody is told,
+    because a guess would answer somebody else.
+
+    Raises:
+        CodecError: `error`.
+    """
+    right = {
+        name: value
+        for name, value in found.fields.items()
+        if name not in IDENTITY_FIELDS or _id_problem(found, name) is None
+    }
+    wrong = {"agent_id", "correlation_id"} & (found.fields.keys() - right.keys())
+    if not all(headers.get(name) for name in wrong):
+        raise error
+    try:
+        return _identity(JsonObject(right), headers)
+    except CodecError:
+        raise error from None
+
+
+def _id_problem(found: JsonObject, name: str) -> str | None:
+    value = found.fields.get(name)
+    if name in found.twice:
+        # The next reader may take the other one.
+        return "stands twice"
+    if value is None:
+        return None
+    return label_problem(value) if isinstance(value, str) else "must be text"
 
 
 def names_in(record: InboundRecord) -> tuple[str, str]:
@@ -255,9 +313,17 @@ def _explained(error: ValidationError) -> str:
     return "; ".join(f"{name}: {text}" for name, text in sorted(said.items()))
 
 
-def encode_message(message: Message | Mapping[str, Any]) -> bytes:
-    """Write a request or reply as a record's value; fields that are None stay."""
+def encode_message(
+    message: Message | Mapping[str, Any],
+    errors: Literal["replace", "strict"] = "replace",
+) -> bytes:
+    """Write a request or reply as a record's value; fields that are None stay.
+
+    Args:
+        message: or its fields.
+        errors: what becomes of half of a surrogate pair, which is not UTF-8: a `?`, or
+            a UnicodeEncodeError.
+    """
     data = message.model_dump(mode="json") if isinstance(message, Message) else message
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "replace"
-    )
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", errors)

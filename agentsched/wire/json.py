@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentsched.errors import CodecError, ErrorCode
+from agentsched.wire.misencodings import likely_cause
 
 MAX_NESTING = 100
 """Levels of objects and lists; tool schemas have about 20, .NET reads 64."""
@@ -45,13 +46,18 @@ def read_object(value: bytes) -> JsonObject:
     try:
         data = reading.read(value.removeprefix(BOM).decode())
     except UnicodeDecodeError:
-        raise CodecError(ErrorCode.MALFORMED, "the value is not UTF-8") from None
+        raise _refused("the value is not UTF-8", value) from None
     except (ValueError, RecursionError):
-        raise CodecError(ErrorCode.MALFORMED, "the value is not JSON") from None
+        raise _refused("the value is not JSON", value) from None
     if not isinstance(data, dict):
-        raise CodecError(ErrorCode.MALFORMED, "the value is not a JSON object")
+        raise _refused("the value is not a JSON object", value)
     problem = reading.problem or _problem_of(value, data)
     return JsonObject(data, problem, reading.twice)
+
+
+def _refused(what: str, value: bytes) -> CodecError:
+    cause = likely_cause(value)
+    return CodecError(ErrorCode.MALFORMED, f"{what}: {cause}" if cause else what)
 
 
 class _Reading:

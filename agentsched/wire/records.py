@@ -93,6 +93,8 @@ class InboundRecord:
     written_after_ms: int = 0
     """It was not in Kafka before this time of the broker; 0: not known."""
     key: bytes | None = None
+    problem: str = ""
+    """Why it can be no request, whatever its value says; empty: nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,22 @@ from typing import Any
 
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.types import Message, Reply, ReplyError, TaskStatus
-from agentsched.wire.codec import Identity, decode_message, encode_message
+from agentsched.wire.codec import PAYLOAD_HASH, Identity, decode_message, encode_message
 from agentsched.wire.records import OutboundRecord
 from agentsched.wire.request_facts import RequestFacts
 from agentsched.wire.source_record import SourceRecord
+
+_NO_ANSWER = dict.fromkeys(
+    (
+        "content",
+        "tool_calls",
+        "function_call",
+        "reasoning",
+        "finish_reason",
+        "usage",
+    )
+)
+"""The fields of a model's answer, in a reply that has none."""
 
 
 def reply_to(request: Message, identity: Identity, **answer: Any) -> Reply:  # noqa: ANN401
@@ -65,13 +77,23 @@ def too_large_reply(value: bytes, topic: str) -> bytes | None:
         message=f"the reply has {len(value)} bytes, more than topic {topic!r} takes"
         " (max.message.bytes); ask for fewer tokens (params.max_tokens)",
     )
-    nothing = dict.fromkeys(("content", "tool_calls", "finish_reason", "usage"))
-    changed = {"status": TaskStatus.FAILED, "error": error, **nothing}
+    changed = {"status": TaskStatus.FAILED, "error": error, **_NO_ANSWER}
     return encode_message(reply.model_copy(update=changed))
 
 
-def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:
-    """Address a stored reply: keyed and headed by correlation id, with its source."""
+def reply_record(
+    facts: RequestFacts, value: bytes, payload_hash: str
+) -> OutboundRecord:
+    """Address a stored reply: keyed and headed by correlation id, with its source.
+
+    Args:
+        facts: of the request.
+        value: the reply.
+        payload_hash: of the request's value, so that nobody who asked something else
+            under this identity takes the reply; "": not known.
+    """
+    payload = {PAYLOAD_HASH: payload_hash} if payload_hash else {}
+    trace = {"traceparent": facts.traceparent} if facts.traceparent else {}
     return OutboundRecord(
         topic=facts.reply_topic,
         key=facts.correlation_id,
@@ -79,6 +101,8 @@ def reply_record(facts: RequestFacts, value: bytes) -> OutboundRecord:
         headers={
             "correlation_id": facts.correlation_id,
             "agent_id": facts.agent_id,
+            **trace,
+            **payload,
             **SourceRecord.of(facts.source, facts.offset).headers(),
         },
     )

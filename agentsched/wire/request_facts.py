@@ -14,7 +14,7 @@ class RequestFacts:
     agent_id: str
     correlation_id: str
     group: str
-    """The agent group: who shares a weight."""
+    """The agent group: who will share a weight; nothing reads it yet."""
     cls: str
     """`high`, `medium` or `low`."""
     models: tuple[str, ...]
@@ -32,3 +32,6 @@ class RequestFacts:
     """Names the partition for the ledger (`topic:topic id:partition`); a topic that
     was deleted and made again is another source."""
     reply_topic: str
+    traceparent: str = ""
+    """W3C trace context of the request's record, for the model call and the reply; "":
+    it has none."""

@@ -12,6 +12,8 @@ from agentsched.errors import ErrorCode
 HEADERS_VERSION = 2
 """Version 1 had no `source_topic_id`."""
 VERSIONS_READ = frozenset({"1", "2"})
+NO_REPLIES = frozenset({"chunk", "conflict"})
+"""Kinds of records on a reply topic that answer nothing."""
 ONLY_DEAD_LETTERS = frozenset(
     {
         ErrorCode.MALFORMED,
@@ -63,13 +65,13 @@ def source_name(topic: str, topic_id: str, partition: int) -> str:
 def settled_by(headers: Mapping[str, str]) -> SourceRecord | None:
     """Return the record that these headers say is answered for good.
 
-    None: they are of a part of a stream, of a dead letter beside a reply, of somebody
-    else, or of a version that is not known.
+    None: they are of a part of a stream, of a conflict (its dead letter answers), of a
+    dead letter beside a reply, of somebody else, or of a version that is not known.
     """
     if headers.get("agentsched_version") not in VERSIONS_READ:
         return None
     reason = headers.get("reason")
-    if reason not in ONLY_DEAD_LETTERS if reason else headers.get("kind") == "chunk":
+    if reason not in ONLY_DEAD_LETTERS if reason else headers.get("kind") in NO_REPLIES:
         return None
     try:
         return SourceRecord(

@@ -41,7 +41,9 @@ async def ask(
     try:
         completion = await within(
             limits,
-            lambda: completer.complete(endpoint, job.model, job.request, left_s),
+            lambda: completer.complete(
+                endpoint, job.model, job.request, left_s, job.facts.traceparent
+            ),
         )
     except CallFailed as error:
         return failed_result(job, error, model_s=clock.now_s() - started)

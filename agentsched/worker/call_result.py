@@ -16,7 +16,7 @@ from agentsched.types import (
     ReplyTiming,
     TaskStatus,
 )
-from agentsched.wire.codec import Identity, decode_message, encode_message
+from agentsched.wire.codec import Identity, decode_message, encode_message, hash_value
 from agentsched.wire.replies import failed_reply, reply_to
 from agentsched.wire.request_facts import RequestFacts
 from agentsched.wire.terminal_errors import CANCELLED, OVERDUE
@@ -36,6 +36,8 @@ class Job:
     """On this process's monotonic clock, in seconds."""
     asked_at: float
     """When the claim was asked, on the same clock."""
+    payload_hash: str
+    """Of the request's value: the reply names it."""
 
     @classmethod
     def from_claim(cls, claimed: Claimed, asked_at: float) -> "Job":
@@ -69,6 +71,7 @@ class Job:
             queued_s=claimed.queued_ms / 1000,
             deadline=asked_at + claimed.time_left_ms / 1000,
             asked_at=asked_at,
+            payload_hash=hash_value(claimed.payload),
         )
 
     @property
@@ -100,6 +103,9 @@ def completed_result(job: Job, completion: Completion, max_bytes: int) -> CallRe
         max_bytes: the largest reply value.
     """
     value = encode_message(_completed_reply(job, completion))
+    if len(value) > max_bytes and completion.reasoning:
+        # What it thought may be ten times what it says: only that is left out.
+        return completed_result(job, replace(completion, reasoning=None), max_bytes)
     if len(value) > max_bytes:
         error = CallFailed(
             ErrorCode.REPLY_TOO_LARGE,
@@ -172,6 +178,8 @@ def _completed_reply(job: Job, completion: Completion) -> Reply:
         usage=completion.usage,
         finish_reason=completion.finish_reason,
         tool_calls=completion.tool_calls,
+        function_call=completion.function_call,
+        reasoning=completion.reasoning,
         attempts=job.attempt + completion.resent,
         timing=ReplyTiming(queued_s=job.queued_s, model_s=completion.model_s),
     )

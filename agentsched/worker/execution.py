@@ -292,7 +292,9 @@ class Execution:
 
     def _publish(self, job: Job, lease: HeldLease, answer: CallResult) -> Ended:
         """Wait for Kafka; what fails here is left to a bridge, which sends it again."""
-        delivery = self._sink.send(reply_record(job.facts, answer.value))
+        delivery = self._sink.send(
+            reply_record(job.facts, answer.value, job.payload_hash)
+        )
         try:
             reply_at = delivery.result(self._settings.timing.delivery_timeout_s)
             persist(lambda: self._note_published(job, lease, reply_at), lease)

@@ -24,7 +24,7 @@ from celery.signals import (
 from celery.utils.nodenames import default_nodename, nodesplit
 from click.core import ParameterSource
 
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.errors import AgentSchedError, CodecError, ConfigurationError
 from agentsched.llm_backend.api_keys import read_api_key
 from agentsched.preflight import insist

@@ -76,11 +76,7 @@ class Runtime:
         self.execution = Execution(
             settings,
             self._ledger,
-            ReplySink(
-                MeteredSink(self._producer, meters),
-                settings.kafka.output_topic,
-                settings.kafka.reply_topics,
-            ),
+            ReplySink(MeteredSink(self._producer, meters), settings.kafka.output_topic),
             self._completer,
             self._calls,
             self._leases,

@@ -11,7 +11,7 @@ import sys
 import threading
 from queue import SimpleQueue
 
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.llm_backend.client import HttpCompleter
 from agentsched.worker.call import ask
 from agentsched.worker.call_result import Job

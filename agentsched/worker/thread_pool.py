@@ -18,6 +18,8 @@ from celery.concurrency.thread import TaskPool as ThreadsPool
 from celery.exceptions import Reject
 from celery.worker import state as worker_state
 
+from agentsched.worker.wakeup import Wakeup
+
 logger = logging.getLogger(__name__)
 
 Target = Callable[..., Any]
@@ -65,12 +67,14 @@ class TaskPool(ThreadsPool):
         """Celery makes it; threads start when they are needed."""
         super().__init__(*args, **kwargs)
         self.executor = ThreadPoolExecutor(self.limit, thread_name_prefix="slot")
-        self._hub: Any = None
         self._news: SimpleQueue[tuple[Callback, tuple[Any, ...]]] = SimpleQueue()
+        self._wakeup: Wakeup | None = None
 
     def register_with_event_loop(self, loop: Any) -> None:  # noqa: ANN401  (kombu's Hub)
         """Take the consumer's loop; Celery calls it at every connection."""
-        self._hub = loop
+        if self._wakeup is None:
+            self._wakeup = Wakeup(self._tell_news)
+        self._wakeup.watch_in(loop)
 
     def on_apply(  # type: ignore[override]  # celery-types says None
         self,
@@ -112,13 +116,11 @@ class TaskPool(ThreadsPool):
         state: Any = worker_state  # celery-types take it for None always
         if state.should_terminate:
             self.on_leaving(at_once=True)
-        self.executor.shutdown(wait=True)
-        self._tell_news()
+        self._end(cancel_futures=False)
 
     def on_terminate(self) -> None:
         """Wait for the threads; what they did was put back before."""
-        self.executor.shutdown(wait=True, cancel_futures=True)
-        self._tell_news()
+        self._end(cancel_futures=True)
 
     def grow(self, n: int = 1) -> None:
         """Allow more tasks at once (`celery control pool_grow`)."""
@@ -126,23 +128,29 @@ class TaskPool(ThreadsPool):
 
     def shrink(self, n: int = 1) -> None:
         """Allow fewer at once; idle threads stay, as they cost nothing."""
-        self._resize(max(1, self.limit - n))
+        self._resize(self.limit - n)
 
     def _get_info(self) -> Any:  # noqa: ANN401  (Celery's own type is narrower)
         """Return what `celery inspect stats` and Flower show of the pool."""
         info = super()._get_info()  # type: ignore[misc]  # celery-types has it not
         return {**info, "slots": dict(self.slots())}
 
+    def _end(self, *, cancel_futures: bool) -> None:
+        self.executor.shutdown(wait=True, cancel_futures=cancel_futures)
+        self._tell_news()
+        if self._wakeup is not None:
+            self._wakeup.close()
+
     def _resize(self, limit: int) -> None:
-        self.limit = limit
-        self.executor._max_workers = limit  # noqa: SLF001  (there is no other way)
+        self.limit = max(1, limit)
+        self.executor._max_workers = self.limit  # noqa: SLF001  (there is no other way)
 
     def _tell(self, callback: Callback, *args: Any) -> None:  # noqa: ANN401
         self._news.put((callback, args))
-        if self._hub is None:
+        if self._wakeup is None:
             self._tell_news()
         else:
-            self._hub.call_soon(self._tell_news)  # it keeps no order; the queue does
+            self._wakeup.ring()
 
     def _tell_news(self) -> None:
         with contextlib.suppress(Empty):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from agentsched.ledger.values import AdmitOutcome, Admitted, State
 from agentsched.scheduling.order import CLASSES
 from agentsched.scheduling.ready_set import Moves, decide, quota
+from agentsched.wire.conflicts import conflict_record
 from bridge.core import cancel, index, intake
 from bridge.core.commands import (
     Admit,
@@ -83,6 +84,7 @@ def on_withdrawn(state: BridgeState, event: WithdrawAnswered) -> list[Command]:
 
 def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Command]:
     source, offset = entry.source, entry.offset
+    entry.repeats = answer.outcome is AdmitOutcome.STORED
     match answer.outcome:
         case AdmitOutcome.FULL:
             state.ready_is_full = True
@@ -94,13 +96,15 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
         case AdmitOutcome.CONFLICT:
             index.move(state, entry, Stage.REPEATING)
             dead_letter = intake.conflict(entry.record, source)
-            return [PublishRefusal(dead_letter, source, offset)]
+            conflict = conflict_record(entry.facts, entry.payload_hash.hex())
+            return [PublishRefusal(dead_letter, source, offset, conflict)]
         case AdmitOutcome.REPEATED:
             index.move(state, entry, Stage.REPEATING)
             expired = intake.expired_reply(entry.admission)
             if answer.reply_at is None:  # nobody knows any more where it is
                 return [PublishRefusal(expired, source, offset)]
-            return [SendRepeat(answer.reply_at, entry.facts, expired)]
+            payload_hash = entry.payload_hash.hex()
+            return [SendRepeat(answer.reply_at, entry.facts, expired, payload_hash)]
         case _ if answer.state is State.ANSWERED:
             index.settle(state, source, offset)
         case AdmitOutcome.NEW if answer.state is State.DONE:

@@ -121,6 +121,9 @@ class PublishRefusal:
     record: OutboundRecord
     source: str
     offset: int
+    conflict: OutboundRecord | None = None
+    """Published first: who waits for a reply is told of the conflict. Kafka has to have
+    both before the offset is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,8 @@ class SendRepeat:
     facts: RequestFacts
     expired: OutboundRecord
     """What is sent when Kafka no longer has the reply."""
+    payload_hash: str
+    """Of the request's value: a reply to another one is not sent."""
 
     @property
     def source(self) -> str:

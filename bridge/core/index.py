@@ -49,6 +49,7 @@ def add(
         payload_hash=bytes.fromhex(admission.payload_hash),
         envelope=pack(record, facts.correlation_id),
         reply=admission.reply,
+        traceparent=facts.traceparent,
         watched=place,
         checked_ms=state.now_ms,
     )

@@ -13,6 +13,7 @@ from agentsched.wire.codec import (
     hash_value,
     is_cancel,
     labels_of,
+    traceparent_in,
 )
 from agentsched.wire.dead_letters import dead_letter_record
 from agentsched.wire.records import InboundRecord, OutboundRecord
@@ -118,6 +119,7 @@ def _facts(  # noqa: PLR0913  (what facts are made of)
         offset=record.offset,
         source=source,
         reply_topic=reply_topic,
+        traceparent=traceparent_in(record.headers),
     )
 
 
@@ -170,18 +172,29 @@ def _reply_topic(message: Message, rules: Rules) -> str:
 
 def expired_reply(admission: Admission) -> OutboundRecord:
     """Return what is sent when a repeated request's reply is no longer in Kafka."""
-    return reply_record(admission.facts, ended_reply(admission, REPLY_EXPIRED))
+    value = ended_reply(admission, REPLY_EXPIRED)
+    return reply_record(admission.facts, value, admission.payload_hash)
 
 
-def ended_reply(admission: Admission, error: ReplyError) -> bytes:
-    """Return the failed reply of a request that ends without a call."""
-    return _failed_value(admission.facts, labels_of(admission.payload), error)
+def ended_reply(admission: Admission, error: ReplyError, attempts: int = 0) -> bytes:
+    """Return the failed reply of a request that a bridge ends.
+
+    Args:
+        admission: the request.
+        error: why it ends.
+        attempts: how often a worker has started it.
+    """
+    labels = labels_of(admission.payload)
+    return _failed_value(admission.facts, labels, error, attempts)
 
 
-def _failed_value(facts: RequestFacts, message: Message, error: ReplyError) -> bytes:
+def _failed_value(
+    facts: RequestFacts, message: Message, error: ReplyError, attempts: int = 0
+) -> bytes:
     identity = Identity(facts.agent_id, facts.correlation_id)
     # The class that it had here, which may not be the one that it asked for.
-    return failed_reply(message, identity, error, priority=Priority(facts.cls))
+    cls = Priority(facts.cls)
+    return failed_reply(message, identity, error, priority=cls, attempts=attempts)
 
 
 def conflict(record: InboundRecord, source: str) -> OutboundRecord:

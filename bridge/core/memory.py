@@ -17,7 +17,8 @@ REFUSED_BYTES = 1_500
 def of_request(entry: Indexed) -> int:
     """Return the bytes that one request takes."""
     texts = len(entry.payload) + len(entry.envelope) + len(entry.reply)
-    return RECORD_BYTES + texts + len(entry.correlation_id)
+    ids = len(entry.correlation_id) + len(entry.traceparent)
+    return RECORD_BYTES + texts + ids
 
 
 def of_traits(traits: Traits) -> int:

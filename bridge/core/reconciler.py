@@ -72,8 +72,10 @@ def _mend(
         redis_loss.on_forgotten(state, entry)
         return []
     if (error := _ending(state, entry, view)) is not None:
-        return termination.end_known(entry, error)
+        return termination.end_known(entry, error, view.attempts)
     match view.state:
+        case State.ANSWERED if entry.repeats:
+            index.move(state, entry, Stage.WAITING)
         case State.ANSWERED:
             index.settle(state, entry.source, entry.offset)
         case State.READY if entry.stage is Stage.IN_FLIGHT:

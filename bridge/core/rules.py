@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agentsched.config.settings import AgentSettings, ModelSettings, Settings
 from agentsched.ledger.values import Limits
 from agentsched.scheduling.order import CLASSES
+from agentsched.wire.dead_letters import dead_letter_topic
 from agentsched.wire.topic_class import class_of_topic
 
 
@@ -62,3 +63,9 @@ class Rules:
     def class_of_topic(self, topic: str) -> str:
         """Return the class of requests on `topic` that state none."""
         return class_of_topic(topic, self.settings.kafka.input_topics).value
+
+    def answer_topics(self) -> tuple[str, ...]:
+        """Return the topics into which replies and dead letters are written."""
+        kafka = self.settings.kafka
+        letters = map(dead_letter_topic, kafka.input_topics)
+        return (kafka.output_topic, *kafka.reply_topics, *letters)

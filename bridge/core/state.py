@@ -88,6 +88,8 @@ class Indexed:
     """Key and headers of the record, see `envelope.pack`."""
     reply: bytes
     """It is answered with this at once and never runs; empty: it runs."""
+    traceparent: str
+    """The caller's trace; mostly none."""
     watched: Place
     """As `place`, but with the time at which its deadline is looked at."""
     stage: Stage = Stage.WAITING
@@ -99,6 +101,9 @@ class Indexed:
     """It could not be withdrawn: it was rung before, or is cancelled."""
     was_admitted: bool = False
     """The ledger knew it once, and a worker may have answered it."""
+    repeats: bool = False
+    """It was sent again when the reply was stored: once that is in Kafka it is admitted
+    anew, and gets the reply again."""
     retry_ms: int = 0
     """Not admitted before this time (the ready set was full)."""
 
@@ -149,6 +154,7 @@ class Indexed:
             offset=offset,
             source=source,
             reply_topic=traits.reply_topic,
+            traceparent=self.traceparent,
         )
 
     @property

@@ -165,6 +165,7 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
             continue
         if change.kind is ChangeKind.SETTLED:
             _settle(state, change.source, change.offset)
+            _repeat(state, change.key)
             continue
         if change.kind is ChangeKind.ENDING:
             commands += cancel.on_marked(state, change.key)
@@ -179,6 +180,13 @@ def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
 
 def _settle(state: BridgeState, source: str, offset: int) -> None:
     state.says.answered += index.settle(state, source, offset)
+
+
+def _repeat(state: BridgeState, key: str) -> None:
+    """A request is answered: who sent it again in between gets the reply again."""
+    for entry in index.with_key(state, key):
+        if entry.repeats and entry.stage is Stage.IN_FLIGHT:
+            index.move(state, entry, Stage.WAITING)
 
 
 _STAGE_AFTER = {ChangeKind.READY: Stage.READY, ChangeKind.TAKEN: Stage.IN_FLIGHT}

@@ -46,10 +46,16 @@ def ending_of(view: EntryView) -> ReplyError | None:
     return OVERDUE if view.overdue_ms > patience_ms else None
 
 
-def end_known(entry: Indexed, error: ReplyError) -> list[Command]:
-    """Answer a request that the ledger knows; poison is put aside, too."""
+def end_known(entry: Indexed, error: ReplyError, attempts: int) -> list[Command]:
+    """Answer a request that the ledger knows; poison is put aside, too.
+
+    Args:
+        entry: the request.
+        error: why it ends.
+        attempts: how often a worker has started it.
+    """
     admission = entry.admission
-    facts, reply = admission.facts, intake.ended_reply(admission, error)
+    facts, reply = admission.facts, intake.ended_reply(admission, error, attempts)
     if error is POISON:
         return [poison.bury(entry, reply)]
     return [EndRequest(facts, reply)]

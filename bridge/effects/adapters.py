@@ -29,6 +29,7 @@ class ReplyLookup(Protocol):
 
     def __call__(
         self,
+        topics: Collection[str],
         wanted: Mapping[str, range],
         since_ms: int,
         stopped: Callable[[], bool],
@@ -36,6 +37,7 @@ class ReplyLookup(Protocol):
         """Return the offsets that have one, by source; blocks, maybe for minutes.
 
         Args:
+            topics: into which replies and dead letters are written.
             wanted: the offsets to look for, by source.
             since_ms: none was written before this time of Kafka.
             stopped: whether to give up.

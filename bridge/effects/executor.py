@@ -88,6 +88,8 @@ class Effects:
         self._steps = Steps(
             outside.ledger, epochs, bridge_id, self._ringing, told, outside.now_ms
         )
+        self._answer_topics = dict.fromkeys(rules.answer_topics())
+        """All that there were since the start: answers lie in those, too."""
         self._sending = Sending(outside, epochs, inbox, told, self._slow)
         self._reader: PartitionReader | None = None
         self._down_until_ms = 0
@@ -126,6 +128,7 @@ class Effects:
         """Use another revision of the configuration; raises LedgerError."""
         self._presence.adopt(rules)
         self._ringing.adopt(rules)
+        self._answer_topics |= dict.fromkeys(rules.answer_topics())
 
     def log_position(self) -> str:
         """Return where the change log is now; raises LedgerError."""
@@ -232,8 +235,8 @@ class Effects:
 
     def _do_without_redis(self, command: KafkaCommand) -> None:
         match command:
-            case do.PublishRefusal(record):
-                self._sending.deliver(command, record)
+            case do.PublishRefusal():
+                self._sending.deliver(command)
             case do.SendRepeat():
                 self._sending.repeat(command)
             case do.LookUpReplies():
@@ -252,7 +255,11 @@ class Effects:
     def _look_up(self, command: do.LookUpReplies) -> None:
         wanted = {one.source: range(one.start, one.end) for one in command.wanted}
         looking = self._looking.submit(
-            self._out.look_up, wanted, command.since_ms, self._closing.is_set
+            self._out.look_up,
+            tuple(self._answer_topics),
+            wanted,
+            command.since_ms,
+            self._closing.is_set,
         )
         follow(
             looking,

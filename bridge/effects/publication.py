@@ -6,10 +6,13 @@ Kafka does not take is told; the core asks for it again.
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 
 from agentsched.errors import LedgerError
 from agentsched.ledger.values import CallOutcome
+from agentsched.wire.codec import PAYLOAD_HASH
+from agentsched.wire.conflicts import is_conflict
 from agentsched.wire.records import InboundRecord, OutboundRecord, RecordAt
 from agentsched.wire.replies import reply_record
 from agentsched.wire.request_facts import RequestFacts
@@ -92,11 +95,29 @@ class Sending:
 
         self._send(command.dead_letter, finish)
 
-    def deliver(
+    def deliver(self, command: do.PublishRefusal) -> None:
+        """Send what settles an offset by itself; the answer comes through the inbox.
+
+        The dead letter of a conflict comes after the record that tells of it: it is what
+        settles the offset, and what is looked for after a loss of Redis.
+        """
+        conflict, alone = command.conflict, replace(command, conflict=None)
+        if conflict is None:
+            self._settle_by(command, command.record)
+            return
+
+        def finish(at: RecordAt | None) -> list[ev.Event]:
+            if at is None:
+                return [ev.SettleFailed(command)]
+            # From here on only the dead letter is tried again.
+            self._settle_by(alone, command.record)
+            return []
+
+        self._send(conflict, finish)
+
+    def _settle_by(
         self, command: do.PublishRefusal | do.SendRepeat, record: OutboundRecord
     ) -> None:
-        """Send what settles an offset by itself; the answer comes through the inbox."""
-
         def finish(at: RecordAt | None) -> list[ev.Event]:
             if at is None:
                 return [ev.SettleFailed(command)]
@@ -114,9 +135,10 @@ class Sending:
 
         def found(record: InboundRecord | None) -> list[ev.Event]:
             again = command.expired
-            if record is not None and _answers(record, command.facts):
-                again = reply_record(command.facts, record.value or b"")
-            self.deliver(command, again)
+            if record is not None and _answers(record, command):
+                value = record.value or b""
+                again = reply_record(command.facts, value, command.payload_hash)
+            self._settle_by(command, again)
             return []
 
         def failed(error: BaseException) -> list[ev.Event]:
@@ -142,7 +164,8 @@ class Sending:
                 quietly(self._observer, lambda: self._published(stored.facts, at))
             return []
 
-        self._send(reply_record(stored.facts, stored.value), finish)
+        reply = reply_record(stored.facts, stored.value, stored.payload_hash)
+        self._send(reply, finish)
         return True
 
     def _published(self, facts: RequestFacts, at: RecordAt) -> None:
@@ -174,10 +197,15 @@ def quietly(observer: BridgeObserver, ledger_step: Callable[[], object]) -> None
         observer.not_noted(error)
 
 
-def _answers(record: InboundRecord, facts: RequestFacts) -> bool:
-    """Whether a record is this request's reply: its topic may have been made again."""
-    said = record.headers
-    return (said.get("correlation_id"), said.get("agent_id")) == (
-        facts.correlation_id,
-        facts.agent_id,
+def _answers(record: InboundRecord, command: do.SendRepeat) -> bool:
+    """Whether a record is this request's reply: its topic may have been made again.
+
+    One of an older version does not name its payload; the ledger has compared it.
+    """
+    said, facts = record.headers, command.facts
+    wanted = (facts.correlation_id, facts.agent_id, command.payload_hash)
+    return not is_conflict(said) and wanted == (
+        said.get("correlation_id"),
+        said.get("agent_id"),
+        said.get(PAYLOAD_HASH, command.payload_hash),
     )

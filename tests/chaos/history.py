@@ -89,6 +89,8 @@ class History:
     """What should be nothing at the end: READY entries, slots, unanswered offsets."""
     logs: dict[str, str]
     canary: str
+    told: set[Place] | None = None
+    """The records of which a conflict was told; None: nobody has looked."""
     ttl_s: float = 90.0
     epoch_ms: float = 0.0
     """The wall clock when the monotonic one was 0."""

@@ -44,6 +44,11 @@ def _conflicts(history: History, reasons: Reasons) -> list[str]:
         contradicted = any(one.kind == "conflict" for one in each)
         for one in each:
             dead = "CONFLICT" in reasons.get(history.place(one), ())
+            told = history.told is None or history.place(one) in history.told
+            if dead and not told:
+                broken.append(
+                    f"F19 nobody is told that a {one.kind} of {id_} is refused"
+                )
             if dead and not contradicted:
                 broken.append(f"F19 {id_} is a CONFLICT with nothing")
             elif contradicted and not dead and (id_, one.prompt) not in answered:

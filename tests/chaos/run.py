@@ -12,7 +12,15 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.chaos.checker import check
 from tests.chaos.commits import commits_of
 from tests.chaos.faults import FAULTS, Fault, back_to_work
-from tests.chaos.history import Happened, History, Letter, RawReply, Verdict, place_in
+from tests.chaos.history import (
+    Happened,
+    History,
+    Letter,
+    Place,
+    RawReply,
+    Verdict,
+    place_in,
+)
 from tests.chaos.scene import CANARY, MODELS, TTL_S, ProxiedKafka, Scene
 from tests.chaos.traffic import Traffic
 from tests.support.replies import RawReplies
@@ -34,15 +42,19 @@ def run(
     lease_s: float = 5.0,
     pace_hz: float = 15.0,
     faults: Sequence[Fault] = FAULTS,
+    at_least: int = 0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
-    """Run for `seconds` with faults, then wait until all is answered; blocks."""
+    """Run for `seconds` with faults, then wait until all is answered; blocks.
+
+    Longer, if there were not `at_least` so many of them by then.
+    """
     chance = random.Random(seed)
     with Scene(root, kafka, seed, lease_s) as scene:
         traffic = Traffic(scene, seed, pace_hz)
         traffic.start()
         try:
-            happened = torment(scene, chance, faults, seconds, say)
+            happened = torment(scene, chance, faults, seconds, say, at_least)
         finally:
             traffic.stop()
         say("quiet: waiting until all is answered")
@@ -57,6 +69,8 @@ def torment(
     faults: Sequence[Fault],
     seconds: float,
     say: Callable[[str], None],
+    at_least: int = 0,
+    *,
     every_s: float = 0.0,
 ) -> list[Happened]:
     """One fault after the other, each kind once before any comes again.
@@ -67,13 +81,14 @@ def torment(
         faults: of which kinds.
         seconds: the last one begins before that.
         say: is told.
+        at_least: how many there are, however long that takes.
         every_s: from the beginning of one to the next; 0: as soon as it is healed.
     """
     happened: list[Happened] = []
     started_s = time.monotonic()
     bag: list[Fault] = []
     time.sleep(2.0)
-    while time.monotonic() - started_s < seconds:
+    while time.monotonic() - started_s < seconds or len(happened) < at_least:
         if not bag:
             bag = list(faults)
             chance.shuffle(bag)
@@ -167,9 +182,16 @@ def history_of(
         left_over=left_over,
         logs=scene.logs(),
         canary=CANARY,
+        told={_source(value) for value, _ in scene.replies.conflicts()},
         ttl_s=TTL_S,
         epoch_ms=(time.time() - time.monotonic()) * 1000,
     )
+
+
+def _source(value: dict) -> Place:
+    """Return which record a conflict record is about."""
+    source = value["conflict"]["source"]
+    return source["topic"], source["partition"], source["offset"]
 
 
 def _dead_letters(scene: Scene) -> list[Letter]:

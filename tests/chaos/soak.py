@@ -65,7 +65,9 @@ def soak(
             say(f"{WARM_UP_S:g} s of warming up")
             time.sleep(WARM_UP_S)
             with _sampled(scene) as samples:
-                happened = torment(scene, chance, faults, seconds, say, FAULT_EVERY_S)
+                happened = torment(
+                    scene, chance, faults, seconds, say, every_s=FAULT_EVERY_S
+                )
         finally:
             traffic.stop()
         say("quiet: waiting until all is answered")

@@ -6,7 +6,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.run import run
 from tests.chaos.scene import ProxiedKafka
 
-pytestmark = [pytest.mark.kafka]
+pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.alone]
 
 SLICE_S = 180
 ALL_S = 480
@@ -29,15 +29,13 @@ def test_a_slice_of_chaos_breaks_no_promise(tmp_path, nodes):
     assert verdict.figures["accepted"] > SLICE_S
 
 
-@pytest.mark.long
 @pytest.mark.timeout(ALL_S + 400)
 def test_all_faults_break_no_promise(tmp_path, nodes):
-    verdict = run(tmp_path, nodes, seed=12, seconds=ALL_S)
+    verdict = run(tmp_path, nodes, seed=12, seconds=ALL_S, at_least=len(FAULTS))
     assert verdict.broken == []
     assert set(verdict.struck) == {fault.number for fault in FAULTS}
 
 
-@pytest.mark.long
 @pytest.mark.timeout(ALL_S + 400)
 def test_while_redis_keeps_its_data_duplicates_are_the_same_bytes(tmp_path, nodes):
     kept = [fault for fault in FAULTS if not fault.loses_redis]

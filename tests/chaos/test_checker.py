@@ -212,6 +212,18 @@ def test_of_two_payloads_the_other_one_is_a_dead_letter(answer, dead, is_broken)
     assert any(line.startswith("F19") for line in check(history).broken) == is_broken
 
 
+@pytest.mark.parametrize("offset", [0, 2])
+def test_of_a_conflict_its_own_sender_is_told(offset):
+    history = replace(
+        GOOD,
+        sent=[*GOOD.sent, OTHER_PROMPT],
+        dead_letters=[LETTER, letter("CONFLICT", 2)],
+        told={("t.high_priority", 0, offset)},
+    )
+    broken = [line for line in check(history).broken if line.startswith("F19")]
+    assert bool(broken) == (offset != 2)
+
+
 def test_a_failed_reply_says_by_its_origin_which_payload_it_answers():
     failed = replace(POISONED, value={"status": "failed", "error": {"code": "X"}})
     history = replace(

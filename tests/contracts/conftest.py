@@ -17,15 +17,6 @@ def url_of(server: str, request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(own[server]))
 
 
-@pytest.fixture(scope="session")
-def oldest_redis_url(
-    oldest_redis: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("oldest-redis")
-    with Valkey(folder, program=oldest_redis) as server:
-        yield server.url
-
-
 @pytest.fixture(scope="session", params=SERVERS)
 def redis_url(request: pytest.FixtureRequest) -> str:
     """Of each server; one test may see another's keys."""
@@ -36,6 +27,15 @@ def redis_url(request: pytest.FixtureRequest) -> str:
 def on_redis(redis_url: str) -> Iterator[World]:
     """A ledger on each server that is ready for use; empty, and nobody else's."""
     with _world_on(redis_url) as world:
+        yield world
+
+
+@pytest.fixture(params=SERVERS)
+def on_own_redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """On a server of each kind that a test may harm."""
+    oldest = request.param == "oldest redis"
+    program = request.getfixturevalue("oldest_redis") if oldest else None
+    with Valkey(tmp_path, program=program) as server, _world_on(server.url) as world:
         yield world
 
 

@@ -16,7 +16,7 @@ from agentsched.kafka.producer import Producer
 from agentsched.types import Message, Reply, TaskStatus
 from agentsched.wire.codec import encode_message
 from agentsched.wire.records import OutboundRecord
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, promised
 
 
 @pytest.fixture
@@ -225,25 +225,23 @@ def test_a_program_whose_consumer_is_closed_ends_and_prints_nothing(
         [sys.executable, "-c", LOOP, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
+@pytest.mark.timed
 def test_closing_while_the_group_is_joined_takes_no_time(
     broker, open_consumer, topic_prefix
 ):
     """Partitions may arrive inside close(), where the client answers no question."""
-    took_s = []
     for number in range(20):
         broker.create_topics({f"{topic_prefix}{number}": 1})
         consumer = open_consumer()
         consumer.subscribe([f"{topic_prefix}{number}"])
-        start_s = time.monotonic()
-        consumer.close()
-        took_s.append(time.monotonic() - start_s)
-    assert max(took_s) < 4
+        with promised(4):
+            consumer.close()
 
 
 def test_what_is_read_while_another_thread_closes_is_left_for_the_next_consumer(
@@ -255,7 +253,7 @@ def test_what_is_read_while_another_thread_closes_is_left_for_the_next_consumer(
         def poll(self, timeout_s):
             if (record := super().poll(timeout_s)) and not record.error():
                 threading.Thread(target=consumer.close).start()
-                assert consumer._closing.wait(10)
+                assert consumer._closing.wait(60)
             return record
 
     with monkeypatch.context() as patch:

@@ -53,6 +53,20 @@ def test_a_request_sent_twice_is_attached(world: World):
     assert world.admit(again) == [Admitted(AdmitOutcome.ATTACHED, State.RUNNING)]
 
 
+def test_a_request_sent_again_when_its_reply_is_stored_is_not_settled_by_it(
+    world: World,
+):
+    """The reply may be in Kafka already, before the record that asks for it again."""
+    key = world.running(offset=10)
+    world.complete(key, "L1")
+    again = world.admission(key=key, offset=12)
+    assert world.admit(again) == [Admitted(AdmitOutcome.STORED, State.DONE)]
+    world.publish(key)
+    assert world.done_offsets() == {10}
+    (answer,) = world.admit(again)
+    assert answer.outcome is AdmitOutcome.REPEATED
+
+
 def test_a_replay_of_an_attached_record_is_the_same(world: World):
     again = world.admission(key=world.ready())
     world.admit(again)
@@ -220,6 +234,7 @@ def test_a_request_that_comes_with_its_reply_is_done_and_never_ready(world: Worl
     assert world.admit(admission) == [Admitted(AdmitOutcome.NEW, State.DONE)]
     stored = world.ledger.reply(world.epoch, admission.facts.key)
     assert (stored.facts, stored.value) == (admission.facts, b"too late")
+    assert stored.payload_hash == admission.payload_hash
     assert world.kinds_since(cursor) == []
 
 

@@ -140,6 +140,7 @@ def test_a_request_that_crashes_alone_too_often_is_poison(world: World):
         assert (world.state(key), world.view(key).ending) == (State.READY, None)
     crash_alone(world, key, 3)
     assert world.view(key).ending is Ending.POISON
+    assert world.view(key).attempts == 3
     assert world.reserve(key, 4) is ReserveOutcome.NOT_READY
 
 

@@ -169,6 +169,7 @@ def test_every_request_goes_on_to_its_end(kept: Kept):
     stored = ledger.reply(epoch, key_of("done"))
     assert stored is not None
     assert (stored.value, stored.facts) == (REPLY, kept.admission("done").facts)
+    assert stored.payload_hash == kept.admission("done").payload_hash
     assert ledger.complete(epoch, key_of("done"), "lease-done", REPLY, OK)
     assert ledger.published(epoch, key_of("done"), REPLY_AT)
     (ending,) = ledger.inspect(epoch, [key_of("ending")])

@@ -206,6 +206,7 @@ def test_a_completed_reply_can_be_read_until_it_is_answered(world: World):
     world.complete(key, "L1", b"\x00answer\xff")
     stored = world.ledger.reply(world.epoch, key)
     assert (stored.facts.key, stored.value) == (key, b"\x00answer\xff")
+    assert stored.payload_hash == world.admission(key=key).payload_hash
     world.publish(key)
     assert world.ledger.reply(world.epoch, key) is None
 

@@ -85,23 +85,23 @@ def test_connections_that_the_server_closed_are_replaced(
     assert on_redis.claim(key).outcome is ClaimOutcome.CLAIMED
 
 
-def test_scripts_that_the_server_forgot_are_loaded_again(on_redis: World):
-    key = on_redis.rung()
-    on_redis.backend.client.script_flush()
-    assert on_redis.claim(key).payload
-    on_redis.backend.client.script_flush()
-    answers = on_redis.admit(*(on_redis.admission() for _ in range(3)))
+def test_scripts_that_the_server_forgot_are_loaded_again(on_own_redis: World):
+    key = on_own_redis.rung()
+    on_own_redis.backend.client.script_flush()
+    assert on_own_redis.claim(key).payload
+    on_own_redis.backend.client.script_flush()
+    answers = on_own_redis.admit(*(on_own_redis.admission() for _ in range(3)))
     assert [answer.outcome for answer in answers] == [AdmitOutcome.NEW] * 3
 
 
-def test_a_full_server_is_unavailable_and_names_no_payload(on_redis: World):
-    client = on_redis.backend.client
-    admission = on_redis.admission(payload=SECRET)
+def test_a_full_server_is_unavailable_and_names_no_payload(on_own_redis: World):
+    client = on_own_redis.backend.client
+    admission = on_own_redis.admission(payload=SECRET)
     before = client.config_get("maxmemory")["maxmemory"]
     client.config_set("maxmemory", "1")
     try:
         with pytest.raises(LedgerUnavailable) as caught:
-            on_redis.admit(admission)
+            on_own_redis.admit(admission)
     finally:
         client.config_set("maxmemory", before)
     text = "".join(traceback.format_exception(caught.value))

@@ -257,6 +257,7 @@ end
 """What `published` does to what it leaves, by the same function, without the way there."""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_an_answered_request_takes_100_bytes_at_most(tmp_path: Path):
     with EmbeddedValkey(tmp_path / "data", tmp_path / "log") as server:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from tests.support.guides import ROOT, Reader, blocks, commands
 from tests.support.up import Up
 

@@ -36,7 +36,7 @@ def demo(tmp_path):
 
 def test_the_demo_answers_everything_and_leaves_nothing(demo):
     process, folder, output = demo
-    assert process.wait(120) == 0, output.read_text("utf-8")
+    assert process.wait(240) == 0, output.read_text("utf-8")
     assert "30 accepted, 30 answered, 0 lost" in output.read_text("utf-8")
     assert (writers(folder), list(folder.iterdir())) == ({}, [])
 
@@ -62,4 +62,4 @@ def test_an_interrupted_demo_leaves_no_process(demo):
     process, folder, output = demo
     eventually(lambda: "the worker of" in output.read_text("utf-8"), timeout_s=60)
     process.send_signal(signal.SIGTERM)
-    assert (process.wait(40), writers(folder)) == (130, {})
+    assert (process.wait(240), writers(folder)) == (130, {})

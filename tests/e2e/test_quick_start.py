@@ -17,7 +17,7 @@ from tests.support.up import Up
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "quick_start.py"
-RUN_S = 90
+RUN_S = 240
 SERVERS = ("--kafka", "apache", "--servers-only")
 
 

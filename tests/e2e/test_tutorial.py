@@ -9,7 +9,7 @@ from tests.support.guides import ROOT, Reader, blocks, commands
 from tests.support.up import Up
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 PAGE = "docs/tutorial.md"
 TEXT = (ROOT / PAGE).read_text("utf-8")

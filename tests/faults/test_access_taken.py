@@ -21,9 +21,8 @@ from tests.support.system import System
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(300)]
 
-LONG = pytest.mark.long
 GUARDED = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     # The tests' own clients, and the broker itself, have no login.
@@ -135,7 +134,7 @@ def test_replies_that_kafka_refuses_are_kept_and_come_when_it_takes_them(
     assert not [name for name, log in system.logs().items() if PASSWORD in log]
 
 
-@pytest.mark.parametrize("what", ["requests", pytest.param("group", marks=LONG)])
+@pytest.mark.parametrize("what", ["requests", "group"])
 def test_a_bridge_that_may_not_read_waits_and_reads_on(
     system: System, server: ModelServer, what: str
 ) -> None:
@@ -160,7 +159,7 @@ def test_a_bridge_that_may_not_read_waits_and_reads_on(
     assert all(child.alive for child in system.children.values())
 
 
-@pytest.mark.parametrize("what", [pytest.param("requests", marks=LONG), "group"])
+@pytest.mark.parametrize("what", ["requests", "group"])
 def test_a_bridge_that_may_not_read_at_its_start_says_so_without_a_secret(
     system: System, what: str
 ) -> None:

@@ -8,7 +8,7 @@ from tests.support.model_server import ModelServer
 from tests.support.system import System
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(240)]
 
 CAPACITY, CALL_S = 4, 0.05
 LOW, HIGH = 600, 20

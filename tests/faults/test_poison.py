@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 IN_FLIGHT = 200
 CONFIG = {
-    "timing": {"lease_s": 3, "renew_s": 1},
+    "timing": {"lease_s": 6, "renew_s": 1},
     "connection_pool": {"max_connections": IN_FLIGHT},
 }
 
@@ -57,6 +57,8 @@ def test_poison_is_answered_so_and_the_innocent_are_answered(tmp_path, kafka):
         finally:
             stopped.set()
             keeper.join(30)
+        # Twice with the others, three times alone.
+        assert replies[deadly]["attempts"] == 5
         codes = {id_: (r.get("error") or {}).get("code") for id_, r in replies.items()}
         assert codes.pop(deadly) == "POISON"
         assert set(codes.values()) == {None}
@@ -85,7 +87,7 @@ def test_while_suspects_run_alone_all_slots_but_four_serve_others(tmp_path, kafk
             for call in server.calls
         )
 
-    config = {"timing": {"lease_s": 3, "renew_s": 1}}
+    config = {"timing": {"lease_s": 6, "renew_s": 1}}
     with server, System(tmp_path, kafka, server, {"m": SLOTS}, config=config) as system:
         system.start()
         sent = set(system.send("high", SLOTS, label="suspect"))

@@ -10,7 +10,7 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 TWO_HOURS_S = 7200
-SHORT_LEASE = {"timing": {"lease_s": 4, "renew_s": 1}}
+SHORT_LEASE = {"timing": {"lease_s": 6, "renew_s": 1}}
 CAPACITY = 3
 
 
@@ -51,7 +51,7 @@ def test_wrong_clocks_repeat_no_call_and_end_nothing_early(tmp_path, kafka):
         # Long enough for every lease to end that anybody would take for over.
         system.set_clock("bridge1", TWO_HOURS_S)
         system.set_clock("worker-m-0", -TWO_HOURS_S)
-        late = set(system.send("high", 2, ttl_s=8))
+        late = set(system.send("high", 2, ttl_s=10))
         replies = system.replies.wait_for(late, 60)
         assert {reply["error"]["code"] for reply in replies.values()} == {
             "DEADLINE_EXCEEDED"

@@ -22,12 +22,14 @@ from agentsched.ledger.bridge_reports import (
 )
 from agentsched.ledger.operator_orders import CONTROL_VERSION, Control, ControlKind
 from agentsched.ledger.redis import codec
+from agentsched.wire.codec import Identity
 from agentsched.wire.commit_state import VERSION as NOTE_VERSION
 from agentsched.wire.commit_state import (
     CommitState,
     decode_commit_state,
     encode_commit_state,
 )
+from agentsched.wire.conflicts import Conflict, conflict_record, read_conflict
 from agentsched.wire.dead_letters import dead_letter_record, read_letter
 from agentsched.wire.doorbell import DOORBELL_VERSION, Doorbell
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
@@ -173,7 +175,29 @@ REPLY = Format(
         2: SourceRecord("high_priority", "QeVnbJ-5TX6oGYPb", 0, 42),
     },
     read=settled_by,
-    write=lambda _: dict(reply_record(FACTS, b"{}").headers),
+    write=lambda _: dict(reply_record(FACTS, b"{}", "").headers),
+    newer=_next_in_headers,
+    refusal=None,
+)
+
+CONFLICT = Format(
+    name="conflict records",
+    version=HEADERS_VERSION,
+    stands_in="agentsched/wire/source_record.py",
+    samples={
+        2: {
+            "kind": "conflict",
+            "correlation_id": "c-1",
+            "agent_id": "planner",
+            "payload_hash": "ed13a0ab7d41db0d9f50c28f628a470a",
+            "agentsched_version": "2",
+        }
+    },
+    values={
+        2: Conflict(Identity("planner", "c-1"), "ed13a0ab7d41db0d9f50c28f628a470a")
+    },
+    read=read_conflict,
+    write=lambda conflict: dict(conflict_record(FACTS, conflict.payload_hash).headers),
     newer=_next_in_headers,
     refusal=None,
 )
@@ -416,6 +440,7 @@ FORMATS = (
     DOORBELL,
     NOTE,
     REPLY,
+    CONFLICT,
     LETTER,
     MARKER,
     REQUEST_FACTS,

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,15 +12,16 @@ from agentsched.ledger.values import State
 from agentsched.wire.codec import Identity, cancel_record
 from tests.support.model_server import ModelServer
 from tests.support.system import System
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, promised
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
 
-LONG_S = 40.0
+LONG_S = 400.0
+"""Longer than a test."""
 HEARD_S = 5.0
 NO_RENEWAL = {"timing": {"lease_s": 600, "renew_s": 300}}
 """Longer than a test: a worker can hear of a cancel by its message only."""
-PATIENT = {"timing": {"heartbeat_ttl_s": 60, "ring_again_s": 60}}
+PATIENT = {"timing": {"heartbeat_ttl_s": 600, "ring_again_s": 600}}
 """A worker that stands still keeps its slots in the bridge's eyes."""
 
 
@@ -79,6 +79,7 @@ def test_it_is_cancelled_in_flight_ready_indexed_and_unread(tmp_path, kafka):
         assert set(system.replies.counts().values()) == {1}
 
 
+@pytest.mark.timed
 def test_a_running_call_is_broken_off_at_once_and_not_at_the_next_renewal(
     tmp_path, kafka
 ):
@@ -90,11 +91,10 @@ def test_a_running_call_is_broken_off_at_once_and_not_at_the_next_renewal(
         (running,) = system.send("high", 1)
         eventually(lambda: server.in_flight("m") == 1, timeout_s=20)
 
-        cancelled_s = time.monotonic()
-        cancel(system, running)
-        eventually(lambda: server.in_flight("m") == 0, timeout_s=HEARD_S)
+        with promised(HEARD_S):
+            cancel(system, running)
+            eventually(lambda: server.in_flight("m") == 0, timeout_s=HEARD_S)
 
-        assert time.monotonic() - cancelled_s <= HEARD_S
         reply = system.replies.wait_for({running}, 20)[running]
         assert reply["error"]["code"] == "CANCELLED"
         eventually(lambda: no_slot_is_taken(system), timeout_s=20)
@@ -133,7 +133,7 @@ def test_a_topic_that_no_bridge_reads_is_refused(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=40,
+        timeout=240,
     )
     assert done.returncode == 2
     assert "no bridge reads 'nowhere'" in done.stderr

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from confluent_kafka.admin import AdminClient
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.config.settings import KafkaSettings
 from agentsched.embedded.kafka import EmbeddedKafka
 from agentsched.kafka.admin.topic_inspection import inspect_topics

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.valkey import EmbeddedValkey
-from tests.support.kafka_cluster import free_ports
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -142,8 +142,15 @@ def test_the_image_is_built_by_a_command_that_works(tmp_path):
 class Host:
     """This machine in place of the containers: same commands, same variables."""
 
-    def __init__(self, root: Path, bootstrap: str, redis_url: str) -> None:
+    def __init__(self, root: Path, bootstrap: str, redis_url: str, prefix: str) -> None:
         self.root = root
+        # Others use this Kafka, too.
+        names = [f"{prefix}{cls}_priority" for cls in ("high", "medium", "low")]
+        self._topics = {
+            "INPUT_TOPICS": ",".join(names),
+            "OUTPUT_TOPIC": f"{prefix}results",
+            "AGENTSCHED__KAFKA__GROUP_ID": f"{prefix}bridge",
+        }
         self._ports = dict(zip(("9790", "9791", "5555"), free_ports(3), strict=True))
         self._servers = {"BOOTSTRAP_SERVERS": bootstrap, "REDIS_URL": redis_url}
         shutil.copy(COMPOSE / "agentsched.yaml", root / "agentsched.yaml")
@@ -162,7 +169,7 @@ class Host:
             "AGENTSCHED__HTTP__WORKER_PORT": str(self._ports["9791"]),
             "FLOWER_PORT": str(self._ports["5555"]),
         }
-        return {**base, **stated, **self._servers}
+        return {**base, **stated, **self._servers, **self._topics}
 
     def command(self, name: str) -> list[str]:
         program, *rest = SERVICES[name]["command"]
@@ -175,7 +182,7 @@ class Host:
             env=self.environment(name),
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=240,
         )
 
     def is_healthy(self, name: str) -> bool:
@@ -190,9 +197,11 @@ class Host:
 
 @pytest.mark.kafka
 @pytest.mark.timeout(240)
-def test_every_service_runs_with_its_settings_until_it_is_healthy(tmp_path, kafka):
+def test_every_service_runs_with_its_settings_until_it_is_healthy(
+    tmp_path, kafka, topic_prefix
+):
     with EmbeddedValkey(tmp_path / "valkey", tmp_path / "valkey.log") as valkey:
-        host = Host(tmp_path, kafka.bootstrap, valkey.url)
+        host = Host(tmp_path, kafka.bootstrap, valkey.url, topic_prefix)
         host.run("topics")
         for name in LASTING:
             assert not host.is_healthy(name), f"something else is at {name}'s port"

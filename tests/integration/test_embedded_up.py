@@ -65,7 +65,7 @@ def test_the_printed_first_requests_are_answered_as_they_stand(shared, tmp_path)
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ def test_a_second_start_in_the_same_folder_is_refused(shared):
         [sys.executable, "-m", "agentsched", "up", "--dir", str(shared.root)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert second.returncode == 1

@@ -229,7 +229,7 @@ def test_without_a_login_and_a_place_for_one_it_does_not_start(
         env=watched.rig.environ | {"XDG_STATE_HOME": "/dev/null"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1
@@ -262,7 +262,7 @@ def test_a_browser_shows_workers_and_tasks(watched: Watched, tmp_path: Path) -> 
             ],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
         return done.stdout

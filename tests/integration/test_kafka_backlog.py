@@ -9,8 +9,8 @@ from agentsched.kafka.admin.backlog import Backlog
 from agentsched.kafka.errors import KafkaFailed
 from agentsched.kafka.producer import Producer
 from agentsched.wire.records import Depth, Mark, Partition
-from tests.support.kafka_cluster import free_ports
 from tests.support.member import Member
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 

@@ -9,6 +9,7 @@ import threading
 import pytest
 from confluent_kafka import KafkaException
 
+import agentsched.kafka.producer as producer_module
 from agentsched.errors import DeliveryFailed
 from agentsched.kafka.consumer import Consumer
 from agentsched.kafka.errors import KafkaFailed, LocalQueueFull
@@ -16,6 +17,7 @@ from agentsched.kafka.producer import Producer
 from agentsched.wire.records import OutboundRecord
 from tests.support.kafka_cluster import KafkaCluster
 from tests.support.mock_kafka import MockKafka
+from tests.support.waiting import eventually
 
 QUIET = {"log_level": 0}
 
@@ -60,9 +62,61 @@ def test_a_full_local_queue_blocks_and_then_fails(nowhere, monkeypatch):
         producer.produce(b"{}", "t")
     with pytest.raises(LocalQueueFull, match="produce less at once"):
         producer.produce(b"{}", "t")
-    full = producer.send(OutboundRecord("t", b"{}"))
-    assert isinstance(full.exception(0), DeliveryFailed)
     producer.close(timeout_s=0)
+
+
+def test_send_never_waits_for_room_in_the_local_queue(nowhere, monkeypatch):
+    # A bridge's loop calls it: issue "a house that a stranger knows his way in", 3.
+    an_hour_s = 3600.0
+    monkeypatch.setattr("agentsched.kafka.producer.QUEUE_WAIT_S", an_hour_s)
+    few = {"queue.buffering.max.messages": 2}
+    producer = Producer(nowhere, properties=QUIET | few)
+    sent = [producer.send(OutboundRecord("t", b"{}")) for _ in range(4)]
+    assert [each.done() for each in sent] == [False, False, True, True]
+    assert isinstance(sent[-1].exception(0), DeliveryFailed)
+    assert "the local queue is full" in str(sent[-1].exception(0))
+    producer.close(timeout_s=0)
+    assert all(each.done() for each in sent)
+
+
+def test_send_goes_through_again_once_there_is_room(broker, topic_prefix):
+    topic = f"{topic_prefix}t"
+    broker.create_topics({topic: 1})
+    # Nothing leaves before the flush: the queue is full for certain.
+    few = {"queue.buffering.max.messages": 2, "linger.ms": 900_000}
+    few["delivery.timeout.ms"] = 1_000_000
+    with Producer(broker.bootstrap, properties=few) as producer:
+        sent = [producer.send(OutboundRecord(topic, b"{}")) for _ in range(3)]
+        assert isinstance(sent[2].exception(0), DeliveryFailed)
+        assert producer.flush(10) == 0
+        again = producer.send(OutboundRecord(topic, b"{}"))
+        assert producer.flush(10) == 0
+        places = [future.result(10).offset for future in (*sent[:2], again)]
+    assert places == [0, 1, 2]
+
+
+def test_send_does_not_wait_while_a_broken_client_is_given_up(monkeypatch, caplog):
+    caplog.set_level(logging.CRITICAL, "agentsched.kafka.librdkafka")
+    sending, given_up = threading.Event(), []
+
+    def give_up(client):
+        # Whoever sends does not wait for this: else it would never go on.
+        given_up.append(sending.wait(20))
+        give_up_really(client)
+
+    give_up_really = producer_module._give_up
+    monkeypatch.setattr(producer_module, "_give_up", give_up)
+    with MockKafka({"t": 1}) as mock:
+        mock.refuse_producer_ids(1)
+        producer = Producer(mock.bootstrap)
+        first = producer.send(OutboundRecord("t", b"1"))
+        eventually(lambda: producer._broken or producer._client is None)
+        second = producer.send(OutboundRecord("t", b"2"))
+        sending.set()
+        assert isinstance(first.exception(10), DeliveryFailed)
+        assert second.result(10).offset == 0
+        assert producer.close() == 0
+    assert given_up == [True]
 
 
 def test_a_producer_waits_while_the_local_queue_is_full(broker, topic_prefix):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentsched.client.client import AgentClient
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from tests.support.kafka_cluster import PASSWORD, USER, KafkaCluster
 from tests.support.model_server import ModelServer
 from tests.support.system import System

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from tests.support.guides import ROOT, blocks, commands
 from tests.support.installation import PATIENCE_S, Installation
 from tests.support.model_server import ModelServer

@@ -76,7 +76,7 @@ def celery(system: System, *arguments: str) -> str:
         env={"AGENTSCHED_CONFIG": str(system.root / "agentsched.yaml")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
     ).stdout
 
@@ -117,7 +117,7 @@ def test_who_inspects_one_sees_its_workers_only(both: Both) -> None:
         nodes = app.control.inspect(timeout=5).ping()
         assert len(nodes or {}) == 1, name
         app.close()
-    assert celery(both.green, "status").count("OK") == 1
+    assert celery(both.green, "status", "--timeout", "5").count("OK") == 1
 
 
 def test_a_doorbell_of_one_is_heard_by_no_worker_of_the_other(both: Both) -> None:

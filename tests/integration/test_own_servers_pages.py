@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
 )
 
 from agentsched.client.client import AgentClient
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.embedded.valkey import EmbeddedValkey
 from tests.support import guides
 from tests.support.command import run_agentsched

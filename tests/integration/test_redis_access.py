@@ -14,7 +14,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from agentsched.celery.queues import CeleryDoorbells
 from agentsched.celery.settings import celery_settings
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.embedded.services import environment
 from agentsched.wire.epoch import EpochCounter
 from tests.integration.worker_rig import WorkerRig
@@ -108,7 +108,7 @@ def celery(system: System, *words: str) -> str:
         env=environ(system),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=True,
     ).stdout
 
@@ -155,8 +155,8 @@ def test_operators_steer_and_look(system: System, admin: redis.Redis) -> None:
 
 
 def test_celery_inspects_and_controls(system: System, admin: redis.Redis) -> None:
-    assert "pong" in celery(system, "inspect", "ping")
-    assert "OK" in celery(system, "control", "revoke", "no-such-task")
+    assert "pong" in celery(system, "inspect", "--timeout", "5", "ping")
+    assert "OK" in celery(system, "control", "--timeout", "5", "revoke", "no-such-task")
     assert refused(admin) == []
 
 
@@ -303,6 +303,6 @@ def test_a_worker_says_which_right_celery_misses(tmp_path: Path) -> None:
         with server.client() as admin:
             admin.execute_command(*rules()["blue"], "allkeys", "allchannels", "-brpop")
         with WorkerRig(tmp_path, url_of("blue", server), {"gpt-4": 1}) as rig:
-            assert rig.worker("-Q", "gpt4").wait(90) == 1
+            assert rig.worker("-Q", "gpt4").wait(240) == 1
             assert "no right to the command brpop" in rig.log()
             assert "docs/how-to/your-redis.md" in rig.log()

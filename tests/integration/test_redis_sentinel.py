@@ -60,7 +60,9 @@ def test_who_inspects_the_workers_sees_no_password(rig: WorkerRig) -> None:
     assert secrets_in(json.dumps(stats)) == []
 
 
-@pytest.mark.parametrize("arguments", [["report"], ["inspect", "conf"]])
+@pytest.mark.parametrize(
+    "arguments", [["report"], ["inspect", "--timeout", "5", "conf"]]
+)
 def test_no_command_of_celery_shows_a_password(
     rig: WorkerRig, arguments: list[str]
 ) -> None:

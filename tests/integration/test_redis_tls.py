@@ -107,7 +107,7 @@ def test_celery_refuses_a_certificate_of_a_stranger_too(
         env={"REDIS_URL": section["url"]},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     assert "refused" in done.stdout, done.stderr

@@ -10,6 +10,8 @@ from tests.support.replies import RawReplies
 from tests.support.system import System
 from tests.support.waiting import eventually
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+SECOND_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01"
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 
@@ -31,13 +33,15 @@ def put(system, value, **headers):
 
 def test_a_request_that_is_sent_again_is_answered_again_without_a_call(system, server):
     value = json.dumps({"correlation_id": "twice", "content": "x"}).encode()
-    put(system, value)
+    put(system, value, traceparent=TRACE)
     system.replies.wait_for({"twice"}, 30)
-    put(system, value)
+    put(system, value, traceparent=SECOND_TRACE)
     eventually(lambda: system.replies.counts()["twice"] == 2, timeout_s=20)
     first, second = system.replies.all()
     assert first == second
-    assert len(server.calls) == 1
+    assert [call.traceparent for call in server.calls] == [TRACE]
+    traces = [headers.get("traceparent") for headers in system.replies.headers()]
+    assert traces == [TRACE, SECOND_TRACE]
     eventually(lambda: system.committed("high") == 2, timeout_s=10)
 
 

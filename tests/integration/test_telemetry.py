@@ -238,7 +238,7 @@ def test_the_commands_of_the_how_to_work(system, happened):
         ["bash", "-e", "-o", "pipefail", "-c", commands],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=True,
     )
     assert '"ready": true' in done.stdout

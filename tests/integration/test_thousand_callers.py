@@ -38,7 +38,7 @@ async def ask_all(client: AgentClient) -> tuple[list[Reply], list[str]]:
 def system(tmp_path_factory, kafka):
     def held(asked):
         is_held = asked["messages"][-1]["content"] == "hold"
-        return Answer(delay_s=60 if is_held else 0.01)
+        return Answer(delay_s=600 if is_held else 0.01)
 
     root = tmp_path_factory.mktemp("callers")
     with (

@@ -16,6 +16,8 @@ from tests.support.waiting import eventually
 PAGE = "docs/how-to/upgrade.md"
 TEXT = (ROOT / PAGE).read_text("utf-8")
 CALLERS = 4
+CALL_S = 0.2
+"""So that the traffic is some twenty requests a second, and leaves a core for others."""
 CONFIG = """\
 models:
   - name: gpt-4
@@ -37,7 +39,7 @@ class Traffic:
     def _ask(self):
         replies = []
         while not self._end.is_set():
-            replies.append(self._client.request("Still there?", timeout_s=120))
+            replies.append(self._client.request("Still there?", timeout_s=600))
             self.answered += 1
         return replies
 
@@ -86,7 +88,7 @@ def test_every_command_of_the_page_works_under_traffic(kafka, topic_prefix, tmp_
     drain, go_on, *after, failed = rest[6:]
     assert {status} == {again, before[-1]}
     with (
-        ModelServer() as server,
+        ModelServer(delay_s=CALL_S) as server,
         Installation(tmp_path, kafka, topic_prefix) as mine,
         client_of(mine) as client,
     ):

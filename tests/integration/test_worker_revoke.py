@@ -125,11 +125,14 @@ def test_the_commands_of_celery_do_the_same(shared: WorkerRig) -> None:
     before = running(shared, Hang())
     waiting = shared.request()
 
-    said = shared.celery("control", "revoke", task_id(shared, waiting)).stdout
+    (node,) = shared.inspect()
+    # By default it waits a second, for as many answers as there may be.
+    control = ["control", "--destination", node, "--timeout", "60"]
+    said = shared.celery(*control, "revoke", task_id(shared, waiting)).stdout
     assert "calls that run go on" in said
     eventually(lambda: cancelled(shared, waiting), message="it is cancelled")
 
-    said = shared.celery("control", "terminate", "TERM", task_id(shared, before)).stdout
+    said = shared.celery(*control, "terminate", "TERM", task_id(shared, before)).stdout
     assert "calls are aborted" in said
     assert shared.reply_to(before)["error"]["code"] == "CANCELLED"
 

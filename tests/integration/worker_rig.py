@@ -141,7 +141,7 @@ class WorkerRig:
     def reserved(self, model: str = "gpt-4", cls: str = "high", **fields: Any) -> str:
         """Admit and reserve one request; returns its key. No doorbell yet."""
         self._offset += 1
-        ttl_s = fields.pop("ttl_s", 60)
+        ttl_s = fields.pop("ttl_s", 600)
         key = uuid4().hex
         seconds, micros = self.ledger._client.time()
         now_ms = seconds * 1000 + micros // 1000
@@ -201,7 +201,7 @@ class WorkerRig:
             lambda: len(self.server.calls) >= count, message=f"{count} calls begin"
         )
 
-    def stop(self, process: "subprocess.Popen[bytes]", timeout_s: float = 30) -> int:
+    def stop(self, process: "subprocess.Popen[bytes]", timeout_s: float = 240) -> int:
         """SIGTERM, and wait for the end; returns the exit code."""
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout_s)
@@ -221,7 +221,7 @@ class WorkerRig:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
 

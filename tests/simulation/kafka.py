@@ -1,6 +1,6 @@
 """Kafka: logs with gaps, and a group whose members come and go; it forgets nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from agentsched.errors import DeliveryFailed
@@ -78,12 +78,14 @@ class SimKafka:
 
     def look_up(
         self,
+        topics: Collection[str],
         wanted: Mapping[str, range],
         since_ms: int,
         stopped: Callable[[], bool],
     ) -> dict[str, set[int]]:
         """Find which offsets have an answer, up to the ends that the logs have now."""
-        ends = {where: log.end for where, log in self.logs.items()}
+        logs = self.logs.items()
+        ends = {where: log.end for where, log in logs if where.topic in topics}
         found: dict[str, set[int]] = {}
         for where, end in ends.items():
             self.world.boundary(200)

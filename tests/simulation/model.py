@@ -87,9 +87,14 @@ class SimCompleter:
         self._process = process
 
     async def complete(
-        self, endpoint: EndpointSettings, model: str, request: Message, timeout_s: float
+        self,
+        endpoint: EndpointSettings,
+        model: str,
+        request: Message,
+        timeout_s: float,
+        traceparent: str = "",
     ) -> Completion:
-        del endpoint
+        del endpoint, traceparent
         models, rng = self._models, self._models.world.rng
         await _Pass(int(rng.random() * 3))
         lasts_ms = 1 + int(rng.random() * models.slow_ms)

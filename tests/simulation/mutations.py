@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agentsched.client.pending_requests import Outstanding
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.memory.membership import MemoryMembership
 from agentsched.ledger.values import (
@@ -18,6 +19,8 @@ from agentsched.ledger.values import (
     ReserveOutcome,
     State,
 )
+from agentsched.types import Reply
+from agentsched.wire.codec import Identity
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from agentsched.wire.records import RecordAt
 from agentsched.wire.replies import reply_record
@@ -63,6 +66,15 @@ class _SettlesBeforeDelivery(Effects):
         if isinstance(command, do.PublishRefusal):
             events.append(ev.OffsetSettled(command.source, command.offset))
         return events
+
+
+class _TellsNoConflict(Effects):
+    """A conflict is a dead letter only: its sender waits until its time-out."""
+
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        if isinstance(command, do.PublishRefusal):
+            command = replace(command, conflict=None)
+        return super().run(command, epoch)
 
 
 class _Forgetful(Effects):
@@ -125,7 +137,9 @@ class _PublishesBeforeComplete(Execution):
     def _hand_in(
         self, job: Job, lease: HeldLease, answer: CallResult, *, fenced: bool
     ) -> Ended:
-        delivery = self._sink.send(reply_record(job.facts, answer.value))
+        delivery = self._sink.send(
+            reply_record(job.facts, answer.value, job.payload_hash)
+        )
         delivery.result(self._settings.timing.delivery_timeout_s)
         return super()._hand_in(job, lease, answer, fenced=fenced)
 
@@ -134,10 +148,27 @@ class _AcknowledgesBeforeDelivery(Execution):
     """The request is marked as published when Kafka's client has taken the reply."""
 
     def _publish(self, job: Job, lease: HeldLease, answer: CallResult) -> Ended:
-        self._sink.send(reply_record(job.facts, answer.value))
+        self._sink.send(reply_record(job.facts, answer.value, job.payload_hash))
         at = RecordAt(job.facts.reply_topic, 0, 0)
         self._ledger.published(lease.epoch, lease.key, at)
         return Ended.ANSWERED
+
+
+class _NamesNoPayload(Execution):
+    """A reply says only whose it is."""
+
+    def _publish(self, job: Job, lease: HeldLease, answer: CallResult) -> Ended:
+        return super()._publish(replace(job, payload_hash=""), lease, answer)
+
+
+class _MatchesIdsOnly(Outstanding):
+    """A client takes every reply that has the ids of its request."""
+
+    def answer(
+        self, identity: Identity, reply: Reply, payload_hash: str | None = None
+    ) -> None:
+        del payload_hash
+        super().answer(identity, reply)
 
 
 class _AsksNoLease(MemoryLedger):
@@ -204,6 +235,20 @@ class _BeatsInAnyData(MemoryMembership):
         if not data.pulse.epoch:
             data.pulse = known
         return super().beat(known, heard)
+
+
+class AttachesToWhatIsStored(MemoryLedger):
+    """One reply settles a record, too, that may have come after it."""
+
+    def admit(self, epoch: str, admissions: Sequence[Any]) -> list[Admitted]:
+        for admission in admissions:
+            facts = admission.facts
+            entry = self._book.find(facts.key)
+            if entry and entry.state is State.DONE:
+                same = entry.payload_hash == admission.payload_hash
+                if same and (facts.source, facts.offset) not in entry.offsets:
+                    self._book.attach(entry, facts.source, facts.offset)
+        return super().admit(epoch, admissions)
 
 
 class _NamesNoEpoch(MemoryLedger):
@@ -316,6 +361,16 @@ MUTATIONS: dict[str, Mutation] = {
     "acknowledge before delivery": Mutation(
         Parts(execution=_AcknowledgesBeforeDelivery),
         "marked as published, and it is not in Kafka",
+    ),
+    "conflicts are not told": Mutation(
+        Parts(effects=_TellsNoConflict), "a conflict is not told"
+    ),
+    "replies name no payload": Mutation(
+        Parts(execution=_NamesNoPayload), "I3 the reply does not name its payload"
+    ),
+    "clients match ids only": Mutation(
+        Parts(outstanding=_MatchesIdsOnly),
+        "a client is handed the reply to another request",
     ),
     "no lease check": Mutation(
         Parts(ledger=_AsksNoLease),

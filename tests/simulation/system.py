@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from agentsched.client.pending_requests import Outstanding
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.wire.codec import Identity, cancel_record
 from agentsched.wire.records import OutboundRecord, Partition
@@ -48,6 +49,7 @@ class Parts:
     effects: type[Effects] = Effects
     execution: type[Execution] = Execution
     rules: type[Rules] = Rules
+    outstanding: type[Outstanding] = Outstanding
 
 
 @dataclass
@@ -88,6 +90,7 @@ class _System:
             self.group,
             self.models,
             faults=bool(plan.faults),
+            outstanding=parts.outstanding,
         )
         self.live: dict[str, SimBridge | SimWorker] = {}
         self.nemesis = Nemesis(world, self.redis, self.group, self.live)
@@ -133,7 +136,8 @@ class _System:
 
     def _send(self, submission: Submission) -> None:
         """Put a record on Kafka, as an agent does."""
-        self.witness.sent(submission, self.kafka.append(_record_of(submission)))
+        record = _record_of(submission)
+        self.witness.sent(submission, self.kafka.append(record), record)
 
     def _begin(self, name: str) -> None:
         shape, world = self.plan.shape, self.world

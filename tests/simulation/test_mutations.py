@@ -1,17 +1,19 @@
 """The simulation finds known bugs: else its silence would mean nothing."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from tests.simulation.mutations import (
     MUTATIONS,
     TAKE_OVERS,
+    AttachesToWhatIsStored,
     ForgetsSoon,
     Greedy,
     LooksLate,
 )
-from tests.simulation.plan import Plan, draw
+from tests.simulation.plan import Fault, Plan, draw, workers_of
 from tests.simulation.shrink import Shrunk
 from tests.simulation.system import Parts, run
 
@@ -48,6 +50,35 @@ def test_a_bridge_that_answers_a_minute_late_is_found():
         for violation in run(crowded(seed), Parts(effects=LooksLate)).violations
     ]
     assert any("L1 answered later than the grace" in one for one in late)
+
+
+def impatient(seed: int) -> Plan:
+    """Each request is sent again about when it is answered, and workers note that late."""
+    plan, rng = draw(seed), Random(seed)
+    shape = replace(plan.shape, slow_ms=200)
+    firsts = {
+        one.correlation_id: one
+        for one in reversed(plan.submissions)
+        if one.kind == "request"
+    }.values()
+    again = [replace(one, at_ms=one.at_ms + rng.randrange(30, 800)) for one in firsts]
+    sent = tuple(replace(one, number=n) for n, one in enumerate([*firsts, *again]))
+    late = tuple(
+        Fault("steps", at_ms, rng.choice(workers_of(shape)), how="refused")
+        for at_ms in range(500, 9_000, 150)
+    )
+    return replace(plan, shape=shape, submissions=sent, faults=late)
+
+
+def test_who_sends_a_request_again_while_its_reply_goes_out_does_not_wait_in_vain():
+    for seed in range(SEEDS_OF_ONE):
+        assert run(impatient(seed)).violations == []
+    parts = Parts(ledger=AttachesToWhatIsStored)
+    assert any(
+        "L2 a client waits in vain" in violation
+        for seed in range(SEEDS_OF_ONE)
+        for violation in run(impatient(seed), parts).violations
+    )
 
 
 def test_a_dispatcher_that_asks_for_too_much_breaks_nothing():

@@ -12,10 +12,10 @@ from tests.simulation.plan import draw
 from tests.simulation.shrink import report
 from tests.simulation.system import run
 
-SEEDS = 5_000
+SEEDS = 2_000
 AT_ONCE = 100
 """Seeds in one test: a few seconds."""
-MORE_SEEDS = 50_000
+MORE_SEEDS = 20_000
 MORE_AT_ONCE = 500
 
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+from agentsched.client.pending_requests import Outstanding
 from agentsched.config.settings import Settings
 from agentsched.ledger.values import AdmitOutcome, ClaimOutcome, State
-from agentsched.wire.codec import Identity, hash_value
-from agentsched.wire.records import InboundRecord, Partition, RecordAt
+from agentsched.wire.codec import PAYLOAD_HASH, Identity, hash_value
+from agentsched.wire.conflicts import Conflict, read_conflict
+from agentsched.wire.records import InboundRecord, OutboundRecord, Partition, RecordAt
 from agentsched.wire.source_record import SourceRecord, settled_by
 from tests.simulation.cancels import Cancels
+from tests.simulation.clients import SimClients
 from tests.simulation.deadlines import GRACE_MS, deadline_ms, late_ms
 from tests.simulation.kafka import Group, SimKafka
 from tests.simulation.leases import Lease, Leases
@@ -63,6 +66,10 @@ class Story:
     """era -> whose reply was stored."""
     stored: set[str] = field(default_factory=set)
     """Hashes of the replies that were stored."""
+    payloads: dict[str, str] = field(default_factory=dict)
+    """label -> hash of the payload; not of what is malformed."""
+    told: set[str] = field(default_factory=set)
+    """Hashes of the payloads of which a conflict was told."""
     lease: Lease | None = None
     lease_id: str = ""
 
@@ -84,6 +91,7 @@ class Witness:
         models: SimModels,
         *,
         faults: bool,
+        outstanding: type[Outstanding] = Outstanding,
     ) -> None:
         self._world = world
         self._settings = settings
@@ -102,6 +110,7 @@ class Witness:
         self.unanswered: dict[RecordAt, Submission] = {}
         self._sent_ms: dict[RecordAt, int] = {}
         self._cancels = Cancels(world, redis, faults=faults)
+        self._clients = SimClients(self.blame, outstanding)
         self._cancel_keys: dict[RecordAt, str] = {}
         """Where a record cancels something, and what."""
         self._lowest: dict[Partition, int] = {}
@@ -141,7 +150,9 @@ class Witness:
 
     # -- what comes in ------------------------------------------------------------
 
-    def sent(self, submission: Submission, at: RecordAt) -> None:
+    def sent(
+        self, submission: Submission, at: RecordAt, record: OutboundRecord
+    ) -> None:
         """An agent's record was acknowledged: from now on it is owed an answer."""
         self.unanswered[at] = submission
         self._sent_ms[at] = self._world.now_ms
@@ -156,6 +167,9 @@ class Witness:
             story = self.stories[submission.correlation_id] = Story()
             self._by_key[_key(submission.correlation_id)] = story
         story.records.append((submission, at, self._world.now_ms))
+        if submission.kind != "malformed":
+            story.payloads[submission.label] = hash_value(record.value or b"")
+            self._clients.sent(submission, record)
         # The agent sent it again, and the answer is there already.
         self._strike_out(story)
 
@@ -188,9 +202,25 @@ class Witness:
 
     def _appended(self, record: InboundRecord) -> None:
         if record.topic == self._settings.kafka.output_topic:
-            self._replied(record)
+            self._clients.read(record)
+            if conflict := read_conflict(record.headers):
+                self._told(conflict)
+            else:
+                self._replied(record)
         elif record.topic.endswith(".dead_letter"):
             self._buried(record)
+
+    def _told(self, conflict: Conflict) -> None:
+        name, payload = conflict.identity.correlation_id, conflict.payload_hash
+        self._world.note("kafka", "conflict", name, payload[:8])
+        story = self.stories.get(name)
+        payloads = set(story.payloads.values()) if story else set()
+        if story is None or payload not in payloads:
+            self.blame("I2 a conflict of no request", name)
+        elif len(payloads) == 1:
+            self.blame("a conflict with nothing", name)
+        else:
+            story.told.add(payload)
 
     def _replied(self, record: InboundRecord) -> None:
         data = json.loads(record.value or b"")
@@ -223,6 +253,8 @@ class Witness:
             self.blame("I3 the reply does not belong to its request", name)
         elif reply.content not in (None, answer_to(body["content"])):
             self.blame("I3 the reply answers another prompt", name)
+        if record.headers.get(PAYLOAD_HASH) != story.payloads.get(reply.label):
+            self.blame("I3 the reply does not name its payload", name)
         if reply.code == "POISON" and (body or {}).get("content") != POISON:
             self.blame("an innocent request is called poison", name)
         self._check_cancel(name, story, reply)
@@ -271,6 +303,11 @@ class Witness:
         expected = "CONFLICT" if len(payloads) > 1 else ""
         if submission.kind == "malformed":
             expected = "MALFORMED"
+        elif reason == "CONFLICT":
+            told = story.payloads[submission.label] in story.told
+            waits = submission in self._clients.waiting(submission.correlation_id)
+            if waits or not told:
+                self.blame("a conflict is not told", submission.label)
         if reason != expected and not (reason == "POISON" and _is_poison(submission)):
             self.blame("a dead letter without a reason", submission.label, reason)
 
@@ -445,6 +482,10 @@ class Witness:
             )
 
     def _judge_story(self, name: str, story: Story) -> None:
+        # After a loss of Redis a reply may settle a record that came after it (L3).
+        for submission in self._clients.waiting(name):
+            if not self._lost_since(story.records[0][2]):
+                self.blame("L2 a client waits in vain", name, submission.label)
         # Put back, Redis may run a request again before that is seen, and once after.
         lost = 2 * self._lost_since(story.records[0][2])
         most_calls = 1 + story.expiries + story.put_backs + lost

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from agentsched.kafka.producer import Producer
@@ -27,12 +28,14 @@ def completed(request: Message, content: Any = None, **fields: Any) -> Reply:
     return reply_to(request, identity, **(answer | fields))
 
 
-def record_of(reply: Reply, topic: str) -> OutboundRecord:
-    """As workers publish it."""
+def record_of(reply: Reply, topic: str, payload_hash: str = "") -> OutboundRecord:
+    """As workers publish it; without a hash as those of older versions did."""
     headers = {
         "correlation_id": str(reply.correlation_id),
         "agent_id": str(reply.agent_id),
     }
+    if payload_hash:
+        headers["payload_hash"] = payload_hash
     value = encode_message(reply)
     return OutboundRecord(topic, value, reply.correlation_id, headers)
 
@@ -65,9 +68,14 @@ class Answerer:
         self.requests: list[tuple[InboundRecord, Message]] = []
         self.cancelled: list[Identity] = []
 
-    def send(self, reply: Reply) -> None:
+    def send(self, reply: Reply, payload_hash: str = "") -> None:
         """Put a reply on the topic; blocks until Kafka has it."""
-        self._producer.send(record_of(reply, self._reply_topic)).result(20)
+        record = record_of(reply, self._reply_topic, payload_hash)
+        self._producer.send(record).result(20)
+
+    def put(self, record: OutboundRecord) -> None:
+        """Put any record on the topic; blocks until Kafka has it."""
+        self._producer.send(replace(record, topic=self._reply_topic)).result(20)
 
     def __enter__(self) -> Self:
         self._reader.open(20)

@@ -41,6 +41,17 @@ def _invalid(name: str, **fields: Any) -> Bad:
     return _request(name, "INVALID_REQUEST", **fields)
 
 
+def _named(name: str, value: bytes, **headers: str) -> Bad:
+    """Its ids in the body are of no use; a header has a good one."""
+    return Bad(name, value, "INVALID_REQUEST", {"correlation_id": name} | headers)
+
+
+# With llm-d-async #353 (row X of the cases that users of other products reported).
+NULLABLE = (
+    *("id", "task_type", "priority", "token_count", "model_id", "status", "agent_id"),
+    *("agent_group", "messages", "params", "stream", "ttl_s", "session_id"),
+    "reply_topic",
+)
 ANSWERED = (
     _invalid("params-is-text", params="temperature"),
     _invalid("params-is-a-list", params=[1]),
@@ -51,16 +62,46 @@ ANSWERED = (
     _invalid("message-is-text", messages=["x"]),
     _invalid("messages-is-an-object", messages={"role": "user"}),
     _invalid("unknown-task-type", task_type="make_coffee"),
-    _invalid("task-type-null", task_type=None),
+    _invalid("task-type-in-capitals", task_type="TEXT_GENERATION"),
+    _invalid("task-type-with-a-blank", task_type="text_generation "),
     _invalid("unknown-priority", priority="urgent"),
     _invalid("priority-is-a-number", priority=7),
+    _invalid("priority-in-capitals", priority="HIGH"),
+    _invalid("priority-is-true", priority=True),
     _invalid("status-of-no-reply", status="pending"),
     _invalid("status-is-a-list", status=[]),
+    _invalid("status-in-capitals", status="COMPLETED"),
     _invalid("token-count-negative", token_count=-1),
     _invalid("token-count-is-text", token_count="many"),
+    _invalid("token-count-in-quotes", token_count="5"),
+    _invalid("token-count-is-true", token_count=True),
+    _invalid("token-count-is-a-part", token_count=5.5),
+    _invalid("token-count-is-a-list", token_count=[5]),
+    _invalid("stream-is-text", stream="true"),
+    _invalid("stream-is-a-number", stream=1),
+    _invalid("ttl-is-true", ttl_s=True),
+    _invalid("ttl-is-false", ttl_s=False),
+    _invalid("ttl-in-quotes", ttl_s="30"),
+    _invalid("ttl-with-a-unit", ttl_s="30s"),
+    _invalid("ttl-is-a-list", ttl_s=[30]),
     _invalid("ttl-zero", ttl_s=0),
     _invalid("ttl-negative", ttl_s=-1),
     _invalid("id-is-a-number", id=7),
+    _invalid("id-is-true", id=True),
+    _invalid("session-is-a-number", session_id=7),
+    _invalid("group-is-a-number", agent_group=7),
+    _invalid("reply-topic-is-a-number", reply_topic=7),
+    _invalid("content-is-true", content=True),
+    _invalid("content-is-an-object", content={"type": "text", "text": "x"}),
+    _invalid("params-is-true", params=True),
+    _invalid("messages-is-true", messages=True),
+    _named("id-is-a-number-beside-a-header", b'{"id": 7, "content": "x"}'),
+    _named("number-beside-a-header", b'{"correlation_id": 7, "content": "x"}'),
+    _named("list-beside-a-header", b'{"correlation_id": ["a"], "content": "x"}'),
+    _named("escape-beside-a-header", b'{"correlation_id": "\\u001b", "id": "x"}'),
+    _named("long-id-beside-a-header", b'{"correlation_id": "%s"}' % (b"x" * 513)),
+    _named("two-ids-beside-a-header", b'{"correlation_id": "a", "correlation_id": 1}'),
+    _named("agent-is-a-number-beside-a-header", b'{"agent_id": 7}', agent_id="a"),
     _invalid("id-with-a-line-break", id="a\nb"),
     _invalid("model-is-a-number", model_id=4),
     _invalid("group-too-long", agent_group="g" * 600),
@@ -120,6 +161,8 @@ DEAD = (
     _letter("the-only-id-is-a-number", b'{"id": 7, "content": "x"}'),
     _letter("correlation-id-is-a-number", b'{"correlation_id": 7, "id": "x"}'),
     _letter("agent-is-a-list", b'{"agent_id": ["a"], "id": "x", "content": "x"}'),
+    _letter("agent-is-a-number", b'{"agent_id": 7}', correlation_id="x"),
+    _letter("both-ids-are-bad", b'{"correlation_id": 7}', correlation_id="\x1b"),
     _letter("id-too-long", b'{"id": "%s", "content": "x"}' % (b"x" * 513)),
     _letter("agent-too-long", b'{"agent_id": "%s", "id": "x"}' % (b"x" * 513)),
     _letter("id-with-a-null-byte", b'{"id": "a\\u0000b", "content": "x"}'),
@@ -138,6 +181,10 @@ DEAD = (
 """Nobody could be answered, or not for certain: a dead letter."""
 
 UNUSUAL = (
+    _request("all-null", "", **dict.fromkeys(NULLABLE)),
+    _request("token-count-with-a-point", "", token_count=5.0),
+    _request("ttl-with-an-exponent", "", ttl_s=3e1),
+    _request("ttl-is-whole", "", ttl_s=30),
     _raw("fields-of-next-year", b'"of_next_year": {"a": [1]}', ""),
     _raw("a-field-twice", b'"params": {"top_p": 1}, "params": {"top_p": 0.5}', ""),
     _raw("ttl-of-years", b'"ttl_s": 1e300', ""),

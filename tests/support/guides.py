@@ -127,7 +127,7 @@ class Reader:
             **environ,
         }
 
-    def run(self, command: str, *, code: int = 0, timeout_s: float = 100) -> str:
+    def run(self, command: str, *, code: int = 0, timeout_s: float = 240) -> str:
         """Run one command in bash; returns stdout. What it exports stays."""
         if exported := re.match(r"export (\w+)=", command):
             command += f'; printf %s "${exported[1]}"'

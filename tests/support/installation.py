@@ -12,7 +12,7 @@ from typing import Any, Self
 from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.valkey import EmbeddedValkey
 from tests.support.guides import Reader
-from tests.support.kafka_cluster import KafkaCluster
+from tests.support.running_kafka import RunningKafka
 from tests.support.waiting import eventually
 
 PATIENCE_S = 90
@@ -29,7 +29,7 @@ class Installation:
         prefix: of the topics; empty: their usual names.
     """
 
-    def __init__(self, folder: Path, kafka: KafkaCluster, prefix: str = "") -> None:
+    def __init__(self, folder: Path, kafka: RunningKafka, prefix: str = "") -> None:
         self.folder = folder
         self.children: dict[str, GuardedChild] = {}
         self._kafka = kafka

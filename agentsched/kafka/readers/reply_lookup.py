@@ -61,7 +61,7 @@ def find_answers(
         held = bounds(consumer, partitions_of(consumer, topics))
         places = _Places(consumer, held, stopped)
         for message in places.read(places.since(since_ms)):
-            found = settled_by(text_headers(message))
+            found = settled_by(text_headers(message) or {})
             if found is None:
                 continue
             source = sources.get(Partition(found.topic, found.partition))

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
+from agentsched import forks
 from agentsched.kafka.errors import KafkaFailed, PropertiesRefused, description_of
 from agentsched.kafka.librdkafka import METADATA_REFRESH_S, topic_reader_properties
 from agentsched.kafka.message import inbound
 from agentsched.kafka.offsets import bounds, offsets_since
+from agentsched.kafka.producer_input import as_topic
 from agentsched.wire.records import InboundRecord, Partition
 
 LOOK_S = 2.0
@@ -50,12 +52,20 @@ class TopicTail:
                 can tell; 0 is all that it keeps.
             fetch_wait_ms: 10 on the embedded broker, which does not wake a fetch.
             properties: more librdkafka keys.
+
+        Raises:
+            PropertiesRefused: one of these is not as said (a ValueError).
+            RecordRefused: no topic can have such a name (a ValueError).
         """
         self._properties = topic_reader_properties(
             bootstrap_servers, fetch_wait_ms, properties
         )
-        self._topics = tuple(dict.fromkeys(topics))
+        self._topics = tuple(dict.fromkeys(map(as_topic, topics)))
         self._since_ms = since_ms
+        self._begin()
+        forks.in_child(self, TopicTail._begin_anew)
+
+    def _begin(self) -> None:
         self._client: confluent_kafka.Consumer | None = None
         self._placed_once = False
         self._placed: set[Partition] = set()
@@ -65,6 +75,12 @@ class TopicTail:
         self._warned: set[str] = set()
         self.problem = ""
         """What Kafka said last instead of a record; empty once records come again."""
+
+    def _begin_anew(self) -> None:
+        """In a forked child, which reads from the start again; see `agentsched.forks`."""
+        if self._client is not None:
+            forks.leave(self._client)
+        self._begin()
 
     @property
     def at_end(self) -> bool:

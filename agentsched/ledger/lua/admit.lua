@@ -13,6 +13,8 @@ if state then
   end
   if hash ~= known[2] then return {'conflict'} end
   if state == 'answered' then return {'repeated', state, known[5]} end
+  -- Its reply may be in Kafka by now, before this record: its sender would not see it.
+  if state == 'done' then return {'stored', state} end
   redis.call('SADD', attached_key(key), here)
   add_live(key, source, offset)
   return {'attached', state}

@@ -224,7 +224,7 @@ class MemoryLedger(Ledger):
             entry = book.find(key)
             if entry is None or entry.state is not State.DONE:
                 return None
-            return StoredReply(entry.facts, entry.reply)
+            return StoredReply(entry.facts, entry.reply, entry.payload_hash)
 
     @override
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:

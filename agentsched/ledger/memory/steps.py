@@ -35,6 +35,8 @@ def admit(book: Book, admission: Admission, *, done: bool) -> Admitted:
         return Admitted(AdmitOutcome.CONFLICT)
     if answered:
         return Admitted(AdmitOutcome.REPEATED, entry.state, entry.reply_at)
+    if entry.state is State.DONE:
+        return Admitted(AdmitOutcome.STORED, entry.state)
     book.attach(entry, facts.source, facts.offset)
     return Admitted(AdmitOutcome.ATTACHED, entry.state)
 
@@ -208,4 +210,5 @@ def view(entry: Entry, now_ms: int) -> EntryView:
         overdue_ms=0 if answered else now_ms - entry.facts.deadline_ms,
         ending=entry.ending,
         payload_hash=entry.payload_hash[:16],
+        attempts=0 if answered else entry.starts,
     )

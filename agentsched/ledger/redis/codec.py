@@ -33,6 +33,8 @@ KINDS_READ = frozenset(ControlKind) - {ControlKind.UNKNOWN}
 def encode_facts(facts: RequestFacts) -> str:
     """Write facts as ASCII JSON with a version."""
     data = {name: getattr(facts, name) for name in RequestFacts.__slots__}
+    if not facts.traceparent:
+        del data["traceparent"]
     return json.dumps(data | {"version": FACTS_VERSION}, separators=(",", ":"))
 
 
@@ -49,6 +51,7 @@ def decode_facts(text: bytes | str) -> RequestFacts:
             f" reads {FACTS_VERSION}: upgrade this process (docs/how-to/upgrade.md)"
         )
     data["models"] = tuple(data["models"])
+    data.setdefault("traceparent", "")
     return RequestFacts(**{name: data[name] for name in RequestFacts.__slots__})
 
 
@@ -116,9 +119,17 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
     """Read what `inspect.lua` says of one entry."""
     if not row:
         return None
-    state, ring, since_ms, lease_left_ms, pool, overdue_ms, ending, payload_hash = (
-        field.decode() for field in row
-    )
+    (
+        state,
+        ring,
+        since_ms,
+        lease_left_ms,
+        pool,
+        overdue_ms,
+        ending,
+        payload_hash,
+        starts,
+    ) = (field.decode() for field in row)
     return EntryView(
         State(state),
         ring=int(ring),
@@ -128,6 +139,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         overdue_ms=int(overdue_ms),
         ending=Ending(ending) if ending else None,
         payload_hash=payload_hash,
+        attempts=int(starts),
     )
 
 

@@ -188,7 +188,10 @@ class RedisLedger(Ledger):
     @override
     def reply(self, epoch: str, key: str) -> StoredReply | None:
         answer = self._scripts.run("reply", epoch, key)
-        return StoredReply(codec.decode_facts(answer[0]), answer[1]) if answer else None
+        if not answer:
+            return None
+        facts, value, payload_hash = answer
+        return StoredReply(codec.decode_facts(facts), value, payload_hash.decode())
 
     @override
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:

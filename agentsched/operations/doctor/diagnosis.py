@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from agentsched.config.settings import Settings
 from agentsched.kafka.topic_plan import TopicState, planned_topics, shortcomings
+from agentsched.wire.records import Depth, Partition
 
 MAX_SKEW_S = 2.0
 """More than clocks differ that some service keeps right."""
@@ -204,6 +205,40 @@ def _endpoint(what: str, facts: EndpointFacts) -> CheckResult:
         fix = "see that base_url ends where /chat/completions follows, often in /v1"
         return CheckResult(what, Level.ADVICE, text, fix)
     return CheckResult(what, Level.OK, "answers and takes our key")
+
+
+def of_group(group_id: str, depths: Mapping[Partition, Depth]) -> list[CheckResult]:
+    """Judge from where a bridge would read that starts now; for when none runs.
+
+    A group that is new on a topic, as after a change of `namespace`, begins at the oldest
+    record, and knows nothing of what another group has answered.
+
+    Args:
+        group_id: of the bridges.
+        depths: of all partitions of the input topics.
+    """
+    topics = dict.fromkeys(each.topic for each in depths)
+    findings = []
+    for topic in topics:
+        held = [depth for each, depth in depths.items() if each.topic == topic]
+        records = sum(depth.end - depth.low for depth in held)
+        if records and all(depth.committed is None for depth in held):
+            findings.append(_new_on(topic, group_id, records))
+    return findings or [CheckResult("group", Level.OK, "goes on where it stopped")]
+
+
+def _new_on(topic: str, group_id: str, records: int) -> CheckResult:
+    return CheckResult(
+        f"group {group_id}",
+        Level.ADVICE,
+        f"has committed nothing on {topic}, which holds {records:,} records: a bridge would"
+        " read them all. Those whose time to live is not over run, also if another group"
+        " has answered them; the others are answered DEADLINE_EXCEEDED",
+        "nothing, if they are new requests. Else wait until limits.ttl_max_s is over, or"
+        " begin at the end, before a bridge starts: kafka-consumer-groups.sh"
+        f" --bootstrap-server HOST:PORT --group {group_id} --topic {topic}"
+        " --reset-offsets --to-latest --execute",
+    )
 
 
 def exit_code(findings: Sequence[CheckResult]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from agentsched.config.settings import Settings
 from agentsched.errors import AgentSchedError
+from agentsched.kafka.admin.backlog import Backlog
 from agentsched.kafka.admin.topic_inspection import inspect_topics
 from agentsched.kafka.topic_plan import planned_topics
 from agentsched.ledger.redis.ledger import RedisLedger
@@ -38,6 +39,7 @@ def checks(
     """
     return {
         "kafka": lambda: _kafka(settings),
+        "group": lambda: _group(settings, ledger),
         "redis": lambda: diagnosis.of_redis(_redis(ledger)),
         "bridge": lambda: diagnosis.of_bridges(len(ledger.operations.reports())),
         "worker": lambda: _workers(settings, ledger),
@@ -57,6 +59,17 @@ def examine(todo: Checks) -> Iterator[list[CheckResult]]:
 def _kafka(settings: Settings) -> list[CheckResult]:
     found = inspect_topics(settings.kafka, planned_topics(settings))
     return diagnosis.of_topics(settings, found.brokers, found.topics)
+
+
+def _group(settings: Settings, ledger: RedisLedger) -> list[CheckResult]:
+    if ledger.operations.reports():
+        return []  # a bridge has begun: what it has not committed waits
+    backlog = Backlog(settings.kafka)
+    try:
+        depths = backlog.ask()
+    finally:
+        backlog.close()
+    return diagnosis.of_group(settings.kafka.group_id, depths)
 
 
 def _redis(ledger: RedisLedger) -> RedisFacts:

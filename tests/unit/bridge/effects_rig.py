@@ -79,10 +79,11 @@ class Rig:
     kept: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     answers: object = field(default_factory=dict)
+    sink: object = field(default_factory=Sink)
 
     def __post_init__(self):
         self.now_ms = 7
-        self.doorbells, self.sink, self.inbox = Doorbells(), Sink(), SimpleQueue()
+        self.doorbells, self.inbox = Doorbells(), SimpleQueue()
         outside = Outside(
             ledger=self.ledger,
             membership=self.ledger.membership,
@@ -102,8 +103,9 @@ class Rig:
     def read_back(self, at):
         return self.kept.get(at)
 
-    def look_up(self, wanted, since_ms, stopped):
+    def look_up(self, topics, wanted, since_ms, stopped):
         self.asked.append((wanted, since_ms))
+        self.asked_in = topics
         if isinstance(self.answers, Exception):
             raise self.answers
         return self.answers

@@ -1,13 +1,18 @@
 """Index and ready set: what is admitted, withdrawn, repeated."""
 
+from dataclasses import replace
+
 from agentsched.ledger.values import (
     AdmitOutcome,
     Admitted,
     Change,
     ChangeKind,
+    EntryView,
     ReadyEntry,
     State,
 )
+from agentsched.wire.codec import Identity, hash_value
+from agentsched.wire.conflicts import read_conflict
 from agentsched.wire.records import RecordAt
 from bridge.core import commands as do
 from bridge.core import events as ev
@@ -125,14 +130,20 @@ def test_a_full_ready_set_is_asked_for_no_other_batch_before_the_next_tick():
     assert len(driver.of(do.Admit)) == 1
 
 
-def test_a_conflict_becomes_a_dead_letter_only():
+def test_a_conflict_becomes_a_dead_letter_and_its_sender_is_told():
     driver = Driver()
     driver.own()
     driver.read(0)
-    driver.admitted(AdmitOutcome.CONFLICT, state=None)
+    (refused,) = driver.admitted(AdmitOutcome.CONFLICT, state=None)
     (deliver,) = driver.of(do.PublishRefusal)
     assert deliver.record.topic == "medium_priority.dead_letter"
     assert deliver.record.headers["reason"] == "CONFLICT"
+    told = read_conflict(deliver.conflict.headers)
+    assert told.identity == Identity(
+        refused.facts.agent_id, refused.facts.correlation_id
+    )
+    assert told.payload_hash == hash_value(refused.payload)
+    assert deliver.conflict.topic == "results"
     driver.feed(ev.OffsetSettled(SOURCE, 0))
     assert driver.watermark() == 1
 
@@ -169,6 +180,35 @@ def test_two_records_of_one_identity_get_their_own_answers():
     assert driver.watermark() == 1
     driver.feed(ev.OffsetSettled(SOURCE, 1))
     assert driver.watermark() == 2
+
+
+def sent_again_when_the_reply_was_stored():
+    driver = Driver()
+    driver.own()
+    driver.read(1, correlation_id="same")
+    driver.admitted(AdmitOutcome.STORED, State.DONE)
+    assert driver.of(do.Admit) == []
+    return driver, next(iter(driver.state.by_key))
+
+
+def test_who_sends_a_request_again_while_its_reply_goes_out_gets_it_after_that():
+    driver, key = sent_again_when_the_reply_was_stored()
+    change = Change(ChangeKind.SETTLED, key=key, source=SOURCE, offset=0)
+    driver.feed(ev.Changed((change,), driver.now_ms))
+    driver.admitted(AdmitOutcome.REPEATED, State.ANSWERED, RecordAt("results", 0, 7))
+    (command,) = driver.of(do.SendRepeat)
+    assert command.offset == 1
+
+
+def test_the_reconciler_sees_that_the_reply_is_out_where_the_log_did_not_say_so():
+    driver, key = sent_again_when_the_reply_was_stored()
+    view = EntryView(State.DONE, 1, 5_000)
+    driver.feed(ev.Inspected((key,), (view,), {}, driver.now_ms))
+    assert driver.of(do.Admit) == []
+    answered = replace(view, state=State.ANSWERED)
+    driver.feed(ev.Inspected((key,), (answered,), {}, driver.now_ms))
+    driver.admitted(AdmitOutcome.REPEATED, State.ANSWERED, RecordAt("results", 0, 7))
+    assert len(driver.of(do.SendRepeat)) == 1
 
 
 def test_a_draining_bridge_admits_nothing():

@@ -225,9 +225,20 @@ def test_a_cancel_that_did_not_get_through_is_tried_again():
 
 def test_poison_is_put_aside_before_it_is_answered(ready):
     (request,) = ready.state.by_key
-    view = EntryView(State.READY, 3, 0, ending=Ending.POISON)
+    view = EntryView(State.READY, 3, 0, ending=Ending.POISON, attempts=3)
     (bury,) = ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
     assert isinstance(bury, do.BuryPoison)
     assert bury.dead_letter.topic == "medium_priority.dead_letter"
     assert bury.dead_letter.headers["reason"] == "POISON"
     assert code_of(bury.value) == "POISON"
+    assert json.loads(bury.value)["attempts"] == 3
+
+
+@pytest.mark.parametrize(
+    "why", [{"ending": Ending.CANCELLED}, {"overdue_ms": WORKER_FIRST_MS + 1}]
+)
+def test_what_ends_after_a_start_says_how_often_it_was_started(ready, why):
+    (request,) = ready.state.by_key
+    view = EntryView(State.RUNNING, 2, 0, lease_left_ms=1, attempts=2, **why)
+    (answer,) = ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
+    assert json.loads(answer.value)["attempts"] == 2

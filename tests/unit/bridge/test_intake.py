@@ -40,6 +40,40 @@ def refusal_of(body, **changes):
     return verdict.facts, json.loads(verdict.reply)
 
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def trace_of(value):
+    verdict = classify(
+        record(headers={"traceparent": value}), SOURCE, Rules(settings())
+    )
+    return verdict.facts.traceparent
+
+
+def test_the_trace_of_a_request_is_kept():
+    assert trace_of(TRACEPARENT) == TRACEPARENT
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "00-1-2-01",
+        TRACEPARENT.upper(),
+        TRACEPARENT + "-more",
+        TRACEPARENT + "\n",
+        " " + TRACEPARENT,
+        TRACEPARENT.replace("00-4", "ff-4"),
+        TRACEPARENT.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32),
+        TRACEPARENT.replace("00f067aa0ba902b7", "0" * 16),
+        TRACEPARENT.replace("4", "\u0664"),
+        "x\r\nauthorization: y",
+    ],
+)
+def test_what_is_no_trace_context_is_ignored(wrong):
+    assert trace_of(wrong) == ""
+
+
 def test_the_class_that_the_message_states_wins_over_the_topic():
     assert facts_of({"priority": "low"}, topic="high_priority").cls == "low"
 

@@ -205,7 +205,7 @@ def test_an_answer_without_a_lease_counts_with_its_code(observed):
 
 
 def test_a_repeated_reply_is_told(observed):
-    command = do.SendRepeat(RecordAt("results", 0, 1), facts(), record(0))
+    command = do.SendRepeat(RecordAt("results", 0, 1), facts(), record(0), "f" * 32)
     observed.observer.did(command)
     assert observed.said[0][0] == "reply_repeated"
 

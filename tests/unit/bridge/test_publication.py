@@ -1,5 +1,10 @@
 """What a bridge publishes, and what follows when Kafka has it, or has not."""
 
+from concurrent.futures import Future
+from dataclasses import replace
+
+import pytest
+
 from agentsched.errors import DeliveryFailed
 from agentsched.ledger.values import State
 from agentsched.telemetry import metrics
@@ -15,6 +20,7 @@ def test_a_stored_reply_is_published_and_then_marked(rig):
     rig.effects.run(do.SendStored("k"))
     ((sent, delivery),) = rig.sink.sent
     assert (sent.value, sent.key) == (b'{"x": 1}', "c-k")
+    assert sent.headers["payload_hash"] == "k"  # as the rig admitted it
     assert state_of(rig) is State.DONE
     delivery.set_result(AT)
     assert rig.inboxed() == []
@@ -57,13 +63,61 @@ def test_a_dead_letter_that_kafka_did_not_take_is_told_with_the_reason(rig, capl
     assert "the record is too large" in caplog.text
 
 
+def test_what_fails_at_once_is_asked_for_again_like_all_that_fails(rig):
+    # So does a producer whose local queue is full: it never waits.
+    full = Future()
+    full.set_exception(DeliveryFailed("the local queue is full"))
+    rig.sink.send = lambda _record: full
+    command = letter()
+    assert rig.effects.run(command) == []
+    assert rig.inboxed() == [ev.SettleFailed(command)]
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == ()
+    done(rig)
+    rig.effects.run(do.SendStored("k"))
+    rig.inboxed()
+    assert state_of(rig) is State.DONE
+
+
+def conflict():
+    told = OutboundRecord("results", b"{}", "c-k", {"kind": "conflict"})
+    return replace(letter(), conflict=told)
+
+
+def test_a_conflict_is_told_before_its_dead_letter_and_settled_after_both(rig):
+    rig.effects.run(conflict())
+    assert [sent.topic for sent, _ in rig.sink.sent] == ["results"]
+    rig.sink.sent[0][1].set_result(AT)
+    assert rig.inboxed() == []
+    assert [sent.topic for sent, _ in rig.sink.sent] == ["results", "x.dead_letter"]
+    assert rig.ledger.partition(rig.epoch, "s", 0, 9).done == ()
+    rig.sink.sent[1][1].set_result(AT)
+    assert rig.inboxed() == [ev.OffsetSettled("s", 5)]
+
+
+def test_a_conflict_that_could_not_be_told_is_told_again_before_the_dead_letter(rig):
+    command = conflict()
+    rig.effects.run(command)
+    rig.sink.sent[0][1].set_exception(DeliveryFailed("no"))
+    assert rig.inboxed() == [ev.SettleFailed(command)]
+    assert len(rig.sink.sent) == 1
+
+
+def test_a_conflict_that_was_told_is_not_told_again_for_its_dead_letters_sake(rig):
+    command = conflict()
+    rig.effects.run(command)
+    rig.sink.sent[0][1].set_result(AT)
+    rig.inboxed()
+    rig.sink.sent[1][1].set_exception(DeliveryFailed("no"))
+    assert rig.inboxed() == [ev.SettleFailed(replace(command, conflict=None))]
+
+
 def repeat():
     expired = OutboundRecord("results", b"expired", "c-k")
-    return do.SendRepeat(AT, facts("k", offset=9), expired)
+    return do.SendRepeat(AT, facts("k", offset=9), expired, "ab12")
 
 
-def kept(correlation_id):
-    headers = {"correlation_id": correlation_id, "agent_id": "agent"}
+def kept(correlation_id, **more):
+    headers = {"correlation_id": correlation_id, "agent_id": "agent"} | more
     return record(3, b"the very bytes", topic="results", headers=headers)
 
 
@@ -73,6 +127,7 @@ def test_a_repeated_request_gets_the_bytes_of_its_reply_again(rig):
     rig.inboxed()
     ((sent, delivery),) = rig.sink.sent
     assert (sent.value, sent.headers["source_offset"]) == (b"the very bytes", "9")
+    assert sent.headers["payload_hash"] == "ab12"
     delivery.set_result(AT)
     assert rig.inboxed() == [ev.OffsetSettled("medium_priority:t1:0", 9)]
 
@@ -85,6 +140,14 @@ def test_a_repeated_request_whose_reply_has_gone_is_told_so(rig):
 
 def test_a_repeated_request_never_gets_anothers_reply(rig):
     rig.kept[AT] = kept("of somebody else")
+    rig.effects.run(repeat())
+    rig.inboxed()
+    assert rig.sink.sent[0][0].value == b"expired"
+
+
+@pytest.mark.parametrize("more", [{"payload_hash": "cd34"}, {"kind": "conflict"}])
+def test_a_repeated_request_never_gets_the_reply_to_another_payload(rig, more):
+    rig.kept[AT] = kept("c-k", **more)
     rig.effects.run(repeat())
     rig.inboxed()
     assert rig.sink.sent[0][0].value == b"expired"

@@ -30,7 +30,7 @@ def python(code: str, cwd: Path, *options: str) -> str:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     return done.stdout + done.stderr
@@ -124,7 +124,7 @@ def test_a_wrong_setting_ends_the_command_with_a_sentence(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1
@@ -148,7 +148,7 @@ def test_an_option_that_cannot_work_is_refused_with_its_reason_in_one_line(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     (line,) = done.stderr.splitlines()

@@ -147,7 +147,7 @@ def test_a_wrong_configuration_ends_every_command_with_exit_code_2(tmp_path: Pat
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 2

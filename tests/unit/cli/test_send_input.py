@@ -64,7 +64,7 @@ def test_the_format_can_be_told():
         ('{"prioirty": "high"}', "unknown field 'prioirty'"),
         (
             f'{{"content": "x", "ttl_s": "{SECRET}"}}',
-            "ttl_s: Input should be a valid number, unable to parse string as a number",
+            "ttl_s: must be a number, not text",
         ),
         ('{"status": "completed"}', "a reply (it has a status), no request"),
     ],

@@ -4,11 +4,12 @@ import threading
 
 import pytest
 
-from agentsched.client.errors import InvalidRequest, RequestFailed
+from agentsched.client.errors import InvalidRequest, RequestConflict, RequestFailed
 from agentsched.client.pending_requests import Outstanding
 from agentsched.client.request_record import Outgoing
 from agentsched.types import Reply, ReplyError
-from agentsched.wire.codec import Identity
+from agentsched.wire.codec import Identity, hash_value
+from agentsched.wire.conflicts import Conflict
 from agentsched.wire.records import OutboundRecord
 
 ME = Identity("agent", "c-1")
@@ -52,6 +53,35 @@ def test_the_reply_of_another_agent_with_the_same_id_settles_nothing(
     outstanding, waiting
 ):
     outstanding.answer(Identity("other", "c-1"), reply())
+    assert not waiting.future.done()
+
+
+MINE, OTHERS = hash_value(b"{}"), hash_value(b"other bytes")
+
+
+def test_a_reply_to_another_payload_settles_nothing(outstanding, waiting):
+    outstanding.answer(ME, reply("of another"), OTHERS)
+    assert (waiting.future.done(), waiting.saw_another) == (False, True)
+    outstanding.answer(ME, reply("mine"), MINE)
+    assert waiting.future.result(0).content == "mine"
+
+
+def test_a_conflict_of_this_payload_is_an_error_at_once(outstanding, waiting):
+    outstanding.answer(ME, reply("of another"), OTHERS)
+    outstanding.refuse(Conflict(ME, MINE))
+    with pytest.raises(RequestConflict, match="new correlation_id") as caught:
+        waiting.future.result(0)
+    assert (caught.value.code, caught.value.correlation_id) == ("CONFLICT", "c-1")
+    assert len(outstanding) == 0
+
+
+@pytest.mark.parametrize(
+    "conflict", [Conflict(ME, OTHERS), Conflict(Identity("other", "c-1"), MINE)]
+)
+def test_a_conflict_of_another_payload_or_identity_settles_nothing(
+    outstanding, waiting, conflict
+):
+    outstanding.refuse(conflict)
     assert not waiting.future.done()
 
 

@@ -1,6 +1,7 @@
 """Every setting has a sentence, a default, bounds and its unit; each is a test."""
 
 import pytest
+from annotated_types import Ge, Gt, Le, Lt
 
 from agentsched.config.catalogue import find, settings_of, walk
 from agentsched.config.section import named
@@ -35,13 +36,14 @@ def test_it_has_a_sentence(path, setting):
 
 @pytest.mark.parametrize(("path", "setting"), LEAVES, ids=names(LEAVES))
 def test_it_has_a_default(path, setting):
-    assert setting.name in REQUIRED or not setting.is_required, named(path)
+    assert setting.name in REQUIRED or setting.default_text, named(path)
 
 
 @pytest.mark.parametrize(("path", "setting"), NUMBERS, ids=names(NUMBERS))
 def test_a_number_has_bounds_and_a_unit(path, setting):
-    assert setting.bounded(at="low"), f"give {named(path)} ge= or gt="
-    assert setting.bounded(at="high"), f"give {named(path)} le= or lt="
+    bounds = {type(mark) for mark in setting.field.metadata}
+    assert bounds & {Ge, Gt}, f"give {named(path)} ge= or gt="
+    assert bounds & {Le, Lt}, f"give {named(path)} le= or lt="
     assert setting.name.endswith(UNITS) or setting.name in COUNTS
 
 

@@ -10,13 +10,12 @@ import yaml
 from agentsched.config.catalogue import walk
 from agentsched.config.effective import effective
 from agentsched.config.environment import PUBLISHED
-from agentsched.config.loading import parse_settings
-from agentsched.config.reference import reference
+from agentsched.config.loader import parse_settings
+from agentsched.config.reference import json_schema, reference
 from agentsched.config.sample import sample
-from agentsched.config.schema import json_schema
 from agentsched.config.section import named
 from agentsched.config.settings import Settings
-from tests.unit.config.test_loading import SAMPLE as PUBLISHED_SAMPLE
+from tests.unit.config.test_loader import SAMPLE as PUBLISHED_SAMPLE
 
 ROOT = Path(__file__).parents[3]
 UNCOMMENTED = re.sub(r"(?m)^( *)#(?=\S)", r"\1", sample())

@@ -6,7 +6,7 @@ import pytest
 
 from agentsched.config.catalogue import walk
 from agentsched.config.environment import PUBLISHED, has_variable, variable
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.config.section import named
 from agentsched.errors import ConfigurationError
 

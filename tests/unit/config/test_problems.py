@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentsched.config.loading import load_settings, parse_settings
+from agentsched.config.loader import load_settings, parse_settings
 from agentsched.config.problems import InvalidSettings
 from agentsched.errors import ConfigurationError
 
@@ -65,6 +65,8 @@ limits:
         ("models: [{name: '+'}]", "models[0].queue: the name has no letter or digit"),
         ("models: [{name: unacked}]", "models[0].queue: is a key of Celery's own"),
         ("agents: [{id: a}, {id: a}]", "agents[1].id: 'a' stands twice"),
+        # A reply names its model, and takes no other name.
+        ('models: [{name: "a\\nb"}]', "models[0].name: holds a line end"),
         ("kafka: {properties: {bootstrap.servers: x}}", "is kafka.bootstrap_servers"),
         ("kafka: {topics: [a], input_topics: [b]}", "keep input_topics only"),
         (

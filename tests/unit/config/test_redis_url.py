@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.config.problems import InvalidSettings
 from agentsched.config.redis_url import parse_redis_url
 

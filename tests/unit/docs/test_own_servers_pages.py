@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 from agentsched.config.redis_url import parse_redis_url
 from agentsched.kafka.property_check import refused_properties
 from tests.support import guides

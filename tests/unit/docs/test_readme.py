@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentsched.config.loading import parse_settings
+from agentsched.config.loader import parse_settings
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from agentsched.config.loading import load_settings
+from agentsched.config.loader import load_settings
 from agentsched.embedded.demo_models import DEMO_MODELS
 from agentsched.embedded.services import environment
 from agentsched.embedded.stack_config import topics, write_config

@@ -52,7 +52,7 @@ def topic():
 
 @pytest.fixture
 def sink(topic):
-    return ReplySink(topic, "results", ["mine.results", MISSING])
+    return ReplySink(topic, "results", ["dead.letters"])
 
 
 def reply(content, status=TaskStatus.COMPLETED):
@@ -118,7 +118,7 @@ def test_another_topic_that_is_missing_is_waited_for(name):
         def send(self, record):
             return super().send(replace(record, topic=MISSING))
 
-    sink = ReplySink(NoTopic(), "results", ["mine.results"])
+    sink = ReplySink(NoTopic(), "results", ["dead.letters"])
     with pytest.raises(DeliveryFailed, match="no such topic"):
         sink.send(record(encode_message(reply("short")), name)).result()
 

@@ -1,6 +1,7 @@
 """How the ledger's values look in Redis."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,12 @@ FACTS = RequestFacts(
 
 def test_facts_come_back_as_they_were():
     assert codec.decode_facts(codec.encode_facts(FACTS)) == FACTS
+
+
+def test_the_trace_comes_back_and_is_not_written_where_there_is_none():
+    traced = replace(FACTS, traceparent="00-1-2-01")
+    assert codec.decode_facts(codec.encode_facts(traced)) == traced
+    assert "traceparent" not in codec.encode_facts(FACTS)
 
 
 def test_facts_are_one_line_of_ascii():

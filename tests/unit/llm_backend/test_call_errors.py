@@ -45,6 +45,22 @@ def openai(**error: object) -> str:
         (503, '{"object":"error","message":"full","code":503}', UNAVAILABLE),
         (529, openai(type="overloaded_error"), UNAVAILABLE),
         (302, "", MISCONFIGURED),
+        # Case O, laravel/ai PR 925, and others that HTTP does not know.
+        (498, "", UNAVAILABLE),
+        (498, openai(code="capacity_exceeded"), UNAVAILABLE),
+        (420, "", UNAVAILABLE),
+        (424, '{"error":"SECRET","error_type":"generation"}', UNAVAILABLE),
+        (430, "", UNAVAILABLE),
+        (449, "", UNAVAILABLE),
+        (460, "", UNAVAILABLE),
+        (499, "", UNAVAILABLE),
+        (600, "", UNAVAILABLE),
+        (999, "", UNAVAILABLE),
+        (494, "", REJECTED),
+        (497, "", MISCONFIGURED),
+        (407, "", MISCONFIGURED),
+        (405, "", REJECTED),
+        (451, "", REJECTED),
     ],
 )
 def test_a_status_has_a_meaning(

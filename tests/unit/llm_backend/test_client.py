@@ -100,6 +100,18 @@ def test_a_key_is_sent(server: ModelServer) -> None:
     assert server.calls[0].authorization
 
 
+def test_the_trace_of_a_request_is_sent_where_it_has_one(server: ModelServer) -> None:
+    async def twice(_ask: Any) -> None:
+        completer = HttpCompleter(settings(), {})
+        endpoint = EndpointSettings(base_url=server.base_url, api_key_env=None)
+        await completer.complete(endpoint, "m", REQUEST, 10, "00-1-2-01")
+        await completer.complete(endpoint, "m", REQUEST, 10)
+        await completer.close()
+
+    asyncio.run(with_completer(twice))
+    assert [call.traceparent for call in server.calls] == ["00-1-2-01", ""]
+
+
 def test_a_missing_key_is_no_call_and_names_nothing(server: ModelServer) -> None:
     error = failure(server.base_url, key_env="MY_KEY")
     assert error.code is ErrorCode.MODEL_MISCONFIGURED

@@ -5,6 +5,7 @@ import pytest
 from agentsched.kafka.topic_plan import TopicState, planned_topics
 from agentsched.operations.doctor import diagnosis
 from agentsched.operations.doctor.diagnosis import EndpointFacts, Level, RedisFacts
+from agentsched.wire.records import Depth, Partition
 from tests.support.requests import settings
 
 GOOD_REDIS = {"maxmemory-policy": "noeviction", "appendonly": "yes"}
@@ -118,6 +119,29 @@ def test_a_pool_that_is_scaled_to_zero_is_no_fault():
 def test_too_few_slots_are_told():
     (found,) = bad(diagnosis.of_workers(settings(), {"m": 1}, {}))
     assert found.level is Level.ADVICE
+
+
+def group(*depths):
+    partitions = [Partition(topic, number) for topic in ("a", "b") for number in (0, 1)]
+    found = dict(zip(partitions, (Depth(*each) for each in depths), strict=True))
+    return diagnosis.of_group("blue-bridge", found)
+
+
+def test_a_new_group_on_a_topic_with_history_is_advised_against():
+    (finding,) = group((None, 5, 1_205), (None, 0, 34), (None, 7, 7), (None, 0, 0))
+    assert (finding.level, finding.what) == (Level.ADVICE, "group blue-bridge")
+    assert "nothing on a, which holds 1,234 records" in finding.text
+    assert "--group blue-bridge --topic a --reset-offsets --to-latest" in finding.fix
+
+
+def test_a_topic_that_is_new_for_the_group_is_named_alone():
+    (finding,) = group((3, 0, 3), (None, 0, 9), (None, 0, 2), (None, 0, 0))
+    assert "nothing on b, which holds 2 records" in finding.text
+
+
+def test_a_group_that_goes_on_or_has_nothing_to_read_is_fine():
+    (finding,) = group((3, 0, 9), (None, 0, 9), (None, 4, 4), (None, 0, 0))
+    assert finding.level is Level.OK
 
 
 def test_no_bridge_is_a_fault():

@@ -65,6 +65,32 @@ def lines(stream: Written) -> list[dict]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+def fail(depth: int) -> None:
+    if not depth:
+        raise KeyError("secret")  # the raising line
+    fail_deeper(depth)
+
+
+def fail_deeper(depth: int) -> None:
+    fail(depth - 1)  # by way of two: Python sums up what only calls itself
+
+
+@pytest.mark.parametrize("depth", [0, 5, 100])
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_bug_says_the_line_that_raised_however_deep_it_is(
+    stderr: Written, depth: int, form: str
+) -> None:
+    configure(LoggingSettings(format=form), "bridge")
+    with pytest.raises(KeyError) as caught:
+        fail(depth)
+
+    say(BUG, error="KeyError", where=where(caught.tb))
+
+    written = stderr.getvalue()
+    assert "# the raising line" in written
+    assert len(written) < 3_000
+
+
 def test_an_event_is_one_json_line_with_its_fields(stderr) -> None:
     configure(LoggingSettings(), "worker")
     say(
@@ -97,27 +123,6 @@ def test_a_very_long_value_is_cut(stderr) -> None:
     configure(LoggingSettings(), "bridge")
     say(DEAD_LETTERED, detail="x" * 5000)
     assert len(lines(stderr)[0]["detail"]) == 600
-
-
-def _fail_below(depth: int) -> None:
-    if not depth:
-        raise KeyError
-    _and_below(depth - 1)  # two functions in turn: Python folds repeated lines
-
-
-def _and_below(depth: int) -> None:
-    _fail_below(depth)
-
-
-def test_where_a_bug_was_raised_is_seen_however_deep_it_was(stderr) -> None:
-    configure(LoggingSettings(), "worker")
-    try:
-        _fail_below(20)
-    except KeyError as error:
-        say(BUG, error="KeyError", where=where(error.__traceback__))
-    (line,) = lines(stderr)
-    assert line["where"].splitlines()[-1].strip() == "raise KeyError"
-    assert len(line["where"]) <= 600
 
 
 def test_an_event_below_the_level_is_not_written(stderr) -> None:

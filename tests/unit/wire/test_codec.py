@@ -11,13 +11,14 @@ from agentsched.types import Message, Priority, Reply, ReplyError, TaskType
 from agentsched.wire.codec import (
     AnswerableError,
     Identity,
+    decode_cancel,
     decode_message,
     decode_request,
     encode_message,
     labels_of,
 )
 from agentsched.wire.replies import failed_reply
-from tests.support.bad_input import ANSWERED, DEAD, UNUSUAL
+from tests.support.bad_input import ANSWERED, DEAD, NULLABLE, UNUSUAL
 from tests.support.requests import record
 
 LIMIT = 1_000_000
@@ -77,6 +78,39 @@ def test_what_is_no_request_is_refused_with_a_reason(bad):
 def test_what_only_looks_odd_is_a_request(good):
     _, identity = decode_request(record(value=good.value, headers=good.headers), LIMIT)
     assert identity.correlation_id == good.name
+
+
+def test_every_field_but_the_content_may_be_null():
+    named = {"correlation_id", "content"}
+    assert Message.model_fields.keys() - named == set(NULLABLE)
+
+
+def test_an_id_that_is_no_text_is_told_to_whom_the_header_names():
+    inbound = record(
+        value=b'{"correlation_id": 7, "agent_id": "a", "id": "x"}',
+        headers={"correlation_id": "c", "agent_id": "another"},
+    )
+    with pytest.raises(AnswerableError) as refused:
+        decode_request(inbound, LIMIT)
+    assert refused.value.identity == Identity("a", "c")
+    assert refused.value.detail == "correlation_id: must be text"
+    assert refused.value.labels.id == "x"
+
+
+def test_a_cancel_whose_id_is_no_text_cancels_nothing():
+    headers = {"kind": "cancel", "correlation_id": "c"}
+    with pytest.raises(CodecError, match="must be text"):
+        decode_cancel(record(value=b'{"correlation_id": 7}', headers=headers), LIMIT)
+
+
+def test_a_record_whose_headers_cannot_be_read_is_no_request():
+    # Its `kind`, which may be there, cannot be seen.
+    inbound = record(value=b'{"id": "x"}', problem="its headers cannot be read")
+    for decode in (decode_request, decode_cancel):
+        with pytest.raises(CodecError, match="headers cannot be read") as refused:
+            decode(inbound, LIMIT)
+        assert not isinstance(refused.value, AnswerableError)
+        assert refused.value.code is ErrorCode.MALFORMED
 
 
 def test_a_record_of_the_largest_size_is_read():

@@ -17,11 +17,21 @@ def test_a_failed_reply_echoes_the_labels_and_not_the_prompt():
     assert body["content"] is None
 
 
+def test_a_reply_has_the_trace_of_its_request():
+    assert reply_record(facts(traceparent="t"), b"{}", "").headers["traceparent"] == "t"
+    assert "traceparent" not in reply_record(facts(), b"{}", "").headers
+
+
 def test_a_reply_is_keyed_and_headed_and_says_what_it_answers():
-    sent = reply_record(facts("k", correlation_id="c", offset=7), b"{}")
+    sent = reply_record(facts("k", correlation_id="c", offset=7), b"{}", "ab12")
     assert (sent.topic, sent.key) == ("results", "c")
     assert sent.headers["correlation_id"] == "c"
     assert sent.headers["source_topic"] == "medium_priority"
     assert sent.headers["source_offset"] == "7"
     assert sent.headers["source_topic_id"] == "t1"
     assert sent.headers["agentsched_version"] == "2"
+    assert sent.headers["payload_hash"] == "ab12"
+
+
+def test_a_reply_whose_payload_is_not_known_names_none():
+    assert "payload_hash" not in reply_record(facts(), b"{}", "").headers

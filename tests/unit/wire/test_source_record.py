@@ -25,6 +25,7 @@ def test_an_origin_comes_back_from_the_ledgers_name():
         ({"reason": "CONFLICT", "kind": "chunk"}, True),
         ({"reason": ErrorCode.POISON}, False),  # there is a reply, too
         ({"kind": "chunk"}, False),
+        ({"kind": "conflict"}, False),  # its dead letter follows
         ({"agentsched_version": "3"}, False),
         ({"source_offset": "x"}, False),
     ],

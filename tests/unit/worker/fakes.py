@@ -114,6 +114,7 @@ class ScriptedCompleter:
     """Does what the test says, and keeps what it was asked."""
 
     def __init__(self) -> None:
+        self.traceparents: list[str] = []
         self.asked: list[tuple[EndpointSettings, str, Message, float]] = []
         self.outcome: Completion | Exception = ANSWER
         self.hangs = False
@@ -121,8 +122,14 @@ class ScriptedCompleter:
         self.meanwhile = lambda: None
 
     async def complete(
-        self, endpoint: EndpointSettings, model: str, request: Message, timeout_s: float
+        self,
+        endpoint: EndpointSettings,
+        model: str,
+        request: Message,
+        timeout_s: float,
+        traceparent: str = "",
     ) -> Completion:
+        self.traceparents.append(traceparent)
         self.asked.append((endpoint, model, request, timeout_s))
         self.started.set()
         self.meanwhile()
@@ -166,12 +173,21 @@ class Desk:
         )
         assert self.ledger.membership.lead("test", 60_000)
 
-    def rung(self, key: str = "k1", ttl_ms: int = 60_000, **fields: Any) -> Doorbell:
+    def rung(
+        self,
+        key: str = "k1",
+        ttl_ms: int = 60_000,
+        traceparent: str = "",
+        **fields: Any,
+    ) -> Doorbell:
         """A doorbell for a request that is admitted and reserved."""
         body = {"id": "label", "content": "2+2?"} | fields
         payload = encode_message(body)
+        self.payload_hash = hash_value(payload)
         request = replace(
-            facts(key), arrival_ms=now_ms() - 50, deadline_ms=now_ms() + ttl_ms
+            facts(key, traceparent=traceparent),
+            arrival_ms=now_ms() - 50,
+            deadline_ms=now_ms() + ttl_ms,
         )
         self.ledger.admit(
             self.epoch, [Admission(request, payload, hash_value(payload))]
@@ -186,7 +202,9 @@ class Desk:
         return self.execution.run(self.rung(**fields))
 
     def reply(self) -> dict[str, Any]:
+        """The one reply; it names the payload that it answers, whatever it says."""
         (record,) = self.sink.records
+        assert record.headers["payload_hash"] == self.payload_hash
         return json.loads(record.value or b"")
 
     def state(self, key: str = "k1") -> State | None:

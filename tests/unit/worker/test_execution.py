@@ -133,6 +133,13 @@ def test_the_reply_record_names_its_source(desk: Desk) -> None:
     assert record.headers["source_topic"] == "medium_priority"
 
 
+def test_the_call_and_the_reply_have_the_trace_of_the_request(desk: Desk) -> None:
+    desk.run(traceparent="00-1")
+    assert desk.completer.traceparents == ["00-1"]
+    (record,) = desk.sink.records
+    assert record.headers["traceparent"] == "00-1"
+
+
 def test_the_call_has_what_is_left_of_the_time_to_live(desk: Desk) -> None:
     desk.run(ttl_ms=30_000)
     ((endpoint, model, _, timeout_s),) = desk.completer.asked
@@ -277,7 +284,7 @@ def test_a_reply_that_kafka_refuses_is_not_marked_as_published(desk: Desk) -> No
 def test_a_stopped_call_is_put_back(desk: Desk) -> None:
     desk.completer.hangs = True
     running = InThread(desk)
-    assert desk.completer.started.wait(5)
+    assert desk.completer.started.wait(60)
 
     desk.leases.stop_all(Stop.PUT_BACK)
 
@@ -289,7 +296,7 @@ def test_a_stopped_call_is_put_back(desk: Desk) -> None:
 def test_a_cancelled_call_is_answered_so_and_frees_its_slot(desk: Desk) -> None:
     desk.completer.hangs = True
     running = InThread(desk)
-    assert desk.completer.started.wait(5)
+    assert desk.completer.started.wait(60)
 
     desk.leases.stop_request("k1", Stop.CANCELLED)
 
@@ -301,7 +308,7 @@ def test_a_cancelled_call_is_answered_so_and_frees_its_slot(desk: Desk) -> None:
 def test_a_cancelled_call_that_another_has_answered_frees_its_slot(desk: Desk) -> None:
     desk.completer.hangs = True
     running = InThread(desk)
-    assert desk.completer.started.wait(5)
+    assert desk.completer.started.wait(60)
     outcome = CallOutcome(ok=False, called=False)
     assert desk.ledger.complete(desk.epoch, "k1", None, b"theirs", outcome)
     assert desk.in_flight() == 1
@@ -335,7 +342,7 @@ def test_a_worker_that_goes_puts_back_what_it_claims_too_late(desk: Desk) -> Non
 def test_a_lost_lease_ends_the_call_and_frees_the_slot(desk: Desk) -> None:
     desk.completer.hangs = True
     running = InThread(desk)
-    assert desk.completer.started.wait(5)
+    assert desk.completer.started.wait(60)
     # A bridge answers at the deadline: the lease is voided, the slot stays in use.
     outcome = CallOutcome(ok=False, called=False)
     assert desk.ledger.complete(desk.epoch, "k1", None, b"theirs", outcome)

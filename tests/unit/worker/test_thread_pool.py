@@ -1,10 +1,13 @@
 """The pool gives every slot back, whatever a task does."""
 
+import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 from celery.exceptions import Reject
+from kombu.asynchronous import Hub
+from kombu.asynchronous.timer import Timer
 
 from agentsched.worker.thread_pool import TaskPool
 from tests.support.waiting import eventually
@@ -63,7 +66,7 @@ def test_it_runs_as_many_tasks_at_once_as_it_has_slots(pool: TaskPool) -> None:
     both = threading.Barrier(2)
     ended: list[object] = []
     for _ in range(2):
-        pool.apply_async(lambda: both.wait(5), callback=ended.append)
+        pool.apply_async(lambda: both.wait(60), callback=ended.append)
     eventually(lambda: len(ended) == 2)
 
 
@@ -72,7 +75,7 @@ def test_it_grows_while_it_works(pool: TaskPool) -> None:
     three = threading.Barrier(3)
     ended: list[object] = []
     for _ in range(3):
-        pool.apply_async(lambda: three.wait(5), callback=ended.append)
+        pool.apply_async(lambda: three.wait(60), callback=ended.append)
     eventually(lambda: len(ended) == 3)
     assert pool.num_processes == 3
 
@@ -80,25 +83,32 @@ def test_it_grows_while_it_works(pool: TaskPool) -> None:
 def test_it_keeps_one_slot_when_it_shrinks(pool: TaskPool) -> None:
     pool.shrink(5)
     assert pool.num_processes == 1
+    pool.grow(-5)
+    assert pool.num_processes == 1
 
 
-class Hub:
-    """The consumer's loop, which a test turns."""
-
-    def __init__(self) -> None:
-        self.waiting: list = []
-
-    def call_soon(self, callback) -> None:
-        self.waiting.append(callback)
-
-    def turn(self) -> None:
-        while self.waiting:
-            self.waiting.pop()()  # in no order, as kombu's
-
-
-def test_celery_is_called_back_in_its_loop_and_in_order(pool: TaskPool) -> None:
-    hub = Hub()
+@pytest.fixture
+def hub(pool: TaskPool) -> Iterator[Hub]:
+    """The consumer's loop, which a test turns; its broker has nothing to say."""
+    hub = Hub(Timer())
+    here, there = socket.socketpair()
+    hub.add_reader(here, lambda: None)
     pool.register_with_event_loop(hub)
+    yield hub
+    pool.stop()
+    hub.close()
+    here.close()
+    there.close()
+
+
+def run_all(pool: TaskPool) -> None:
+    """Let the threads end what they have, and themselves."""
+    pool.executor.shutdown(wait=True)
+
+
+def test_celery_is_called_back_in_its_loop_and_in_order(
+    pool: TaskPool, hub: Hub
+) -> None:
     heard: list[tuple[str, int]] = []
 
     def hear(what: str) -> None:
@@ -110,27 +120,27 @@ def test_celery_is_called_back_in_its_loop_and_in_order(pool: TaskPool) -> None:
             callback=lambda _: hear("ended"),
             accept_callback=lambda *_: hear("accepted"),
         )
-    eventually(lambda: len(hub.waiting) == 6, message="all tasks have run")
+    run_all(pool)
     assert heard == []
 
-    hub.turn()
+    hub.run_once()
 
     assert {thread for _, thread in heard} == {threading.get_ident()}
     words = [what for what, _ in heard]
     assert (words.count("ended"), words[0]) == (3, "accepted")
 
 
+@pytest.mark.usefixtures("hub")
 def test_what_ends_after_the_loop_is_told_when_the_pool_stops(pool: TaskPool) -> None:
-    pool.register_with_event_loop(Hub())
     ended: list[object] = []
     pool.apply_async(lambda: (False, "done", 0.0), callback=ended.append)
     pool.stop()
     assert ended == [(False, "done", 0.0)]
 
 
-def test_an_error_of_celery_itself_does_not_end_its_loop(pool: TaskPool) -> None:
-    hub = Hub()
-    pool.register_with_event_loop(hub)
+def test_an_error_of_celery_itself_does_not_end_its_loop(
+    pool: TaskPool, hub: Hub
+) -> None:
     heard: list[bool] = []
 
     def fail_once(result: tuple[bool, object, float]) -> None:
@@ -139,6 +149,48 @@ def test_an_error_of_celery_itself_does_not_end_its_loop(pool: TaskPool) -> None
             raise SystemExit
 
     pool.apply_async(lambda: (False, "done", 0.0), callback=fail_once)
-    eventually(lambda: hub.waiting)
-    hub.turn()
+    run_all(pool)
+    hub.run_once()
     assert heard == [False, True]  # the second time as a rejection
+
+
+def test_the_loop_does_not_wait_before_what_celery_left_for_its_next_turn(
+    pool: TaskPool, hub: Hub
+) -> None:
+    acknowledged: list[int] = []
+    waits: list[int] = []
+    poll = hub.poller.poll
+
+    def note(timeout_s: float) -> list[tuple[int, int]]:
+        events = poll(timeout_s)
+        if not acknowledged:
+            waits.append(len(events))
+        return events
+
+    hub.poller.poll = note
+    pool.apply_async(
+        lambda: (False, "done", 0.0),
+        # As a request does it with its acknowledgement.
+        callback=lambda _: hub.call_soon(acknowledged.append, 1),
+        accept_callback=lambda *_: None,
+    )
+    run_all(pool)
+
+    while not acknowledged:
+        hub.run_once()
+
+    assert 0 not in waits, "it waited, and in vain"
+
+
+def test_a_new_connection_of_the_loop_hears_what_ended_before_it(
+    pool: TaskPool, hub: Hub
+) -> None:
+    ended: list[object] = []
+    pool.apply_async(lambda: (False, "done", 0.0), callback=ended.append)
+    run_all(pool)
+    hub.reset()  # as Celery does when its connection is lost
+
+    pool.register_with_event_loop(hub)
+    hub.run_once()
+
+    assert ended == [(False, "done", 0.0)]

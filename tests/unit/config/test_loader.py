@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentsched.config.loading import load_settings, parse_settings
+from agentsched.config.loader import load_settings, parse_settings
 from agentsched.config.settings import queue_name
 from agentsched.errors import ConfigurationError
 

@@ -3,8 +3,8 @@
 import pytest
 
 from agentsched.config.effective import effective
-from agentsched.config.loading import parse_settings
-from agentsched.config.masking import is_secret_key, masked
+from agentsched.config.loader import parse_settings
+from agentsched.config.mask import is_secret_key, masked
 from agentsched.config.section import named
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ from agentsched.config.environment import CONFIG_VARIABLE, apply_environment
 from agentsched.config.problems import InvalidSettings, Problem, problems_of
 from agentsched.config.section import Inactive, Published
 from agentsched.config.settings import DefaultEndpointSettings, Settings
+from agentsched.config.text_faults import fault_of, misspelled
 from agentsched.config.yaml_text import read_yaml
 from agentsched.errors import ConfigurationError
 from agentsched.wire.topic_class import stated_class
@@ -50,13 +52,15 @@ def load_settings(environ: Mapping[str, str] | None = None) -> LoadedSettings:
     environ = os.environ if environ is None else environ
     named = environ.get(CONFIG_VARIABLE)
     path = Path(named or DEFAULT_FILE)
-    if not named and not path.exists():
-        return parse_settings("", source=NO_FILE, environ=environ)
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
+        if not named:
+            return parse_settings("", source=NO_FILE, environ=environ)
+        fault = fault_of(str(named))
+        hint = f": it {fault}" if fault else ""
         raise ConfigurationError(
-            f"{CONFIG_VARIABLE} names {named!r}, which is no file"
+            f"{CONFIG_VARIABLE} names {named!r}, which is no file{hint}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
@@ -83,11 +87,13 @@ def parse_settings(
     _leave_out_empty(draft)
     problems = _rename_published(draft)
     problems += apply_environment(draft, environ or {})
+    problems += misspelled(draft)
     notes = [*_inactive(draft), *_fill_endpoints(draft)]
     settings = _validated(draft, problems)
     if settings is None:
         raise InvalidSettings(source, problems)
-    return LoadedSettings(settings, (*notes, *_medium_topics(settings)), source, draft)
+    notes += [*_medium_topics(settings), *_short_urls(settings)]
+    return LoadedSettings(settings, tuple(notes), source, draft)
 
 
 def _leave_out_empty(draft: Draft) -> None:
@@ -109,8 +115,8 @@ def _rename_published(draft: Draft) -> list[Problem]:
             text = f"says the same as {path[-1]}: keep {path[-1]} only"
             problems.append(Problem(old, text, draft.origin(old)))
             del draft.get(old[:-1])[old[-1]]
-            continue
-        draft.rename(old, setting.name)
+        else:
+            draft.rename(old, setting.name)
     return problems
 
 
@@ -167,12 +173,21 @@ def _medium_topics(settings: Settings) -> Iterator[str]:
             yield f"requests on {topic!r} that state no priority are of class medium"
 
 
+def _short_urls(settings: Settings) -> Iterator[str]:
+    urls = [each.base_url for model in settings.models for each in model.endpoints]
+    for url in dict.fromkeys(urls):
+        if not urlsplit(url).path:
+            yield f"{url} has no path: most servers want /v1 at the end of `base_url`"
+
+
 def _validated(draft: Draft, problems: list[Problem]) -> Settings | None:
     """Return the settings, or None and add to the problems."""
     try:
         settings = Settings.model_validate(draft.data)
     except ValidationError as error:
-        problems += problems_of(error, draft)
+        spelled = {problem.path for problem in problems}
+        found = problems_of(error, draft)
+        problems += [one for one in found if one.path not in spelled]
         problems += _contradictions_of_the_rest(draft, problems)
         return None
     return None if problems else settings

@@ -1,0 +1,1 @@
+"""Plugins of pytest for this project's own tests; `tests/conftest.py` names them."""
