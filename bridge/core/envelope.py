@@ -24,9 +24,9 @@ def pack(record: InboundRecord, correlation_id: str) -> bytes:
         record: as it was read.
         correlation_id: is known elsewhere; key and headers mostly repeat it.
     """
-    pairs = Headers.of(record.headers).pairs
-    texts = [record.key, *(text for name, value in pairs for text in (name, value))]
-    parts = [text.encode() if isinstance(text, str) else text for text in texts]
+    parts = [record.key]
+    for name, value in Headers.of(record.headers).pairs:
+        parts += (name.encode(), value)
     known = correlation_id.encode()
     lengths = [
         _ABSENT if part is None else _ID if part == known else len(part)

@@ -1,6 +1,6 @@
 """What becomes of one record: a request with its facts, or a typed refusal."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agentsched.errors import CodecError, ErrorCode
 from agentsched.ledger.values import Admission
@@ -73,26 +73,30 @@ def classify(record: InboundRecord, source: str, rules: Rules) -> Verdict:
         error = ReplyError(code=invalid.code, message=invalid.detail)
     except CodecError as bad:
         return Refused(dead_letter_record(record, source, bad.code, bad.detail))
-    facts = _facts(record, source, message, identity, rules)
+    models, reply_topic = NO_MODELS, rules.settings.kafka.output_topic
     try:
-        facts = replace(facts, reply_topic=_reply_topic(message, rules))
+        reply_topic = _reply_topic(message, rules)
         if error is None:
             _check_content(message)
-            facts = replace(facts, models=_models(message, identity, rules))
+            models = _models(message, identity, rules)
     except _Refusal as refusal:
         error = error or ReplyError(code=refusal.code, message=refusal.detail)
+    ways = (models, reply_topic)
+    facts = _facts(record, source, message, identity, rules, ways)
     value = record.value or b""
     reply = _failed_value(facts, message, error) if error else b""
     return Admission(facts, value, hash_value(value), reply)
 
 
-def _facts(
+def _facts(  # noqa: PLR0913  (what facts are made of)
     record: InboundRecord,
     source: str,
     message: Message,
     identity: Identity,
     rules: Rules,
+    ways: tuple[tuple[str, ...], str],
 ) -> RequestFacts:
+    models, reply_topic = ways
     ttl_s = message.ttl_s or rules.ttl_s(identity.agent_id)
     ttl_s = min(ttl_s, rules.settings.limits.ttl_max_s)
     value_bytes = len(record.value or b"")
@@ -105,7 +109,7 @@ def _facts(
             identity.agent_id,
             message.priority or rules.class_of_topic(record.topic),
         ),
-        models=NO_MODELS,
+        models=models,
         task_type=message.task_type.value,
         tokens=message.token_count or value_bytes // BYTES_PER_TOKEN,
         arrival_ms=record.timestamp_ms,
@@ -114,7 +118,7 @@ def _facts(
         partition=record.partition,
         offset=record.offset,
         source=source,
-        reply_topic=rules.settings.kafka.output_topic,
+        reply_topic=reply_topic,
         traceparent=traceparent_in(record.headers),
     )
 
