@@ -23,7 +23,7 @@ def server():
         yield server
 
 
-@pytest.fixture(params=["valkey", "oldest redis"])
+@pytest.fixture(params=["valkey", pytest.param("oldest redis", marks=pytest.mark.long)])
 def redis_server(request, tmp_path):
     """One that a system may use; None: the system's own."""
     if request.param == "valkey":

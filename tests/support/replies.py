@@ -22,10 +22,15 @@ class RawReplies:
         bootstrap: where Kafka is.
         topic: what to read.
         decode: turns a record's value into what `all` returns.
+        fetch_wait_ms: of its consumer. The embedded broker wakes no fetch that waits.
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, decode: Callable[[bytes], Any] = json.loads
+        self,
+        bootstrap: str,
+        topic: str,
+        decode: Callable[[bytes], Any] = json.loads,
+        fetch_wait_ms: int = 10,
     ) -> None:
         self._decode = decode
         self._consumer = Consumer(
@@ -33,7 +38,7 @@ class RawReplies:
                 "bootstrap.servers": bootstrap,
                 "group.id": "raw-replies",
                 "enable.auto.commit": False,
-                "fetch.wait.max.ms": 10,
+                "fetch.wait.max.ms": fetch_wait_ms,
             }
         )
         partitions = self._consumer.list_topics(topic, timeout=10).topics[topic]

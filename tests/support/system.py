@@ -90,7 +90,7 @@ class System:
             self.ledger = RedisLedger.of(self.settings)
             stack.callback(self.ledger.close)
             self.replies = stack.enter_context(
-                RawReplies(self.kafka.bootstrap, self.output_topic)
+                RawReplies(self.kafka.bootstrap, self.output_topic, fetch_wait_ms=500)
             )
             stack.callback(self._stop_children)
             self._stack = stack.pop_all()

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-POLL_S = 0.02
+POLL_S, MAX_POLL_S = 0.02, 2.0
 PATIENCE = 4
 """Deadlines are written for a machine that does nothing else; this is for all others.
 
@@ -23,6 +23,8 @@ def eventually(
 ) -> T:
     """Return the first truthy value of `predicate`, asked every 20 ms.
 
+    Less often where to ask takes long, as it does by a command: others need the cores.
+
     Args:
         predicate: what is waited for.
         timeout_s: how long it may take on an idle machine; `PATIENCE` times that here.
@@ -34,13 +36,15 @@ def eventually(
     limit_s = timeout_s * PATIENCE
     deadline = time.monotonic() + limit_s
     while True:
+        asked_s = time.monotonic()
         value = predicate()
         if value:
             return value
         if time.monotonic() > deadline:
             what = message or "what was waited for did not happen"
             raise AssertionError(f"{what} (within {limit_s:g} s; last: {value!r})")
-        time.sleep(POLL_S)
+        took_s = time.monotonic() - asked_s
+        time.sleep(min(max(POLL_S, 2 * took_s), MAX_POLL_S))
 
 
 def is_timed() -> bool:
