@@ -191,7 +191,9 @@ def test_what_was_committed_before_is_open_no_more():
 def test_what_was_noted_as_answered_is_open_no_more():
     note = CommitState(NO_EPOCH, done=(range(4, 6), range(8, 9)))
     driver = Driver()
-    driver.feed(ev.Assigned(PARTITION, SOURCE, 3, 12, committed=3, inherited_state=note))
+    driver.feed(
+        ev.Assigned(PARTITION, SOURCE, 3, 12, committed=3, inherited_state=note)
+    )
     known = (range(3), range(4, 6), range(8, 9))
     assert driver.of(do.LoadPartition) == [do.LoadPartition(SOURCE, 3, 12, known)]
 
@@ -199,7 +201,9 @@ def test_what_was_noted_as_answered_is_open_no_more():
 def test_an_end_that_kafka_lost_is_not_answered_by_what_stood_there():
     note = CommitState(NO_EPOCH, done=(range(13, 15),))
     driver = Driver()
-    driver.feed(ev.Assigned(PARTITION, SOURCE, 12, 12, committed=13, inherited_state=note))
+    driver.feed(
+        ev.Assigned(PARTITION, SOURCE, 12, 12, committed=13, inherited_state=note)
+    )
     driver.load()
     driver.read(12, 13)
     assert [a.facts.offset for a in driver.admitted()] == [12, 13]
@@ -317,10 +321,14 @@ def test_records_that_kafka_deleted_unanswered_are_an_alarm():
 def test_deleted_records_that_were_answered_are_none():
     note = CommitState(NO_EPOCH, done=(range(5, 6), range(7, 10)))
     driver = Driver()
-    driver.feed(ev.Assigned(PARTITION, SOURCE, 9, 12, committed=5, inherited_state=note))
+    driver.feed(
+        ev.Assigned(PARTITION, SOURCE, 9, 12, committed=5, inherited_state=note)
+    )
     assert alarms(driver) == [(do.Alarm.RECORDS_DELETED, 1, 9)]
     note = CommitState(NO_EPOCH, done=(range(5, 10),))
-    driver.feed(ev.Assigned(PARTITION, SOURCE, 9, 12, committed=5, inherited_state=note))
+    driver.feed(
+        ev.Assigned(PARTITION, SOURCE, 9, 12, committed=5, inherited_state=note)
+    )
     assert alarms(driver) == []
 
 
@@ -335,7 +343,9 @@ def test_records_that_are_deleted_while_they_are_to_be_read_are_an_alarm():
 def test_a_partition_that_ends_below_what_was_committed_is_an_alarm():
     note = CommitState(NO_EPOCH, "t1")
     driver = Driver()
-    driver.feed(ev.Assigned(PARTITION, SOURCE, 12, 12, committed=20, inherited_state=note))
+    driver.feed(
+        ev.Assigned(PARTITION, SOURCE, 12, 12, committed=20, inherited_state=note)
+    )
     assert alarms(driver) == [(do.Alarm.LOG_TRUNCATED, 8, 12)]
 
 
