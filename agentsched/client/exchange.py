@@ -132,7 +132,7 @@ class Exchange:
         return self._producer.send(cancel_record(identity, topic))
 
     def close(self, timeout_s: float) -> None:
-        """Take no more, wait up to `timeout_s` for replies, end. Again is harmless."""
+        """Take no more, wait up to `timeout_s` for replies, end. Idempotent."""
         self._room.close(_not_sent)
         with self._lock:
             was_closed, self._is_closed = self._is_closed, True

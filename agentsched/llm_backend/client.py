@@ -16,10 +16,10 @@ from typing_extensions import override
 
 from agentsched.config.settings import EndpointSettings, Settings
 from agentsched.errors import CallFailed, ConfigurationError
-from agentsched.llm_backend import call_errors
+from agentsched.llm_backend import http_errors
 from agentsched.llm_backend.api_keys import read_api_key
 from agentsched.llm_backend.completion import read_completion
-from agentsched.llm_backend.connection_faults import (
+from agentsched.llm_backend.connection_errors import (
     came_before_the_answer,
     fault_of_connection,
     proxies_in,
@@ -88,7 +88,7 @@ class HttpCompleter(Completer):
                 answer.body, monotonic() - started, answer.status
             )
         except TimeoutError:
-            failure = call_errors.out_of_time(monotonic() - started)
+            failure = http_errors.out_of_time(monotonic() - started)
             failure.resent = again.count
             raise failure from None
         except CallFailed as failure:
@@ -133,7 +133,7 @@ class HttpCompleter(Completer):
                 key = read_api_key(endpoint, self._environ)
             except ConfigurationError as error:
                 logger.error("%s", error)  # noqa: TRY400  (it says all; no traceback)
-                raise call_errors.keyless() from None
+                raise http_errors.keyless() from None
             if not self._clients and (proxies := proxies_in(self._environ)):
                 logger.warning("%s is set, but calls to models use no proxy", proxies)
             self._clients[place] = open_client(self._pool, key, keep=keep)

@@ -6,9 +6,9 @@ The call is paid: what is odd beside the answer is left out, and costs no answer
 import json
 from typing import Any
 
-from agentsched.llm_backend import call_errors, no_completion
+from agentsched.llm_backend import http_errors, no_completion
 from agentsched.llm_backend.answer_text import content_in, reasoning_in
-from agentsched.llm_backend.server_errors import (
+from agentsched.llm_backend.error_bodies import (
     error_in,
     error_in_choice,
     finish_reason_in,
@@ -48,10 +48,10 @@ def read_completion(body: bytes, model_s: float, status: int = 200) -> Completio
     except ValueError:
         raise no_completion.no_json(status, body) from None
     if error := error_in(parsed):
-        raise call_errors.fault_of_error(error)
+        raise http_errors.fault_of_error(error)
     choice = _first_choice(parsed, status)
     if error := error_in_choice(choice):
-        raise call_errors.fault_of_error(error)
+        raise http_errors.fault_of_error(error)
     message = choice.get("message")
     if not isinstance(message, dict):
         raise no_completion.invalid("a choice without a message", status)

@@ -8,7 +8,7 @@ import httpx
 from agentsched.config.settings import ConnectionPoolSettings, EndpointSettings
 from agentsched.errors import ConfigurationError
 from agentsched.llm_backend.api_keys import read_api_key
-from agentsched.llm_backend.connection_faults import proxies_in, reason_of
+from agentsched.llm_backend.connection_errors import proxies_in, reason_of
 from agentsched.llm_backend.connections import TRANSPORT_ERRORS, open_client
 
 PROBE_S = 10.0

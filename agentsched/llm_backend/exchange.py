@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from agentsched.llm_backend import call_errors
+from agentsched.llm_backend import http_errors
 from agentsched.llm_backend.connections import TRANSPORT_ERRORS, name_of
 
 MAX_ERROR_BODY_BYTES = 65_536
@@ -55,7 +55,7 @@ async def exchange(client: httpx.AsyncClient, question: HttpQuestion) -> HttpAns
     try:
         return await _read(response, question.max_bytes)
     except TRANSPORT_ERRORS as error:
-        raise call_errors.broken_off(name_of(error)) from None
+        raise http_errors.broken_off(name_of(error)) from None
     finally:
         # Its end may fail where the server did not read the whole request: no matter.
         with suppress(*TRANSPORT_ERRORS):
@@ -68,15 +68,15 @@ async def _read(response: httpx.Response, max_bytes: int) -> HttpAnswer:
     limit = max_bytes if ok else MAX_ERROR_BODY_BYTES
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if ok and encoding not in {"", "identity"}:
-        raise call_errors.unwanted_encoding()
+        raise http_errors.unwanted_encoding()
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > limit:
             if ok:
-                raise call_errors.too_long(limit)
+                raise http_errors.too_long(limit)
             break
     if not ok:
         wait = response.headers.get("retry-after", "")
-        raise call_errors.fault_of_status(response.status_code, bytes(body), wait)
+        raise http_errors.fault_of_status(response.status_code, bytes(body), wait)
     return HttpAnswer(response.status_code, bytes(body))

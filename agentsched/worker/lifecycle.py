@@ -18,8 +18,6 @@ from celery.signals import (
     setup_logging,
     task_revoked,
     worker_ready,
-    worker_shutdown,
-    worker_shutting_down,
 )
 from celery.utils.nodenames import default_nodename, nodesplit
 from click.core import ParameterSource
@@ -34,6 +32,7 @@ from agentsched.wire.doorbell import Doorbell
 from agentsched.worker import runtime
 from agentsched.worker.capacity import capacity_of, models_served, node_name, slots_of
 from agentsched.worker.console import print_where_there_is_room
+from agentsched.worker.shutdown import stop_worker
 from agentsched.worker.thread_pool import TaskPool
 from agentsched.worker.time_limits import TimeLimits
 
@@ -135,6 +134,7 @@ def open_runtime(sender: Any, **_: object) -> None:  # noqa: ANN401
             settings,
             worker_id=f"{sender.hostname}/{uuid4().hex[:8]}",
             slots=slots,
+            give_up=stop_worker,
             limits=TimeLimits(controller.soft_time_limit, controller.time_limit),
         )
     except AgentSchedError as error:
@@ -154,16 +154,3 @@ def cancel_request(request: Any, terminated: bool, **_: object) -> None:  # noqa
     if (opened := runtime.opened()) and not terminated:
         with contextlib.suppress(CodecError):
             opened.revokes.dropped(Doorbell.from_wire(request.kwargs))
-
-
-@worker_shutting_down.connect(weak=False)
-def leave(how: str, **_: object) -> None:
-    """Say at once that no more work is taken; runs inside the signal handler."""
-    if opened := runtime.opened():
-        opened.leave(at_once=how == "Cold")
-
-
-@worker_shutdown.connect(weak=False)
-def close_runtime(**_: object) -> None:
-    """Close the clients, after the last task."""
-    runtime.close_runtime()

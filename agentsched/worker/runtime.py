@@ -24,7 +24,6 @@ from agentsched.worker.heartbeat import Heartbeat
 from agentsched.worker.leases import LeaseBook
 from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.revoke import Revokes
-from agentsched.worker.shutdown import stop_worker
 from agentsched.worker.suspects import Suspects
 from agentsched.worker.time_limits import NO_LIMITS, TimeLimits
 
@@ -40,6 +39,7 @@ class Runtime:
         settings: Settings,
         worker_id: str,
         slots: Callable[[], Mapping[str, int]],
+        give_up: Callable[[], None],
         limits: TimeLimits = NO_LIMITS,
     ) -> None:
         """Makes all clients and starts the keeper.
@@ -48,6 +48,7 @@ class Runtime:
             settings: the whole configuration.
             worker_id: names this process; unlike any other that runs or ran.
             slots: see `Heartbeat`.
+            give_up: ends this process, see `Heartbeat`.
             limits: of calls for which the task has none of its own.
 
         Raises:
@@ -92,7 +93,7 @@ class Runtime:
             slots,
             observer,
             self._page.address,
-            give_up=stop_worker,
+            give_up=give_up,
         )
         self._aborts = AbortListener(self._ledger.voided(), self._leases)
         # The keeper last: from the first heartbeat on there is work.
@@ -142,6 +143,7 @@ def open_runtime(
     settings: Settings,
     worker_id: str,
     slots: Callable[[], Mapping[str, int]],
+    give_up: Callable[[], None],
     limits: TimeLimits = NO_LIMITS,
 ) -> Runtime:
     """Make this process's runtime; there is one. See `Runtime`.
@@ -153,7 +155,7 @@ def open_runtime(
     global _opened  # noqa: PLW0603  (Celery's tasks have no other way to it)
     if _opened is not None:
         raise RuntimeError("this process has a runtime already")
-    _opened = Runtime(settings, worker_id, slots, limits)
+    _opened = Runtime(settings, worker_id, slots, give_up, limits)
     return _opened
 
 

@@ -36,7 +36,7 @@ class Wakeup:
             self._writer.send(b"\0")
 
     def close(self) -> None:
-        """Close the sockets, after the loop has ended; again is harmless."""
+        """Close the sockets, after the loop has ended. Idempotent."""
         self._reader.close()
         self._writer.close()
 

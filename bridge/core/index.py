@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from agentsched.ledger.values import Admission
 from agentsched.wire.records import InboundRecord
 from agentsched.wire.request_facts import RequestFacts
-from bridge.core import memory
+from bridge.core import index_memory
 from bridge.core.envelope import pack
 from bridge.core.places import PlaceQueue
 from bridge.core.state import (
@@ -54,7 +54,7 @@ def add(
         checked_ms=state.now_ms,
     )
     partition.entries[facts.offset] = entry
-    partition.size_bytes += memory.of_request(entry)
+    partition.size_bytes += index_memory.of_request(entry)
     _add_key(state, entry)
     state.deadlines.add(place)
     _file(state, entry)
@@ -63,7 +63,7 @@ def add(
 
 def add_refused(partition: PartitionIndex, record: InboundRecord) -> None:
     """Count a record that becomes a dead letter, until it is settled."""
-    partition.refused[record.offset] = memory.of_refused(record)
+    partition.refused[record.offset] = index_memory.of_refused(record)
     partition.size_bytes += partition.refused[record.offset]
 
 
@@ -131,7 +131,7 @@ def _drop(state: BridgeState, partition: PartitionIndex, offset: int) -> None:
     partition.size_bytes -= partition.refused.pop(offset, 0)
     entry = partition.entries.pop(offset, None)
     if entry is not None:
-        partition.size_bytes -= memory.of_request(entry)
+        partition.size_bytes -= index_memory.of_request(entry)
         _drop_traits(partition, entry.traits)
         _forget(state, entry)
 
@@ -161,7 +161,7 @@ def _traits(partition: PartitionIndex, facts: RequestFacts) -> Traits:
     if traits is None:
         place = (facts.topic, facts.partition, partition.source)
         traits = partition.traits[values] = Traits(*values, *place)
-        partition.size_bytes += memory.of_traits(traits)
+        partition.size_bytes += index_memory.of_traits(traits)
     traits.requests += 1
     return traits
 
@@ -170,7 +170,7 @@ def _drop_traits(partition: PartitionIndex, traits: Traits) -> None:
     traits.requests -= 1
     if not traits.requests:
         del partition.traits[_values(traits)]
-        partition.size_bytes -= memory.of_traits(traits)
+        partition.size_bytes -= index_memory.of_traits(traits)
 
 
 def _values(

@@ -214,7 +214,7 @@ class PartitionIndex:
     traits: dict[tuple[object, ...], Traits] = field(default_factory=dict)
     """What its requests have in common, by all of it."""
     size_bytes: int = 0
-    """What all this takes in memory, see `bridge.core.memory`."""
+    """What all this takes in memory, see `bridge.core.index_memory`."""
     paused: bool = False
     was_committed: bool = True
     """Whether Kafka knew a committed offset when the partition came."""

@@ -11,7 +11,7 @@ from agentsched.telemetry import metrics
 from agentsched.telemetry.meters import Meters
 from bridge.core import commands as do
 from bridge.core import events as ev
-from bridge.core.memory import RECORD_BYTES
+from bridge.core.index_memory import RECORD_BYTES
 from bridge.core.rules import Rules
 from bridge.gauges import BridgeMeter
 from tests.support.requests import ARRIVAL_MS

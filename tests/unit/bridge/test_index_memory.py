@@ -9,7 +9,7 @@ import pytest
 from agentsched.wire.records import Headers
 from bridge.core import commands as do
 from bridge.core import events as ev
-from bridge.core.memory import of_request
+from bridge.core.index_memory import of_request
 from tests.support.requests import record
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 

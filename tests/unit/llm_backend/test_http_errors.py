@@ -5,7 +5,7 @@ import json
 import pytest
 
 from agentsched.errors import ErrorCode
-from agentsched.llm_backend.call_errors import fault_of_status
+from agentsched.llm_backend.http_errors import fault_of_status
 
 UNAVAILABLE = (ErrorCode.MODEL_UNAVAILABLE, True)
 REJECTED = (ErrorCode.MODEL_REJECTED, False)

@@ -8,7 +8,7 @@ import re
 from http import HTTPStatus
 
 from agentsched.errors import CallFailed, ErrorCode
-from agentsched.llm_backend.server_errors import ServerError, names_of
+from agentsched.llm_backend.error_bodies import ServerError, names_of
 from agentsched.llm_backend.server_json import read_json
 
 _TRANSIENT_STATUS = frozenset({408, 409, 423, 424, 425, 429})
