@@ -6,6 +6,7 @@ such a handle says here how it begins anew; that happens inside `os.fork`, in th
 """
 
 import atexit
+import contextlib
 import ctypes
 import os
 import sys
@@ -79,7 +80,9 @@ def at_exit(callback: Callable[[], object]) -> Callable[[], None]:
 
 def _in_child() -> None:
     for instance, begin_anew in list(_begin_anew.items()):
-        begin_anew(instance)
+        # One that fails must not leave the others with the locks of the parent.
+        with contextlib.suppress(Exception):
+            begin_anew(instance)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

@@ -144,8 +144,7 @@ class Daemon:
         Dead letters that are under way are waited for, else the next owner would send
         them once more.
         """
-        self._effects.flush(REVOKE_FLUSH_S)
-        self._take_inbox()
+        self._flush(REVOKE_FLUSH_S)
         # All that is known counts, and no commit may follow the last one.
         until_ms = self._now_ms() + REVOKE_WORK_MS
         while self._events and self._now_ms() <= until_ms:
@@ -293,11 +292,19 @@ class Daemon:
     def _close(self) -> None:
         """Leave: stop following, flush, commit and leave the group, give up the lease."""
         self._reader.stop()
-        self._effects.flush(self._rules.settings.timing.delivery_timeout_s)
-        self._take_inbox()
+        self._flush(self._rules.settings.timing.delivery_timeout_s)
         self._source.close()  # revokes: commits the last watermarks
         self._effects.close()
         say(events.BRIDGE_STOPPED)
+
+    def _flush(self, timeout_s: float) -> None:
+        """Wait for records under way, up to `timeout_s` twice, and take what follows.
+
+        What follows the record of a conflict is a record again: its dead letter.
+        """
+        for _ in range(2):
+            self._effects.flush(timeout_s)
+            self._take_inbox()
 
     def _topics(self) -> tuple[str, ...]:
         return self._rules.settings.kafka.input_topics

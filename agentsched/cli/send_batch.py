@@ -17,7 +17,7 @@ from agentsched.client.request_record import Sender, outgoing
 from agentsched.config.settings import Settings
 from agentsched.errors import DeliveryFailed
 from agentsched.kafka.librdkafka import producer_properties
-from agentsched.kafka.producer import Producer
+from agentsched.kafka.producer import QUEUE_WAIT_S, Producer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -101,7 +101,13 @@ def post_all(settings: Settings, requests: Iterable[Asked], run_ahead: int) -> b
             except RequestError as error:
                 tally.failed(asked.place, str(error))
                 continue
-            posted.append(_Posted(asked.place, correlation_id, producer.send(record)))
+            posted.append(
+                _Posted(
+                    asked.place,
+                    correlation_id,
+                    producer.send(record, wait_s=QUEUE_WAIT_S),
+                )
+            )
             while posted and (posted[0].future.done() or len(posted) >= run_ahead):
                 _acknowledged(tally, posted.popleft())
         while posted:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agentsched.wire.records import RecordAt
 
 MAX_OUTSTANDING = 100_000
-"""What librdkafka queues (`queue.buffering.max.messages`): beyond, sending would block."""
+"""What librdkafka queues (`queue.buffering.max.messages`): beyond, a request is not accepted."""
 
 
 class AgentClient:

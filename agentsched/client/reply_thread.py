@@ -64,6 +64,8 @@ class ReplyThread:
         """In a forked child, where the thread is no more: unless it is what forked."""
         self._stopped = threading.Event()
         self._stopped.set()
+        # That one goes on in here: it must not wait for a lock of the parent's.
+        self._outstanding = Outstanding()
 
     def _run(self) -> None:
         try:
@@ -107,6 +109,8 @@ class ReplyThread:
                 self._reader.close()
                 return
             for record in records:
+                if self._stopped.is_set():
+                    return
                 self._take(record)
             self._end_time_outs()
 

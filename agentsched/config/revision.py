@@ -83,7 +83,9 @@ def revise(current: Settings, new: Settings) -> Revision:
         merged = Settings.model_validate(data)
     except ValidationError as error:
         keys = ", ".join(named(each.path) for each in of_bridges)
-        detail = "; ".join(each["msg"] for each in error.errors())
+        detail = "; ".join(
+            each["msg"].removeprefix("Value error, ") for each in error.errors()
+        )
         raise ConfigurationError(
             f"the new configuration does not go together with {keys}, which stays as it"
             f" is until the bridge is started anew: {detail}"

@@ -18,15 +18,18 @@ from agentsched.config.section import Address, DottedKeys, Path, Secret
 QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 BYTE_ORDER_MARK = "\ufeff"
 _FILLED_IN = r"\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|<[A-Za-z][\w .-]*>"
-_PLACEHOLDER = re.compile(rf"{_FILLED_IN}|\$[A-Za-z_]\w*|%[A-Z][A-Z0-9_]+%")
+_VARIABLE = r"\$[A-Z][A-Z0-9_]{2,}|%[A-Z][A-Z0-9_]{2,}%"
+"""In capitals: `$ConnectionString` is a user of Event Hubs, `%C3%` a part of a URL."""
+_PLACEHOLDER = re.compile(rf"{_FILLED_IN}|({_VARIABLE}|\$[A-Z]+)(?!\w)")
 _SECRET_PLACEHOLDER = re.compile(
     # Whole, and no `$name`: a password may have a part that looks like one.
-    rf"({_FILLED_IN}|\$[A-Z][A-Z0-9_]{{2,}}|%[A-Z][A-Z0-9_]+%)"
+    rf"({_FILLED_IN}|{_VARIABLE})"
 )
 _DUMMY = re.compile(
-    r"(change|replace|fill)[-_ ]?(me|this|it|in)|todo|x{3,}|\*{3,}|\.{3,}"
-    r"|(sk-)?(your|my)[-_ ]([\w-]*[-_ ])?(api[-_ ]?key|key|token|password|secret)"
-    r"([-_ ]?here)?|sk-(x{3,}|\.{3,}|\*{3,}|1234)",
+    # Not `sk-1234` or `my-secret`: local servers are given such keys, and take them.
+    r"(change|replace|fill)[-_ ]?(me|this|it|in)|\*{3,}|\.{3,}"
+    r"|(sk-)?your[-_ ]([\w-]*[-_ ])?(api[-_ ]?key|key|token|password|secret)"
+    r"([-_ ]?here)?|sk-(\.{3,}|\*{3,})",
     re.IGNORECASE,
 )
 _ASSIGNMENT = re.compile(r"(export\s+)?[A-Z][A-Z0-9_]*=.")
@@ -120,7 +123,9 @@ def _is_quoted(text: str, *, is_secret: bool) -> bool:
     first, last = text[:1], text[-1:]
     if is_secret:
         return len(text) > 1 and first in QUOTES and last in QUOTES
-    return bool(text) and (first in QUOTES or last in QUOTES)
+    # One of an address: a quoted list was split. Elsewhere an apostrophe may end a name.
+    both = len(text) > 1 and first in QUOTES and last in QUOTES
+    return both or (":" in text and (first in QUOTES or last in QUOTES))
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:  # noqa: ANN401

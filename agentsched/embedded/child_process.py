@@ -76,7 +76,9 @@ class GuardedChild(Stoppable):
     def _let_go(self) -> None:
         """In a forked child: the life line is the parent's alone; see `agentsched.forks`."""
         if self._guard.stdin is not None:
-            self._guard.stdin.close()
+            # Its own `close` takes a lock, which another thread may have held.
+            os.close(self._guard.stdin.fileno())
+            forks.leave(self._guard.stdin)
 
     @property
     def _stdout(self) -> IO[bytes]:

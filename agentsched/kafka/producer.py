@@ -135,13 +135,19 @@ class Producer:
         """
         return self._enqueue(checked(value, topic, headers, key), QUEUE_WAIT_S)
 
-    def send(self, record: OutboundRecord) -> "Future[RecordAt]":
-        """Send one record; never waits, and raises nothing: every failure is the future's.
+    def send(
+        self, record: OutboundRecord, *, wait_s: float = 0.0
+    ) -> "Future[RecordAt]":
+        """Send one record; raises nothing: every failure is the future's.
 
-        The future fails with `DeliveryFailed`, at once where the local queue is full.
+        Args:
+            record: what to send, and where to.
+            wait_s: how long to block while the local queue is full; 0: not at all.
+
+        The future fails with `DeliveryFailed`, at once where the local queue stays full.
         """
         try:
-            return self._enqueue(checked_outbound(record), wait_s=0)
+            return self._enqueue(checked_outbound(record), wait_s)
         except KafkaFailed as error:
             failed: Future[RecordAt] = Future()
             failed.set_exception(_not_delivered(record.topic, error))
@@ -171,7 +177,7 @@ class Producer:
         """Block until all is acknowledged or failed; return how many are still open."""
         with self._changed:
             client = self._client
-        return self._flush(client, timeout_s) if client else 0
+        return self._flush(client, timeout_s)
 
     def close(self, timeout_s: float = 10.0) -> int:
         """Send what is queued, then end the poller; calling it again does nothing.
@@ -185,13 +191,12 @@ class Producer:
             self._closed = True
             client, poller = self._client, self._poller
             self._changed.notify_all()
-        if client is None:
-            return 0
         left = self._flush(client, timeout_s)
         if left:
             logger.warning(
                 "%d record(s) not acknowledged in %g s: gone", left, timeout_s
             )
+        if left and client is not None:
             _give_up(client)
         if poller and poller is not threading.current_thread():
             poller.join()
@@ -305,12 +310,18 @@ class Producer:
                 except KafkaException as error:
                     self._poll_failed(error)
 
-    def _flush(self, client: confluent_kafka.Producer, timeout_s: float) -> int:
+    def _flush(self, client: confluent_kafka.Producer | None, timeout_s: float) -> int:
+        """Wait for what is under way, also in clients that failed and are given up."""
+        deadline = time.monotonic() + timeout_s
         try:
-            return client.flush(timeout_s)
+            if client is not None:
+                client.flush(timeout_s)
         except KafkaException as error:
             self._poll_failed(error)
-            return len(client)
+        with self._changed:
+            left_s = max(0.0, deadline - time.monotonic())
+            self._changed.wait_for(lambda: not self._under_way, left_s)
+            return len(self._under_way)
 
     def _poll_failed(self, error: KafkaException) -> None:
         """A fatal error surfaces in whichever call serves the client's events."""

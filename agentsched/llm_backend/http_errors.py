@@ -8,7 +8,7 @@ import re
 from http import HTTPStatus
 
 from agentsched.errors import CallFailed, ErrorCode
-from agentsched.llm_backend.error_bodies import ServerError, names_of
+from agentsched.llm_backend.error_bodies import UNKNOWN_STATUS, ServerError, names_of
 from agentsched.llm_backend.server_json import read_json
 
 _TRANSIENT_STATUS = frozenset({408, 409, 423, 424, 425, 429})
@@ -67,7 +67,8 @@ def fault_of_status(status: int, body: bytes, retry_after: str = "") -> CallFail
 
 def fault_of_error(error: ServerError) -> CallFailed:
     """Classify the error that a server put into a 200."""
-    status = REFUSED if _REFUSAL.search(error.text) else error.status
+    is_refusal = error.status == UNKNOWN_STATUS and _REFUSAL.search(error.text)
+    status = REFUSED if is_refusal else error.status
     code, retryable = _meaning(status, error.names, b"")
     named = f" ({', '.join(error.names)})" if error.names else ""
     return CallFailed(

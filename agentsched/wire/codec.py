@@ -99,6 +99,7 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
             answered and belongs into the dead-letter topic.
     """
     _check_record(record, max_bytes)
+    _refuse_what_is_ours(None, record)
     try:
         found = read_object(record.value or b"")
     except CodecError as error:
@@ -107,7 +108,7 @@ def decode_request(record: InboundRecord, max_bytes: int) -> tuple[Message, Iden
         # No body that could say otherwise: the headers name the sender.
         identity = _identity(_NOTHING, record.headers)
         raise AnswerableError(error.detail, Message(), identity) from None
-    _refuse_what_is_ours(found, record)
+    _refuse_what_is_ours(found.fields.get("status"), record)
     try:
         identity = _identity(found, record.headers)
     except CodecError as error:
@@ -170,9 +171,9 @@ def _check_record(record: InboundRecord, max_bytes: int) -> None:
         raise CodecError(ErrorCode.TOO_LARGE, f"{size} bytes, the limit is {max_bytes}")
 
 
-def _refuse_what_is_ours(found: JsonObject, record: InboundRecord) -> None:
+def _refuse_what_is_ours(status: object, record: InboundRecord) -> None:
     """A reply on an input topic is not answered: that could go round for ever."""
-    status, kind = found.fields.get("status"), record.headers.get("kind")
+    kind = record.headers.get("kind")
     if status in (*_TERMINAL, CONFLICT) or kind in (CHUNK, CONFLICT):
         raise CodecError(ErrorCode.MALFORMED, "this is a reply, on an input topic")
 

@@ -1,6 +1,6 @@
 """What a bridge does: it carries out the core's commands, and answers with events.
 
-`effects.py` knows who does which command, and what counts when Redis does not answer.
+`executor.py` knows who does which command, and what counts when Redis does not answer.
 Nothing here decides what is to be done.
 """
 

@@ -1,6 +1,6 @@
 """Does the steps of the ledger that the core asks for, and answers for undone ones.
 
-What a step means is the ledger's, whether it is tried is `effects.py`'s.
+What a step means is the ledger's, whether it is tried is `executor.py`'s.
 """
 
 from collections.abc import Callable

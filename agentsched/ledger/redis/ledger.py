@@ -91,7 +91,7 @@ class RedisLedger(Ledger):
         return cls(redis_client(settings.redis), settings.namespace, on_step)
 
     def server_facts(self, keys: Sequence[str]) -> ServerFacts:
-        """Return what the server says of itself; see `redis_server.server_facts`."""
+        """Return what the server says of itself."""
         return server_facts(self._client, keys)
 
     def close(self) -> None:

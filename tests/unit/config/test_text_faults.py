@@ -212,7 +212,7 @@ KEYS = [
     ("your-api-key", DUMMY),
     ("your_openai_api_key_here", DUMMY),
     ("sk-...", DUMMY),
-    ("sk-xxxx", DUMMY),
+    ("sk-....", DUMMY),
 ]
 
 
@@ -266,3 +266,25 @@ def test_a_quoted_name_of_the_file_is_pointed_at():
 @pytest.mark.parametrize("text", ["", "a", "gpt-4", "a b", "50%", "C:\\x", "x<y", "5$"])
 def test_plain_texts_are_fine(text):
     assert fault_of(text) is None
+
+
+def test_the_settings_of_event_hubs_and_odd_names_are_taken_as_they_are():
+    """`$ConnectionString` is what Event Hubs calls its user; `%C3%` is half a letter."""
+    parsed = parse_settings(
+        "kafka:\n"
+        "  properties:\n"
+        "    security.protocol: SASL_SSL\n"
+        "    sasl.mechanism: PLAIN\n"
+        "    sasl.username: $ConnectionString\n"
+        "    sasl.password: Endpoint=sb://x/;SharedAccessKey=k\n"
+        "models:\n"
+        "  - {name: m, endpoints: [{base_url: 'https://h/%C3%A9/v1'}]}\n"
+        'agents: [{id: "James\'"}]\n'
+    ).settings
+    assert parsed.kafka.properties["sasl.username"] == "$ConnectionString"
+    assert parsed.agents[0].id == "James'"
+
+
+@pytest.mark.parametrize("key", ["sk-1234", "xxx", "my-secret", "EMPTY"])
+def test_a_key_that_local_servers_are_given_is_one(key):
+    assert fault_of_key(key) is None
