@@ -340,10 +340,15 @@ def test_a_wrong_property_is_told_at_once():
 
 @pytest.mark.kafka
 def test_a_request_that_kafka_refuses_is_not_accepted(kafka):
-    client = AgentClient(kafka.bootstrap, input_topics=["no topic!"])
-    with client, pytest.raises(RequestNotAccepted, match="no topic!"):
+    client = AgentClient(kafka.bootstrap, input_topics=["no-such-topic"])
+    with client, pytest.raises(RequestNotAccepted, match="no-such-topic"):
         client.request("x")
     assert client.outstanding == 0
+
+
+def test_a_name_that_no_topic_can_have_is_refused_before_anything_is_sent():
+    with pytest.raises(ValueError, match="no topic!"):
+        AgentClient("127.0.0.1:1", input_topics=["no topic!"])
 
 
 def test_a_client_needs_a_topic_and_a_bound():

@@ -276,8 +276,12 @@ def test_every_command_of_the_guide_works_as_it_stands_there(system):
     system.replies.wait_for({"4711"}, 30)
     eventually(lambda: waiting_and_in_flight(system) == (0, 0), timeout_s=20)
     for line in commands("docs/how-to/operate.md"):
-        arguments = shlex.split(line.replace("gpt-4", "m"))[1:]
-        run(system, *arguments)
+        program, *arguments = shlex.split(line.replace("gpt-4", "m"))
+        if program == "kill":
+            assert arguments == ["-HUP", "PID_OF_THE_BRIDGE"]
+            system.children["bridge0"].signal(signal.SIGHUP)
+        else:
+            run(system, *arguments)
     assert status(system)["orders"] == []
 
 

@@ -89,7 +89,9 @@ class Installation:
 
         def well() -> dict[str, Any] | None:
             seen = self.status()
-            return seen if seen["problems"] == [] else None
+            # A pool without workers is no problem as long as nothing waits for it.
+            served = all(one["slots"] for one in seen["models"])
+            return seen if served and seen["problems"] == [] else None
 
         seen = eventually(
             well, timeout_s=PATIENCE_S, message=f"all is well; logs: {self.folder}/logs"
