@@ -51,7 +51,7 @@ def on_assigned(state: BridgeState, event: Assigned) -> list[Command]:
     commands = _missing(state, partition, event)
     if commit_state is not None and commit_state.pulse > state.pulse:
         # Another bridge has seen more: this shows whether Redis has it still.
-        # What was last_change is of the log of the epoch that is open here.
+        # The last change that came in is of the log of the epoch that is open here.
         last_change = (
             state.last_change if commit_state.pulse.epoch == state.epoch else ""
         )

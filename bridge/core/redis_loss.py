@@ -57,7 +57,7 @@ def on_epoch(
 
 
 def hold(state: BridgeState) -> None:
-    """Start nothing before the workers have last_change of the epoch: they may still call."""
+    """Start nothing before the workers have heard of the epoch: they may still call."""
     renew_ms = int(state.rules.settings.timing.renew_s * 1000)
     state.hold_until_ms = state.epoch_began_ms + renew_ms + WORKERS_STOP_MS
 

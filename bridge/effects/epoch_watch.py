@@ -68,7 +68,7 @@ class EpochWatch:
         return beat
 
     def _learn(self, pulse: EpochCounter) -> None:
-        """What was last_change is an entry of the log of the epoch that is known."""
+        """The last change is an entry of the log of the epoch that is known."""
         if pulse.epoch > self._known.epoch:
             self._heard = ""
         self._known = max(self._known, pulse)

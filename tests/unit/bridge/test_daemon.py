@@ -6,7 +6,8 @@ from agentsched.kafka.group.assignment import AssignedPartition
 from agentsched.ledger.values import Change, ChangeKind
 from agentsched.telemetry.meters import Meters
 from agentsched.wire.epoch import NO_EPOCH
-from agentsched.wire.records import Partition
+from agentsched.wire.records import OutboundRecord, Partition, RecordAt
+from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
@@ -65,8 +66,21 @@ class Source:
         pass
 
 
+class Revoking(Source):
+    """Kafka: the partition is taken away in the second turn."""
+
+    def poll(self, most, timeout_s):
+        read = super().poll(most, timeout_s)
+        if self._turns == 2:
+            self._daemon.on_revoked([PARTITION])
+            sent = self._rig.sink.sent
+            self._rig.acknowledged = [one.topic for one, done in sent if done.done()]
+            self._daemon.stop()
+        return read
+
+
 class Reader:
-    """Hears of nothing: the test puts what is last_change into the inbox."""
+    """Hears of nothing: the test puts changes into the inbox."""
 
     def start(self, epoch, cursor):
         pass
@@ -102,3 +116,35 @@ def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
     rung = Counter(each.key for each in rig.doorbells.rung)
     assert len(rung) == REQUESTS
     assert set(rung.values()) == {1}
+
+
+def test_who_gives_a_partition_up_waits_for_what_follows_a_record_too():
+    """The dead letter of a conflict is sent when the conflict is told."""
+    rig = Rig()
+    rig.effects.adopt(Rules(settings(timing={"drain_s": 0})))
+    flushed = []
+
+    def flush(timeout_s):
+        flushed.append(timeout_s)
+        for _, delivery in list(rig.sink.sent):
+            if not delivery.done():
+                delivery.set_result(RecordAt("results", 0, len(flushed)))
+        return 0
+
+    rig.sink.flush = flush
+    conflict = OutboundRecord("results", b"{}", "c", {"kind": "conflict"})
+    letter = OutboundRecord("x.dead_letter", b"{}", "c")
+    refusal = do.PublishRefusal(letter, "medium_priority:t1:0", 0, conflict)
+    daemon = Daemon(
+        rules=Rules(settings(timing={"drain_s": 0})),
+        effects=rig.effects,
+        make_source=lambda daemon: Revoking(daemon, rig),
+        make_reader=lambda deliver: Reader(),
+        now_ms=lambda: rig.now_ms,
+        known_pulse=lambda: NO_EPOCH,
+        inbox=rig.inbox,
+        observer=BridgeObserver(Meters("bridge")),
+    )
+    rig.inbox.put(lambda: rig.effects.run(refusal))
+    daemon.run()
+    assert rig.acknowledged[:2] == ["results", "x.dead_letter"]
