@@ -6,7 +6,7 @@ The constants are measured: `python benchmarks/index_memory.py`.
 from agentsched.wire.records import Headers, InboundRecord
 from bridge.core.state import Indexed, Traits
 
-RECORD_BYTES = 720
+RECORD_BYTES = 740
 """One request beside its texts: objects, and its share of dicts and queues."""
 TRAITS_BYTES = 450
 """What the first request of an agent, class and model on a partition takes more."""
