@@ -24,7 +24,7 @@ up: $(STAMP) ## Keep a local system running until Ctrl-C
 	@$(BIN)/agentsched up
 
 # Side by side, on one Kafka and one Redis: tests/support/hooks/groups.py
-test: $(STAMP) ## Run the tests (10 minutes on two cores)
+test: $(STAMP) ## Run the tests (a quarter of an hour on two cores)
 	$(BIN)/pytest -m "not long"
 
 # First what may run beside others; then what needs the machine, and what promises a time.
