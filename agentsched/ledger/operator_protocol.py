@@ -31,6 +31,8 @@ class Orders:
     controls: Controls
     questions: tuple[Question, ...]
     """Those that this bridge has not answered."""
+    revision: int = 0
+    """Of limits and controls: each change of one raises it, and voids all lists."""
 
 
 class Operations(Protocol):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from agentsched.ledger.operator_protocol import Operations
+from agentsched.ledger.turns import Plan, Planned, Turn, TurnAnswer
 from agentsched.ledger.values import (
     Admission,
     Admitted,
@@ -96,7 +97,33 @@ class Ledger(Protocol):
     def expire(self, epoch: str, key: str) -> bool:
         """RUNNING with a lease that is over -> READY, one crash more; False otherwise."""
 
+    def plan(self, epoch: str, plan: Plan) -> Planned:
+        """Replace the lists of pools: what their workers may start, first come first.
+
+        It changes no entry: a listed one stays READY, may stand in several lists (the
+        first taker wins) and may be withdrawn. Refused, without any effect, unless the
+        dispatcher's lease and the revision are current, the number grows, and the change
+        log has (or had) what the dispatcher has seen.
+        """
+
     # -- worker -----------------------------------------------------------------
+
+    def turn(self, epoch: str, turn: Turn) -> TurnAnswer:
+        """Do all steps of one worker process: published, complete, put_back, take.
+
+        In this order; each checks before it writes, and fails alone. Then, for each of
+        `lease_ids`, the first listed request of all pools of `models` that may start
+        becomes RUNNING: READY, with the hash and turn of its member; not ending; its
+        deadline ahead, its not-before passed; room in its pool and within `max_in_flight`;
+        for a suspect a free child. The list's dispatcher must lead still, and its revision
+        be in force. What fails only at child, capacity or limits stays listed, what is
+        void is dropped.
+
+        One number is done once: repeated, it returns what is still RUNNING under its
+        leases, and the same answers to the other steps. What an earlier number above
+        `seen` took is put back first, and its start not counted. Without a heartbeat of
+        the process nothing is taken, its other steps are done.
+        """
 
     def claim(
         self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
@@ -223,7 +250,7 @@ class Ledger(Protocol):
         """
 
     def set_limits(self, epoch: str, limits: Limits) -> None:
-        """Replace the limits for every process at once."""
+        """Replace the limits for every process at once; raises the revision."""
 
     def totals(self, epoch: str) -> dict[str, ModelTotals]:
         """What every model with limits has done, by model name."""
@@ -283,15 +310,21 @@ class Membership(Protocol):
         """Say that a bridge has gone."""
 
     def beat_worker(
-        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
-    ) -> None:
-        """Say that a worker process lives.
+        self,
+        worker_id: str,
+        slots: Mapping[str, int],
+        ttl_ms: int,
+        http: str = "",
+        parked: int = 0,
+    ) -> str:
+        """Say that a worker process lives; returns the epoch, "" where there is none.
 
         Args:
             worker_id: names it.
             slots: requests that it can run at once, per model.
             ttl_ms: how long that counts.
             http: `host:port` where it shows metrics and health; empty: nowhere.
+            parked: its slots that are free and wait for a doorbell.
         """
 
     def leave_worker(self, worker_id: str) -> None:

@@ -218,6 +218,12 @@ class ReadyEntry:
     ring: int
     """The number of the last ring; 0 before the first."""
     not_before_ms: int = 0
+    turn: int = 0
+    """How often it was taken."""
+    payload_hash: str = ""
+    """Of its value, 32 hex digits."""
+    crashes: int = 0
+    """How often its lease has run out."""
 
 
 @dataclass(frozen=True, slots=True)
