@@ -254,6 +254,16 @@ class Tick:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """All that had come was taken: what follows from it is decided now, once.
+
+    It is fed at the end of each turn of the loop.
+    """
+
+    now_ms: int
+
+
 Event = (
     Assigned
     | Revoked
@@ -280,4 +290,5 @@ Event = (
     | RulesChanged
     | DrainStarted
     | Tick
+    | Round
 )
