@@ -228,7 +228,8 @@ def _ring(state: BridgeState) -> list[Command]:
         )
         if (entry := lead.board.entry(member.key)) is not None
     ]
-    return [Ring(tuple(bells))] if bells else []
+    again = tuple(sorted(lead.bells.again.items()))
+    return [Ring(tuple(bells), again)] if bells else []
 
 
 def _charge(lead: Lead, slot: Slot) -> None:
