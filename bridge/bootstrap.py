@@ -129,6 +129,7 @@ def _build_daemon(
             MeteredSink(_make_producer(settings), meters),
             settings.kafka.output_topic,
             list(map(dead_letter_topic, settings.kafka.input_topics)),
+            settings.timing.delivery_timeout_s,
         ),
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
         look_up=partial(find_answers, settings.kafka),
