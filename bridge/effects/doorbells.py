@@ -1,18 +1,13 @@
-"""Sends doorbells, and says in which queues some still lie; it decides on neither."""
+"""Sends doorbells; whom it rings for the core decides."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable
 
 from agentsched.errors import DoorbellFailed
 from agentsched.protocols import DoorbellSender
-from agentsched.wire.doorbell import Doorbell
 from bridge.core import commands as do
 from bridge.core.rules import Rules
 from bridge.effects.outage import Outage
 from bridge.observer import BridgeObserver
-
-Answer = TypeVar("Answer")
 
 
 class Ringing:
@@ -21,49 +16,33 @@ class Ringing:
     def __init__(
         self,
         doorbells: DoorbellSender,
-        rules: Rules,
         observer: BridgeObserver,
         now_ms: Callable[[], int],
     ) -> None:
         self._doorbells = doorbells
         self._outage = Outage(now_ms)
-        self._rules = rules
         self._observer = observer
 
     def adopt(self, rules: Rules) -> None:
         """Ring for the models of another revision of the configuration."""
         self._doorbells.know(rules.settings.models)
-        self._rules = rules
 
-    def ring(self, command: do.Ring | do.RingAgain, doorbell: Doorbell) -> None:
-        """Send a doorbell; one that fails is told, and the reconciler's."""
+    def ring(self, command: do.Ring) -> None:
+        """Send doorbells; that they failed is told, and they are rung again."""
         try:
-            self._ask(lambda: self._doorbells.ring([doorbell]))
+            self._send(command)
         except DoorbellFailed as error:
-            self._observer.doorbell_failed(doorbell, error)
+            for doorbell in command.doorbells:
+                self._observer.doorbell_failed(doorbell, error)
         else:
             self._observer.did(command)
 
-    def lying(self, models: Sequence[str]) -> dict[str, int]:
-        """Return how many doorbells lie in the queue of each model; blocks."""
-        settings = self._rules.settings
-        queues = {
-            name: model.queue for name in models if (model := settings.model(name))
-        }
-        try:
-            return {
-                name: self._ask(partial(self._doorbells.waiting, queue))
-                for name, queue in queues.items()
-            }
-        except DoorbellFailed:
-            return dict.fromkeys(models, 1)  # unknown: do not ring into it
-
-    def _ask(self, ask: Callable[[], Answer]) -> Answer:
+    def _send(self, command: do.Ring) -> None:
         """Ask Celery's broker, unless it was silent a moment ago."""
         if self._outage.lasts:
             raise DoorbellFailed("Celery's broker did not answer a moment ago")
         try:
-            return ask()
+            self._doorbells.ring(command.doorbells)
         except DoorbellFailed:
             self._outage.begin()
             raise

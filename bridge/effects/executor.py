@@ -84,7 +84,7 @@ class Effects:
         self._presence = Presence(outside, rules, bridge_id, observer, address)
         self._epochs = epochs = self._presence.epochs
         self._outage = outage = Outage(outside.now_ms)
-        self._ringing = Ringing(outside.doorbells, rules, observer, outside.now_ms)
+        self._ringing = Ringing(outside.doorbells, observer, outside.now_ms)
         self._steps = Steps(
             outside.ledger, epochs, bridge_id, self._ringing, observer, outside.now_ms
         )
