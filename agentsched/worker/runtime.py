@@ -77,7 +77,11 @@ class Runtime:
         self.execution = Execution(
             settings,
             self._ledger,
-            ReplySink(MeteredSink(self._producer, meters), settings.kafka.output_topic),
+            ReplySink(
+                MeteredSink(self._producer, meters),
+                settings.kafka.output_topic,
+                delivery_timeout_s=settings.timing.delivery_timeout_s,
+            ),
             self._completer,
             self._calls,
             self._leases,
