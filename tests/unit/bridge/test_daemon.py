@@ -157,3 +157,19 @@ def test_a_loop_that_kafka_fails_for_good_ends_and_gives_up_what_it_has():
         daemon.run()
     assert kafka.closed
     assert rig.ledger.membership.beat_bridge("another", 1_000) == 1
+
+
+def test_what_only_a_dispatcher_needs_is_read_before_its_first_snapshot(monkeypatch):
+    rig = Rig()
+    rules = Rules(settings(timing={"drain_s": 0}))
+    run, seen = rig.effects.run, []
+
+    def watch(command, epoch=None):
+        if isinstance(command, do.TakeSnapshot):
+            seen.append(daemon._reader.detailed)
+        return run(command, epoch)
+
+    daemon, _ = build(rig, rules, [nothing] * 200)
+    monkeypatch.setattr(rig.effects, "run", watch)
+    daemon.run()
+    assert set(seen) == {True}
