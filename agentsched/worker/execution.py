@@ -193,7 +193,7 @@ class Execution:
     async def _run_here(self, run: Run) -> None:
         run.job = run.job.opened(run.taken.payload)
         started = self._clock.now_s()
-        if run.lease.stopped is not None:
+        if _is_stopped(run):
             run.answer = _stopped(run, None)
             return
         call = asyncio.get_running_loop().create_task(
@@ -203,7 +203,7 @@ class Execution:
         try:
             run.answer = await wait_for(call, run.limits)
         except asyncio.CancelledError:
-            if run.lease.stopped is None:
+            if not _is_stopped(run):
                 raise  # the loop ends
             run.answer = _stopped(run, self._clock.now_s() - started)
         except CallFailed as error:  # the hard limit
@@ -271,13 +271,19 @@ class Execution:
             until_s = self._clock.now_s() + PATIENCE_S
             if not await self._outside.do(run.epoch, step, until_s):
                 # The ledger has lost the request (it was put back): Kafka has the reply.
-                await self._outside.settle(run.epoch, job.facts.source, job.facts.offset)
+                await self._outside.settle(
+                    run.epoch, job.facts.source, job.facts.offset
+                )
         except (DeliveryFailed, TimeoutError, LedgerError) as error:
             self._observer.stored(job, error)
             return Ended.STORED
         total_s = job.queued_s + self._clock.now_s() - job.asked_at
         self._observer.published(job, answer, total_s)
         return Ended.ANSWERED
+
+
+def _is_stopped(run: Run) -> bool:
+    return run.lease.stopped is not None
 
 
 def _stopped(run: Run, model_s: float | None) -> CallResult | None:

@@ -38,8 +38,8 @@ LONGEST_PAUSE_S = 1.0
 class Slots:
     """Runs requests as they come; `run` is awaited once.
 
-    `ring`, `open_epoch`, `resized`, `leave`, `parked` and `turned_s` are for all threads,
-    also before it runs, and do not block. All else belongs to the loop.
+    `ring`, `open_epoch`, `resized`, `leave`, `parked`, `waiting` and `turned_s` are for all
+    threads, also before it runs, and do not block. All else belongs to the loop.
     """
 
     def __init__(  # noqa: PLR0913  (collaborators, made and closed by the caller)
@@ -124,6 +124,10 @@ class Slots:
         """How many slots could take something now."""
         return self._room().slots
 
+    def waiting(self) -> int:
+        """How many of them need a doorbell: nothing was listed for them."""
+        return self._room().slots if self._turns.short else 0
+
     # -- in the loop --------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -134,7 +138,9 @@ class Slots:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            await asyncio.sleep(0)  # what else is ready in this turn of the loop goes along
+            await asyncio.sleep(
+                0
+            )  # what else is ready in this turn of the loop goes along
             sent = self._turns.next(self._clock.now_s(), self._room())
             if sent is not None:
                 await self._send(sent)
@@ -188,8 +194,11 @@ class Slots:
             await self._pause()
             return
         self._pause_s = FIRST_PAUSE_S
+        waited = self.waiting()
         for taken in self._turns.answered(answer, self._clock.now_s()):
             self._start(taken, sent)
+        if self.waiting() and not waited:
+            self._tasks.waiting()
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._pause_s)

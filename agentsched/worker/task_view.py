@@ -25,3 +25,6 @@ class TaskView:
 
     def ended(self, run: "Run", ended: "Ended") -> None:
         """The work on it is over."""
+
+    def waiting(self) -> None:
+        """There are free slots again for which nothing was listed."""

@@ -128,6 +128,8 @@ class Turns:
         self._bells: list[Acknowledge] = []
         self._asks = self._unheard = False
         self._number = self._seen = 0
+        self.short = False
+        """Whether the last turn that could take found too little: what is free waits."""
         self.epochs = Epochs()
         self.outstanding: Sent | None = None
 
@@ -178,6 +180,8 @@ class Turns:
         for bell in sent.bells:
             bell()
         self._unheard = answer.refused
+        if sent.turn.lease_ids:
+            self.short = len(answer.taken) < len(sent.turn.lease_ids)
         late = now_s - sent.sent_s >= self.patience_s
         if not late:
             self._seen = sent.turn.number
