@@ -30,6 +30,12 @@ class Why(StrEnum):
     NOT_BEFORE = "NOT_BEFORE"
     """It was tried, and waits before it is tried again."""
     NO_DISPATCHER = "NO_DISPATCHER"
+    OVERDUE = "OVERDUE"
+    """Its time to live has ended: it never starts."""
+    NOT_ADMITTED = "NOT_ADMITTED"
+    """A slot is free, and its bridge has not put it into the ready set."""
+    MORE_URGENT = "MORE_URGENT"
+    """A slot is free, and others come first."""
     NEXT = "NEXT"
     """Nothing keeps it."""
 
@@ -52,6 +58,11 @@ class Wait:
     """Milliseconds until it may start."""
     loading: bool = False
     doubted: bool = False
+    overdue: bool = False
+    admitted: bool = True
+    """Whether it is in the ready set; only what is there can start."""
+    before: int | None = None
+    """Requests of the same models and bridge that come first; None: not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,9 @@ def _stopped(wait: Wait, around: Surroundings) -> Reason | None:
     if wait.doubted:
         text = "Redis was lost: its bridge looks into Kafka whether it was answered"
         return Reason(Why.DOUBTED, text)
+    if wait.overdue:
+        text = "its time to live has ended: it is answered DEADLINE_EXCEEDED"
+        return Reason(Why.OVERDUE, text)
     return None
 
 
@@ -146,7 +160,19 @@ def _is_full(around: Surroundings) -> bool:
 
 
 def _next(wait: Wait, around: Surroundings) -> Reason:
+    """Return why it has not started though a slot is free."""
     free = next(m for m in wait.models if _kept_by_model(m, around) is None)
+    if not wait.admitted:
+        text = (
+            f"a slot of {free} is free, and it is not in the ready set yet: its bridge"
+            " has just read it, or its share of the ready set is full of better ones"
+        )
+        return Reason(Why.NOT_ADMITTED, text)
+    if wait.before:
+        text = (
+            f"a slot of {free} is free: it starts when the {wait.before:,} before it have"
+        )
+        return Reason(Why.MORE_URGENT, text)
     return Reason(
         Why.NEXT, f"a slot of {free} is free: it starts when those before it have"
     )

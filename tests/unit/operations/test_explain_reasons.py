@@ -138,6 +138,28 @@ def test_what_cannot_run_is_answered():
     assert whys(replace(WAIT, models=()), FREE) == [Why.REFUSED]
 
 
+def test_what_is_overdue_never_starts():
+    assert text(replace(WAIT, overdue=True), full("gpt-4")) == [
+        "its time to live has ended: it is answered DEADLINE_EXCEEDED"
+    ]
+
+
+def test_beside_a_free_slot_what_is_not_in_the_ready_set_says_so():
+    wait = replace(WAIT, admitted=False, before=3)
+    assert whys(wait, FREE) == [Why.NOT_ADMITTED]
+    assert "not in the ready set" in text(wait, FREE)[0]
+    assert whys(wait, full("gpt-4")) == [Why.SLOTS_IN_USE]
+
+
+def test_beside_a_free_slot_more_urgent_ones_are_counted():
+    assert text(replace(WAIT, before=1_420), FREE) == [
+        "a slot of gpt-4 is free: it starts when the 1,420 before it have"
+    ]
+    assert whys(replace(WAIT, before=3), FREE) == [Why.MORE_URGENT]
+    assert whys(replace(WAIT, before=3), full("gpt-4")) == [Why.SLOTS_IN_USE]
+    assert whys(replace(WAIT, before=0), FREE) == [Why.NEXT]
+
+
 def test_without_a_dispatcher_nothing_starts():
     assert whys(WAIT, replace(FREE, dispatcher=False)) == [Why.NO_DISPATCHER]
 
