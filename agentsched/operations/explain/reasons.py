@@ -107,16 +107,12 @@ def order_of(control: Control, now_ms: int) -> str:
 
 
 def _stopped(wait: Wait, around: Surroundings) -> Reason | None:
-    controls, now_ms = around.controls, around.now_ms
+    """Return what keeps it from every model; None: that depends on the model."""
     if not wait.models:
         text = "it cannot run: it is answered with an error in a moment"
         return Reason(Why.REFUSED, text)
-    if blocked := controls.blocked.get(wait.agent_id):
-        text = f"agent {wait.agent_id} is blocked {order_of(blocked, now_ms)}"
-        return Reason(Why.AGENT_BLOCKED, f"{text}; it is answered AGENT_BLOCKED")
-    if stop := next(controls.stopping_all(), None):
-        text = f"the system is drained {order_of(stop, now_ms)}"
-        return Reason(Why.DRAINING, text)
+    if (ordered := _stopped_by_order(wait, around)) is not None:
+        return ordered
     if wait.loading:
         text = "its bridge waits for Redis to say what of the partition is answered"
         return Reason(Why.LOADING, text)
@@ -126,6 +122,17 @@ def _stopped(wait: Wait, around: Surroundings) -> Reason | None:
     if wait.overdue:
         text = "its time to live has ended: it is answered DEADLINE_EXCEEDED"
         return Reason(Why.OVERDUE, text)
+    return None
+
+
+def _stopped_by_order(wait: Wait, around: Surroundings) -> Reason | None:
+    controls, now_ms = around.controls, around.now_ms
+    if blocked := controls.blocked.get(wait.agent_id):
+        text = f"agent {wait.agent_id} is blocked {order_of(blocked, now_ms)}"
+        return Reason(Why.AGENT_BLOCKED, f"{text}; it is answered AGENT_BLOCKED")
+    if stop := next(controls.stopping_all(), None):
+        text = f"the system is drained {order_of(stop, now_ms)}"
+        return Reason(Why.DRAINING, text)
     return None
 
 
@@ -169,9 +176,7 @@ def _next(wait: Wait, around: Surroundings) -> Reason:
         )
         return Reason(Why.NOT_ADMITTED, text)
     if wait.before:
-        text = (
-            f"a slot of {free} is free: it starts when the {wait.before:,} before it have"
-        )
+        text = f"a slot of {free} is free: it starts when the {wait.before:,} before it have"
         return Reason(Why.MORE_URGENT, text)
     return Reason(
         Why.NEXT, f"a slot of {free} is free: it starts when those before it have"
