@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from agentsched.ledger.bridge_reports import BridgeReport, IndexAnswer
+from agentsched.ledger.turns import Plan
 from agentsched.ledger.values import Admission
 from agentsched.wire.doorbell import Doorbell
 from agentsched.wire.epoch import EpochCounter
@@ -53,10 +54,18 @@ class Reserve:
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
-    """Send a doorbell; it may be lost, the reconciler sees to that."""
+class PlanStarts:
+    """Replace the lists of what may start -> Planned."""
 
-    doorbell: Doorbell
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Send doorbells; one may be lost: while a slot waits and something is listed, the
+    dispatcher rings again."""
+
+    doorbells: tuple[Doorbell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +303,7 @@ Command = (
     LoadPartition
     | Admit
     | Withdraw
+    | PlanStarts
     | Reserve
     | Ring
     | RingAgain

@@ -7,6 +7,7 @@ nothing between processes.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from agentsched.ledger import turns
 from agentsched.ledger.bridge_reports import Question
 from agentsched.ledger.operator_orders import Controls
 from agentsched.ledger.values import (
@@ -23,6 +24,7 @@ from agentsched.wire.records import InboundRecord, Partition
 from bridge.core.commands import (
     Cancel,
     LookUpReplies,
+    PlanStarts,
     PublishRefusal,
     Reserve,
     RestoreDone,
@@ -92,6 +94,16 @@ class WithdrawAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """The ledger answered `PlanStarts`."""
+
+    command: PlanStarts
+    answer: turns.Planned | None
+    """None: Redis did not answer; it may be in force all the same."""
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReserveAnswered:
     """The ledger answered `Reserve`."""
 
@@ -148,6 +160,8 @@ class OrdersSeen:
     controls: Controls
     questions: tuple[Question, ...]
     now_ms: int
+    revision: int = 0
+    """Of limits and orders: the one that was in force when they were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +268,16 @@ class Tick:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """All that had come was taken: what follows from it is decided now, once.
+
+    It is fed at the end of each turn of the loop.
+    """
+
+    now_ms: int
+
+
 Event = (
     Assigned
     | Revoked
@@ -261,6 +285,7 @@ Event = (
     | Read
     | AdmitAnswered
     | WithdrawAnswered
+    | Planned
     | ReserveAnswered
     | Inspected
     | Changed
@@ -280,4 +305,5 @@ Event = (
     | RulesChanged
     | DrainStarted
     | Tick
+    | Round
 )
