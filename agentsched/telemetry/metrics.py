@@ -29,10 +29,11 @@ LABELS = {
     " operators that this version cannot read: it is held to be safe; no topic).",
     "class": "`high`, `medium` or `low`.",
     "code": "`OK`, or the error code of the failed reply.",
-    "ended": "How the work on a doorbell ended: `answered`, `stored` (a bridge publishes"
-    " the reply), `stale` (late or double: nothing was done), `put_back`, `lost` (the"
-    " lease was over), `cancelled` (the call was broken off), `revoked` (cancelled before"
-    " it started), `unavailable` (Redis did not answer).",
+    "ended": "How the work on a request that the worker took ended: `answered`, `stored`"
+    " (a bridge publishes the reply), `stale` (Redis was emptied or replaced),"
+    " `put_back`, `lost` (the lease was over), `cancelled` (the call was broken off, or"
+    " not made), `unavailable` (Redis did not answer), `bug` (an error of ours: it runs"
+    " again).",
     "error": "Our name of the error: `LedgerUnavailable` (no answer), `EpochChanged`"
     " (Redis was emptied or replaced), `NewerFormat` (this process is too old),"
     " `LedgerError` (Redis refused the step).",
@@ -153,8 +154,8 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             "put_back",
             "lost",
             "cancelled",
-            "revoked",
             "unavailable",
+            "bug",
         ),
         "step": (
             "beat_worker",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agentsched.ledger.operator_orders import Control, Controls
+from agentsched.ledger.turns import SUSPECT_CRASHES
 from agentsched.ledger.views import Pool
 from agentsched.operations.durations import span
 
@@ -34,6 +35,8 @@ class Why(StrEnum):
     """Its time to live has ended: it never starts."""
     NOT_ADMITTED = "NOT_ADMITTED"
     """A slot is free, and its bridge has not put it into the ready set."""
+    SUSPECT = "SUSPECT"
+    """A slot is free; it was in flight in two crashes, and runs in a process alone."""
     MORE_URGENT = "MORE_URGENT"
     """A slot is free, and others come first."""
     NEXT = "NEXT"
@@ -63,6 +66,8 @@ class Wait:
     """Whether it is in the ready set; only what is there can start."""
     before: int | None = None
     """Requests of the same models and bridge that come first; None: not counted."""
+    crashes: int = 0
+    """How often its lease has run out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,12 @@ def _next(wait: Wait, around: Surroundings) -> Reason:
             " has just read it, or its share of the ready set is full of better ones"
         )
         return Reason(Why.NOT_ADMITTED, text)
+    if wait.crashes >= SUSPECT_CRASHES:
+        text = (
+            f"a slot of {free} is free; it was in flight in {wait.crashes} crashes, and"
+            " waits for a worker that has a child process free to run it alone"
+        )
+        return Reason(Why.SUSPECT, text)
     if wait.before:
         text = f"a slot of {free} is free: it starts when the {wait.before:,} before it have"
         return Reason(Why.MORE_URGENT, text)

@@ -186,6 +186,7 @@ def _in_ledger(
             known.not_before_ms,
             overdue=known.deadline_left_ms <= 0,
             before=base.before,
+            crashes=known.crashes,
         )
         update["reasons"] = _pairs(reasons(wait, around))
     return base.model_copy(update=update)

@@ -151,6 +151,12 @@ def test_beside_a_free_slot_what_is_not_in_the_ready_set_says_so():
     assert whys(wait, full("gpt-4")) == [Why.SLOTS_IN_USE]
 
 
+def test_beside_a_free_slot_a_suspect_waits_for_a_process_of_its_own():
+    assert whys(replace(WAIT, crashes=1, before=3), FREE) == [Why.MORE_URGENT]
+    assert whys(replace(WAIT, crashes=2, before=3), FREE) == [Why.SUSPECT]
+    assert whys(replace(WAIT, crashes=2), full("gpt-4")) == [Why.SLOTS_IN_USE]
+
+
 def test_beside_a_free_slot_more_urgent_ones_are_counted():
     assert text(replace(WAIT, before=1_420), FREE) == [
         "a slot of gpt-4 is free: it starts when the 1,420 before it have"

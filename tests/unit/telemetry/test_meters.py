@@ -173,7 +173,9 @@ def test_every_code_is_of_a_process_or_only_of_dead_letters() -> None:
     }
     assert any(used.values())
     for path, codes in used.items():
-        assert codes <= worker, path
+        # What refuses a doorbell answers nobody.
+        unanswered = {ErrorCode.MALFORMED} if path.name == "strategy.py" else set()
+        assert codes - unanswered <= worker, path
 
 
 def test_the_other_values_are_those_of_the_program() -> None:
