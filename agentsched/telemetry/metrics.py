@@ -190,7 +190,8 @@ DELIVERY_BUCKETS_S = (*STEP_BUCKETS_S, 10, 30)
 LEDGER_TURN_BUCKETS_S = (*STEP_BUCKETS_S, 10, 15)
 """To the end of a lease (`timing.lease_s`, 15 s), before which a worker gives a turn up."""
 TURN_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""An idle turn takes 5 ms; a bridge that is silent for 10 s loses its partitions."""
+"""A turn works for some 20 ms on what has come; whoever leads and stands still for 3 s
+loses the lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,7 +526,7 @@ LOOP_TURN_SECONDS = Metric(
     "agentsched_loop_turn_seconds",
     "histogram",
     BRIDGE,
-    "Turns of the bridge's loop, with the wait for records (5 ms at the most).",
+    "Turns of the bridge's loop, without its sleep until something comes.",
     (),
     TURN_BUCKETS_S,
 )
