@@ -47,8 +47,8 @@ LABELS = {
     " there first), `gone` (Redis was put back: another epoch begins).",
     "partition": "The number of the partition.",
     "reason": "The reason in the dead letter's header.",
-    "stage": "`waiting` (in Kafka only), `ready` (in the ready set), `in_flight` (a slot"
-    " is reserved, or later).",
+    "stage": "`waiting` (in Kafka only), `ready` (in the ready set), `in_flight`"
+    " (a worker took it, or later).",
     "step": "The step of the ledger, as in `docs/delivery.md`.",
     "topic": "An input topic.",
     "version": "The version of AgentSched.",
