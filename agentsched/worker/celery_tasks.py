@@ -87,7 +87,10 @@ class CeleryTasks(TaskView):
     """
 
     def __init__(
-        self, task: "Task[Any, Any]", consumer: Any, limits: TimeLimits
+        self,
+        task: "Task[Any, Any]",
+        consumer: Any,  # noqa: ANN401
+        limits: TimeLimits,
     ) -> None:
         self._task = task
         self._consumer = consumer

@@ -21,7 +21,13 @@ from agentsched.errors import (
     LedgerUnavailable,
     NewerFormat,
 )
-from agentsched.ledger.turns import Completion, HandBack, Publication, Taken
+from agentsched.ledger.turns import (
+    SUSPECT_CRASHES,
+    Completion,
+    HandBack,
+    Publication,
+    Taken,
+)
 from agentsched.ledger.values import PutBack
 from agentsched.protocols import Completer
 from agentsched.wire.records import OutboundRecord, RecordAt
@@ -38,7 +44,6 @@ from agentsched.worker.leases import HeldLease, Stop
 from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.suspects import (
     MAX_CRASHES,
-    SUSPECT_CRASHES,
     Crashed,
     NoChild,
     Suspects,

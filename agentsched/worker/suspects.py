@@ -22,8 +22,6 @@ from agentsched.worker.suspect_protocol import decode_answer, encode_taken
 
 logger = logging.getLogger(__name__)
 
-SUSPECT_CRASHES = 2
-"""Crashes with others after which a request runs alone (design, 3.6)."""
 MAX_CRASHES = 3
 """Crashes alone after which it is answered POISON (design, 3.6)."""
 AT_ONCE = 4
