@@ -39,50 +39,23 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
-class Reserve:
-    """Reserve a slot for a request -> ReserveAnswered."""
-
-    facts: RequestFacts
-    ring: int
-    model: str
-    endpoint: str
-
-    @property
-    def key(self) -> str:
-        """The request."""
-        return self.facts.key
-
-
-@dataclass(frozen=True, slots=True)
 class PlanStarts:
     """Replace the lists of what may start -> Planned."""
 
     plan: Plan
+    """Its `dispatcher_id` is left to who carries it out: it names the bridge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Send doorbells; one may be lost: while a slot waits and something is listed, the
-    dispatcher rings again."""
+    """Send doorbells.
+
+    One may be lost: while a slot waits and something is listed, the dispatcher rings again.
+    """
 
     doorbells: tuple[Doorbell, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RingAgain:
-    """Give the reservation a new ring number and send its doorbell."""
-
-    facts: RequestFacts
-    ring: int
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unreserve:
-    """Give a reservation up that no worker will claim."""
-
-    key: str
-    ring: int
+    again: tuple[tuple[str, int], ...] = ()
+    """How many of them ring once more for what a doorbell named before, by model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,10 +277,7 @@ Command = (
     | Admit
     | Withdraw
     | PlanStarts
-    | Reserve
     | Ring
-    | RingAgain
-    | Unreserve
     | Expire
     | Inspect
     | SendStored

@@ -15,7 +15,6 @@ from agentsched.ledger.values import (
     Change,
     EntryView,
     PartitionView,
-    ReserveOutcome,
     Snapshot,
 )
 from agentsched.wire.commit_state import CommitState
@@ -26,7 +25,6 @@ from bridge.core.commands import (
     LookUpReplies,
     PlanStarts,
     PublishRefusal,
-    Reserve,
     RestoreDone,
     SendRepeat,
 )
@@ -104,22 +102,11 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class ReserveAnswered:
-    """The ledger answered `Reserve`."""
-
-    command: Reserve
-    outcome: ReserveOutcome
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Inspected:
     """The ledger's view of some entries of ours."""
 
     keys: tuple[str, ...]
     views: tuple[EntryView | None, ...]
-    doorbells: Mapping[str, int]
-    """model -> doorbells that lie in its queue, for the models that were asked about."""
     now_ms: int
 
 
@@ -286,7 +273,6 @@ Event = (
     | AdmitAnswered
     | WithdrawAnswered
     | Planned
-    | ReserveAnswered
     | Inspected
     | Changed
     | Synced

@@ -71,7 +71,7 @@ def test_what_could_not_be_withdrawn_counts_as_in_flight():
     (withdraw,) = driver.of(do.Withdraw)
     driver.feed(ev.WithdrawAnswered(withdraw.keys, (False,)))
     assert driver.state.in_flight == 1
-    assert driver.of(do.Admit) == []
+    assert classes(driver.of(do.Admit)) == ["high"]
 
 
 def test_what_could_not_be_withdrawn_is_not_asked_again():
@@ -82,14 +82,11 @@ def test_what_could_not_be_withdrawn_is_not_asked_again():
     driver.read(10, priority="high")
     (refused,) = driver.of(do.Withdraw)
     driver.feed(ev.WithdrawAnswered(refused.keys, (False,)))
-    (gone,) = driver.of(do.Withdraw)
-    driver.feed(ev.WithdrawAnswered(gone.keys, (True,)))
     entry = driver.state.by_key[refused.keys[0]]
-    back = ReadyEntry(entry.admission.facts, ring=1)
+    back = ReadyEntry(entry.admission.facts, 1)
     change = Change(ChangeKind.READY, "1-0", entry.key, ready=back)
     driver.feed(ev.Changed((change,), driver.now_ms))
-    driver.read(11, priority="high")
-    (withdraw,) = driver.of(do.Withdraw)
+    (withdraw,) = driver.of(do.Withdraw)  # of the eleven that are in now
     assert entry.admission.facts.offset == 9  # the worst of all
     assert entry.key not in withdraw.keys
 
@@ -203,10 +200,10 @@ def test_who_sends_a_request_again_while_its_reply_goes_out_gets_it_after_that()
 def test_the_reconciler_sees_that_the_reply_is_out_where_the_log_did_not_say_so():
     driver, key = sent_again_when_the_reply_was_stored()
     view = EntryView(State.DONE, 1, 5_000)
-    driver.feed(ev.Inspected((key,), (view,), {}, driver.now_ms))
+    driver.feed(ev.Inspected((key,), (view,), driver.now_ms))
     assert driver.of(do.Admit) == []
     answered = replace(view, state=State.ANSWERED)
-    driver.feed(ev.Inspected((key,), (answered,), {}, driver.now_ms))
+    driver.feed(ev.Inspected((key,), (answered,), driver.now_ms))
     driver.admitted(AdmitOutcome.REPEATED, State.ANSWERED, RecordAt("results", 0, 7))
     assert len(driver.of(do.SendRepeat)) == 1
 
@@ -227,11 +224,12 @@ def test_a_model_that_is_flooded_does_not_push_another_out():
     driver.read(*range(20), model_id="m")
     driver.admitted()
     driver.read(20, model_id="other")
-    (withdraw,) = driver.of(do.Withdraw)
-    assert len(withdraw.keys) == 5  # back to the half that is its own
     assert [a.facts.models for c in driver.of(do.Admit) for a in c.admissions] == [
         ("other",)
     ]
+    driver.tick(50)
+    (withdraw,) = driver.of(do.Withdraw)
+    assert len(withdraw.keys) == 5  # back to the half that is its own
 
 
 def test_large_payloads_make_the_share_smaller():

@@ -35,8 +35,10 @@ def test_what_was_admitted_waits_and_what_comes_later_does_not():
 
 
 def test_what_was_never_admitted_is_admitted_at_once():
-    driver = admitting(*range(10), limits={"ready_max_entries": 10})
-    driver.read(10, 11)
+    driver = Driver(limits={"ready_max_entries": 10})
+    driver.own()
+    driver.read(*range(12))
+    driver.admitted()
     driver.lose()
     assert offsets_of(driver.of(do.Admit)) == [10, 11]
 
@@ -204,9 +206,9 @@ def test_nothing_starts_while_calls_of_the_lost_epoch_may_still_run():
     ready = ReadyEntry(facts("k1"), 0)
     driver.lead(m=2)
     driver.feed(ev.Synced(Snapshot("0-0", 0, (ready,), ()), driver.now_ms))
-    assert driver.of(do.Reserve) == []
+    assert driver.listed() == []
     driver.tick(6_000)
-    assert len(driver.of(do.Reserve)) == 1
+    assert driver.listed() == ["k1"]
 
 
 def test_the_bridge_beats_with_what_it_has_seen():
