@@ -471,19 +471,6 @@ DOORBELL_FAILURES = Metric(
     BRIDGE,
     "Doorbells that Celery's broker did not take.",
 )
-RESERVATIONS_REFUSED = Metric(
-    "agentsched_reservations_refused_total",
-    "counter",
-    BRIDGE,
-    "Reservations that the ledger refused: the dispatcher's picture was old.",
-    ("outcome",),
-)
-RESERVATIONS_RETURNED = Metric(
-    "agentsched_reservations_returned_total",
-    "counter",
-    BRIDGE,
-    "Reservations given up, because no live worker serves the model.",
-)
 LEASE_EXPIRIES = Metric(
     "agentsched_lease_expiries_total",
     "counter",
