@@ -115,6 +115,19 @@ def test_what_is_overdue_waits_for_its_answer_only(world):
     assert code == "OVERDUE"
 
 
+def test_what_was_in_flight_in_two_crashes_waits_for_a_process_of_its_own(world):
+    world.admit(world.admission(key=key(), correlation_id="c"))
+    for lease in ("L1", "L2"):
+        world.beat()
+        world.plan(key())
+        assert world.takes(lease, lease_ms=1) == [key()]
+        world.backend.advance(2)
+        assert world.ledger.expire(world.epoch, key())
+    one = only(ask(world))
+    assert (one.place, one.crashes) == (Place.READY, 2)
+    assert [code for code, _ in one.reasons] == ["SUSPECT"]
+
+
 def test_every_state_of_the_ledger_is_a_place():
     assert {state.value for state in State} <= {place.value for place in Place}
 
