@@ -52,9 +52,6 @@ DOORBELL_FAILED = LogEvent(
     "Celery's broker did not take a doorbell; it is rung again later.",
     (*REQUEST, "model", "detail"),
 )
-REQUEST_CLAIMED = LogEvent(
-    "request_claimed", DEBUG, "A worker took the lease and calls the model.", JOB
-)
 REQUEST_TAKEN = LogEvent(
     "request_taken",
     DEBUG,
