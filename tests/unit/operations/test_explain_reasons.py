@@ -1,6 +1,8 @@
 """Why a request waits: every reason by itself, and which comes first."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -168,6 +170,12 @@ def test_beside_a_free_slot_more_urgent_ones_are_counted():
 
 def test_without_a_dispatcher_nothing_starts():
     assert whys(WAIT, replace(FREE, dispatcher=False)) == [Why.NO_DISPATCHER]
+
+
+def test_the_how_to_says_what_helps_for_each_reason():
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "operate.md"
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", page.read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(Why)
 
 
 @pytest.mark.parametrize(("by", "reason"), [("", ""), ("x", ""), ("", "y")])
