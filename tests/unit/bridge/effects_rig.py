@@ -4,8 +4,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from agentsched.errors import DoorbellFailed, LedgerUnavailable
+from agentsched.errors import DoorbellFailed, LedgerError, LedgerUnavailable
 from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.turns import Member, Plan, PlanOutcome, PoolList, Turn
 from agentsched.ledger.values import Admission, CallOutcome
 from agentsched.telemetry.meters import Meters
 from agentsched.wire.records import RecordAt
@@ -83,6 +84,7 @@ class Rig:
 
     def __post_init__(self):
         self.now_ms = 7
+        self.plans = self.turns = 0
         self.doorbells, self.inbox = Doorbells(), SimpleQueue()
         outside = Outside(
             ledger=self.ledger,
@@ -119,10 +121,39 @@ class Rig:
         admissions = tuple(Admission(facts(key), b"{}", key) for key in keys)
         return self.effects.run(do.Admit(admissions))
 
-    def reserve(self, key):
-        command = do.Reserve(facts(key), 1, "m", ENDPOINT)
+    def plan(self, *keys):
+        """List requests as the dispatcher; returns what came of it, None: no answer."""
+        self.plans += 1
+        hashes = {key: key for key in keys}
+        members = tuple(Member(key, hashes[key], 0, 0) for key in keys)
+        lists = (PoolList("m", ENDPOINT, members),)
+        command = do.PlanStarts(Plan("", self.plans, self.revision(), "", lists))
         (answer,) = self.effects.run(command)
-        return answer.outcome
+        return answer.answer and answer.answer.outcome
+
+    def revision(self):
+        try:
+            return self.ledger.operations.orders(self.effects.epoch, "b1").revision
+        except LedgerError:
+            return 0
+
+    def take(self, *keys):
+        """List requests and take them as a worker, each under the lease `lease-KEY`."""
+        assert self.plan(*keys) is PlanOutcome.PLANNED
+        self.ledger.membership.beat_worker("w1", {"m": 9}, 60_000)
+        for number, key in enumerate(keys, 1):
+            turn = Turn(
+                "w1",
+                number + self.turns,
+                number + self.turns - 1,
+                15_000,
+                models=("m",),
+                lease_ids=(f"lease-{key}",),
+                free_slots=1,
+            )
+            (taken,) = self.ledger.turn(self.epoch, turn).taken
+            assert taken.key == key
+        self.turns += len(keys)
 
     def inboxed(self, timeout_s=5):
         events = list(self.inbox.get(timeout=timeout_s)())
@@ -136,10 +167,9 @@ class Rig:
 def done(rig, key="k"):
     """A request whose reply is stored and not published."""
     rig.admit(key)
-    rig.reserve(key)
-    claimed = rig.ledger.claim(rig.epoch, key, 1, "lease", 15_000)
-    assert claimed.outcome == "claimed"
-    rig.ledger.complete(rig.epoch, key, "lease", b'{"x": 1}', CallOutcome(ok=True))
+    rig.take(key)
+    lease_id = f"lease-{key}"
+    rig.ledger.complete(rig.epoch, key, lease_id, b'{"x": 1}', CallOutcome(ok=True))
 
 
 def state_of(rig, key="k"):

@@ -37,9 +37,9 @@ class Slow(BridgeObserver):
         self.seen.append(event)
 
 
-def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
+def test_while_much_waits_to_be_handled_doorbells_are_repeated_in_growing_pauses_only():
     rig = Rig()
-    rig.ledger.membership.beat_worker("w1", {"m": REQUESTS}, 10**9)
+    rig.ledger.membership.beat_worker("w1", {"m": REQUESTS}, 10**9, parked=REQUESTS)
     rules = Rules(
         settings(capacity=REQUESTS, timing={"drain_s": 0}, limits={"ttl_s": 3600})
     )
@@ -61,7 +61,8 @@ def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
     daemon.run()
     rung = Counter(each.key for each in rig.doorbells.rung)
     assert len(rung) == REQUESTS
-    assert set(rung.values()) == {1}
+    # 20 s are some 80 times the first pause: at most so many times it doubles.
+    assert max(rung.values()) <= 8
 
 
 def test_who_gives_a_partition_up_waits_for_what_follows_a_record_too():

@@ -134,10 +134,14 @@ def test_who_was_woken_and_took_another_is_woken_again():
     """A suspect for which there is no free child stands first, say."""
     driver = dispatcher(facts("suspect"), capacity=9)
     driver.planned(ONE_OF_M)
-    driver.change(ChangeKind.READY, "9-0", ready=ReadyEntry(facts("a", arrival_ms=9), 0))
+    driver.change(
+        ChangeKind.READY, "9-0", ready=ReadyEntry(facts("a", arrival_ms=9), 0)
+    )
     driver.planned(ONE_OF_M)
     took(driver, "a", "9-1")
-    driver.change(ChangeKind.READY, "9-2", ready=ReadyEntry(facts("b", arrival_ms=9), 0))
+    driver.change(
+        ChangeKind.READY, "9-2", ready=ReadyEntry(facts("b", arrival_ms=9), 0)
+    )
     driver.change(ChangeKind.FREED, "9-3", key="a")
     driver.planned(ONE_OF_M)
     assert rung(driver) == ["b"]

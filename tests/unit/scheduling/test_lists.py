@@ -162,7 +162,9 @@ def test_a_model_that_may_start_no_more_has_an_empty_list():
 def test_one_plan_is_not_too_large_and_the_next_has_the_rest():
     pools = {("m" + str(n), "e"): 128 for n in range(64)}
     entries = [
-        facts(f"{model}.{n:03}", models=(model,)) for model, _ in pools for n in range(256)
+        facts(f"{model}.{n:03}", models=(model,))
+        for model, _ in pools
+        for n in range(256)
     ]
     planner = Planner(*entries, supply=Supply(pools, {}))
     assert sum(map(len, planner.written.values())) <= MAX_MEMBERS + MAX_LISTED
@@ -241,7 +243,10 @@ def two_models(*entries, most, slots=()):
 
 
 def test_where_the_limit_over_all_models_binds_only_the_best_of_all_is_listed():
-    low, high = facts("l", cls="low", models=("a",)), facts("h", cls="high", models=("b",))
+    low, high = (
+        facts("l", cls="low", models=("a",)),
+        facts("h", cls="high", models=("b",)),
+    )
     planner = two_models(low, high, most=1)
     assert planner.written == {("b", "e"): ["h"]}
     planner.take("h", "b")
@@ -252,20 +257,28 @@ def test_where_the_limit_over_all_models_binds_only_the_best_of_all_is_listed():
 
 
 def test_while_there_is_no_room_at_all_the_next_is_listed():
-    entries = [facts("l", cls="low", models=("a",)), facts("h", cls="high", models=("b",))]
+    entries = [
+        facts("l", cls="low", models=("a",)),
+        facts("h", cls="high", models=("b",)),
+    ]
     planner = two_models(*entries, most=1, slots=(slot_of("x", "a"),))
     assert planner.written == {("b", "e"): ["h"]}
 
 
 def test_who_has_no_free_slot_keeps_nobody_from_the_room():
     full = tuple(slot_of(f"x{n}", "b") for n in range(5))
-    entries = [facts("l", cls="low", models=("a",)), facts("h", cls="high", models=("b",))]
+    entries = [
+        facts("l", cls="low", models=("a",)),
+        facts("h", cls="high", models=("b",)),
+    ]
     planner = two_models(*entries, most=6, slots=full)
     assert planner.written == {("b", "e"): ["h"], ("a", "e"): ["l"]}
 
 
 def test_where_there_is_room_for_all_the_limit_changes_nothing():
-    entries = [facts(f"{model}{n}", models=(model,)) for model in "ab" for n in range(3)]
+    entries = [
+        facts(f"{model}{n}", models=(model,)) for model in "ab" for n in range(3)
+    ]
     planner = two_models(*entries, most=10)
     assert [len(keys) for keys in planner.written.values()] == [3, 3]
 
@@ -284,7 +297,10 @@ def test_a_floor_that_is_owed_at_one_model_goes_first_under_a_common_limit():
 
 
 def test_when_the_limit_binds_no_more_every_model_has_its_own_list_again():
-    entries = [facts("l", cls="low", models=("a",)), facts("h", cls="high", models=("b",))]
+    entries = [
+        facts("l", cls="low", models=("a",)),
+        facts("h", cls="high", models=("b",)),
+    ]
     planner = two_models(*entries, most=1)
     planner.supply = Supply({("a", "e"): 5, ("b", "e"): 5}, {"a": 5, "b": 5})
     planner.round()
