@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
-from agentsched.celery import app
 from agentsched.celery.queues import CeleryDoorbells
 from agentsched.config.settings import Settings
 from agentsched.kafka.admin.topics import ensure_topics
@@ -124,7 +123,7 @@ def _build_daemon(
         ledger=ledger,
         membership=ledger.membership,
         operations=ledger.operations,
-        doorbells=CeleryDoorbells(app),
+        doorbells=CeleryDoorbells(settings),
         sink=ReplySink(
             MeteredSink(_make_producer(settings), meters),
             settings.kafka.output_topic,

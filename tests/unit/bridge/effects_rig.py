@@ -1,10 +1,10 @@
 """Real effects on a ledger in memory, with a Kafka and doorbells that a test answers for."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
-from agentsched.errors import DoorbellFailed, LedgerError, LedgerUnavailable
+from agentsched.errors import DoorbellFailed, LedgerUnavailable
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.turns import Member, Plan, PlanOutcome, PoolList, Turn
 from agentsched.ledger.values import Admission, CallOutcome
@@ -37,17 +37,12 @@ class Unreachable:
 
 class Doorbells:
     def __init__(self):
-        self.rung, self.fails, self.lying, self.known = [], False, {}, []
+        self.rung, self.fails, self.known = [], False, []
 
     def ring(self, doorbells):
         if self.fails:
             raise DoorbellFailed("no broker")
         self.rung += doorbells
-
-    def waiting(self, queue):
-        if self.fails:
-            raise DoorbellFailed("no broker")
-        return self.lying.get(queue, 0)
 
     def know(self, models):
         self.known += [model.name for model in models]
@@ -122,38 +117,27 @@ class Rig:
         return self.effects.run(do.Admit(admissions))
 
     def plan(self, *keys):
-        """List requests as the dispatcher; returns what came of it, None: no answer."""
+        """List requests that were never taken; returns the ledger's answer."""
         self.plans += 1
-        hashes = {key: key for key in keys}
-        members = tuple(Member(key, hashes[key], 0, 0) for key in keys)
+        members = tuple(Member(key, key, 0, at) for at, key in enumerate(keys))
         lists = (PoolList("m", ENDPOINT, members),)
-        command = do.PlanStarts(Plan("", self.plans, self.revision(), "", lists))
-        (answer,) = self.effects.run(command)
-        return answer.answer and answer.answer.outcome
+        plan = Plan("", self.plans, self.revision, "", lists)
+        (answer,) = self.effects.run(do.PlanStarts(plan))
+        return answer.answer
 
+    @property
     def revision(self):
-        try:
-            return self.ledger.operations.orders(self.effects.epoch, "b1").revision
-        except LedgerError:
-            return 0
+        return self.ledger.operations.orders(self.epoch, "b1").revision
 
-    def take(self, *keys):
-        """List requests and take them as a worker, each under the lease `lease-KEY`."""
-        assert self.plan(*keys) is PlanOutcome.PLANNED
-        self.ledger.membership.beat_worker("w1", {"m": 9}, 60_000)
-        for number, key in enumerate(keys, 1):
-            turn = Turn(
-                "w1",
-                number + self.turns,
-                number + self.turns - 1,
-                15_000,
-                models=("m",),
-                lease_ids=(f"lease-{key}",),
-                free_slots=1,
-            )
-            (taken,) = self.ledger.turn(self.epoch, turn).taken
-            assert taken.key == key
-        self.turns += len(keys)
+    def take(self, key):
+        """Start a request, as a worker does."""
+        self.ledger.membership.beat_worker("w1", {"m": 4}, 10**9)
+        assert self.plan(key).outcome is PlanOutcome.PLANNED
+        self.turns += 1
+        turn = Turn("w1", self.turns, self.turns - 1, 15_000, models=("m",))
+        turn = replace(turn, lease_ids=("lease",), free_slots=1)
+        (taken,) = self.ledger.turn(self.epoch, turn).taken
+        assert taken.key == key
 
     def inboxed(self, timeout_s=5):
         events = list(self.inbox.get(timeout=timeout_s)())
@@ -168,8 +152,7 @@ def done(rig, key="k"):
     """A request whose reply is stored and not published."""
     rig.admit(key)
     rig.take(key)
-    lease_id = f"lease-{key}"
-    rig.ledger.complete(rig.epoch, key, lease_id, b'{"x": 1}', CallOutcome(ok=True))
+    rig.ledger.complete(rig.epoch, key, "lease", b'{"x": 1}', CallOutcome(ok=True))
 
 
 def state_of(rig, key="k"):

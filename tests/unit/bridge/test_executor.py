@@ -10,8 +10,8 @@ from agentsched.errors import (
     NewerFormat,
 )
 from agentsched.ledger.memory.ledger import MemoryLedger
-from agentsched.ledger.turns import PlanOutcome, Turn
-from agentsched.ledger.values import Admission, AdmitOutcome
+from agentsched.ledger.turns import Parked, Plan, PlanOutcome
+from agentsched.ledger.values import AdmitOutcome, State
 from agentsched.telemetry import metrics
 from agentsched.wire.doorbell import Doorbell
 from agentsched.wire.records import Mark, Partition
@@ -28,32 +28,51 @@ def test_admissions_come_back_with_their_places(rig):
     assert [one.outcome for one in answer.answers] == [AdmitOutcome.NEW] * 2
 
 
-def test_a_plan_is_this_bridges_and_its_answer_comes_back(rig):
+def test_a_plan_is_listed_under_the_lease_of_this_bridge(rig):
+    rig.ledger.membership.beat_worker("w1", {"m": 4}, 10**9, parked=3)
     rig.admit("k")
-    assert rig.plan("k") is PlanOutcome.PLANNED
-    rig.ledger.membership.resign("b1")
-    assert rig.ledger.membership.lead("b2", 3_000)
-    assert rig.plan("k") is PlanOutcome.NOT_DISPATCHER
+    answer = rig.plan("k")
+    assert answer.outcome is PlanOutcome.PLANNED
+    assert answer.parked == (Parked("w1", 3, ("m",)),)
+    rig.take("k")
+    assert state_of(rig) is State.RUNNING
 
 
-BELLS = tuple(Doorbell.of(facts(key), 1, "e", "m") for key in "ab")
+def test_a_bridge_that_does_not_lead_is_told(rig):
+    rig.ledger.membership.resign(rig.effects.bridge_id)
+    assert rig.plan("k").outcome is PlanOutcome.NOT_DISPATCHER
 
 
-def test_doorbells_that_cannot_be_sent_do_not_stop_the_loop(rig):
+def bell(key, turn=1):
+    return Doorbell.of(facts(key), turn, "e", "m")
+
+
+def test_the_doorbells_of_a_round_are_sent_together(rig):
+    sent = []
+    rig.doorbells.ring = sent.append
+    rig.effects.run(do.Ring((bell("a"), bell("b"))))
+    assert sent == [(bell("a"), bell("b"))]
+
+
+def test_a_doorbell_that_cannot_be_sent_does_not_stop_the_loop(rig):
     rig.doorbells.fails = True
-    assert rig.effects.run(do.Ring(BELLS)) == []
+    assert rig.effects.run(do.Ring((bell("k"),))) == []
 
 
-def test_doorbells_are_sent_together(rig):
-    rig.effects.run(do.Ring(BELLS))
-    assert rig.doorbells.rung == list(BELLS)
+def test_a_look_shows_what_the_ledger_has(rig):
+    rig.admit("k")
+    rig.take("k")
+    (seen,) = rig.effects.run(do.Inspect(("k", "gone")))
+    assert [view and view.state for view in seen.views] == [State.RUNNING, None]
 
 
 def test_while_redis_does_not_answer_steps_count_as_not_done():
     rig = Rig(ledger=Unreachable())
     (admitted,) = rig.admit("k")
     assert [one.outcome for one in admitted.answers] == [AdmitOutcome.FULL]
-    assert rig.plan("k") is None
+    plan = do.PlanStarts(Plan("", 1, 1, "", ()))
+    (planned,) = rig.effects.run(plan)
+    assert (planned.command, planned.answer) == (plan, None)
     (withdrawn,) = rig.effects.run(do.Withdraw(("k",)))
     assert withdrawn.gone == (False,)
     (peers,) = rig.effects.run(do.MeetPeers(lead=True))
@@ -92,13 +111,9 @@ def test_commits_and_pauses_go_to_kafka(rig):
 
 
 def test_a_new_configuration_reaches_ledger_and_queues(rig):
+    before = rig.revision
     rig.effects.adopt(Rules(settings(capacity=1)))
-    rig.admit("a")
-    rig.effects.run(do.Admit((Admission(facts("b", offset=1), b"{}", "b"),)))
-    assert rig.plan("a", "b") is PlanOutcome.PLANNED
-    rig.ledger.membership.beat_worker("w1", {"m": 9}, 60_000)
-    turn = Turn("w1", 1, 0, 15_000, models=("m",), lease_ids=("l1", "l2"), free_slots=2)
-    assert [one.key for one in rig.ledger.turn(rig.epoch, turn).taken] == ["a"]
+    assert rig.revision > before
     assert rig.doorbells.known == ["m"]
 
 
@@ -111,12 +126,12 @@ def test_while_redis_does_not_answer_only_one_step_in_a_while_is_tried():
         raise LedgerUnavailable("time-out")
 
     rig.open()
-    rig.ledger.plan = hang
+    rig.ledger.withdraw = hang
     for _ in range(5):
-        rig.plan("k")
+        rig.effects.run(do.Withdraw(("k",)))
     assert len(tried) == 1
     rig.now_ms += 1_000
-    rig.plan("k")
+    rig.effects.run(do.Withdraw(("k",)))
     assert len(tried) == 2
 
 
@@ -129,10 +144,10 @@ def test_while_celerys_broker_does_not_answer_it_is_asked_once_in_a_while(rig):
 
     rig.doorbells.ring = hang
     for _ in range(5):
-        rig.effects.run(do.Ring(BELLS))
+        rig.effects.run(do.Ring((bell("k"),)))
     assert len(tried) == 1
     rig.now_ms += 1_000
-    rig.effects.run(do.Ring(BELLS))
+    rig.effects.run(do.Ring((bell("k"),)))
     assert len(tried) == 2
 
 
@@ -159,12 +174,11 @@ def test_the_calls_of_each_model_are_counted(rig):
 
 def test_what_had_an_effect_is_counted_and_nothing_else(rig):
     rig.admit("k")
-    rig.effects.run(do.Ring(BELLS, again=(("m", 1),)))
-    rig.effects.run(do.Expire("k"))
+    rig.effects.run(do.Ring((bell("k"), bell("other")), (("m", 1),)))
+    rig.plan("k")
     assert rig.meters.value(metrics.ADMITTED, "m", "medium") == 1
     assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") == 2
     assert rig.meters.value(metrics.DOORBELLS_RUNG_AGAIN, "m") == 1
-    assert rig.meters.value(metrics.LEASE_EXPIRIES) == 0
 
 
 def test_a_lease_that_is_not_over_is_no_expiry(rig):
@@ -176,8 +190,8 @@ def test_a_lease_that_is_not_over_is_no_expiry(rig):
 
 def test_a_doorbell_that_was_not_sent_counts_as_a_failure(rig):
     rig.doorbells.fails = True
-    rig.effects.run(do.Ring(BELLS))
-    assert rig.meters.value(metrics.DOORBELL_FAILURES) == 2
+    rig.effects.run(do.Ring((bell("k"),)))
+    assert rig.meters.value(metrics.DOORBELL_FAILURES) == 1
     assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") is None
 
 
