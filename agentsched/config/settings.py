@@ -89,7 +89,7 @@ class LimitSettings(Section):
     )
     """Largest reply; instead of a larger one goes a failed one, REPLY_TOO_LARGE."""
     ready_max_entries: int = Field(default=0, ge=0, le=10_000_000)
-    """READY and RUNG over all bridges; 0: max(2,000, 4 x all capacities)."""
+    """READY requests over all bridges; 0: max(2,000, 4 x all capacities)."""
     ready_max_bytes: int = Field(default=67_108_864, ge=1_048_576, le=64 * GIB)
     """Payloads in the ready set, over all bridges."""
     index_max_records: int = Field(default=1_000_000, ge=1, le=100_000_000)
@@ -116,7 +116,7 @@ class TimingSettings(Section):
     )
     """A bridge or worker that is silent for so long does not count."""
     ring_again_s: float = Field(default=5.0, gt=0, le=600)
-    """A doorbell that nobody claimed for so long is rung again (then 10, 20 ... 60 s)."""
+    """Has no effect any more: doorbells reserve nothing. It is here for older files."""
     delivery_timeout_s: Annotated[float, Applies.RESTART] = Field(
         default=10.0, gt=0, le=600
     )

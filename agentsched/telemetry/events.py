@@ -46,32 +46,11 @@ DOORBELL_RUNG = LogEvent(
     " what was first then, and the slot takes what is first when it wakes.",
     (*REQUEST, "model"),
 )
-REQUEST_RUNG = LogEvent(
-    "request_rung",
-    DEBUG,
-    "The dispatcher reserved a slot and sent the doorbell to the model's queue.",
-    (*REQUEST, "model", "ring"),
-)
-REQUEST_RUNG_AGAIN = LogEvent(
-    "request_rung_again",
-    WARNING,
-    "Nobody claimed the doorbell in time, and it is not in its queue: sent anew.",
-    (*REQUEST, "model", "ring"),
-)
-RESERVATION_RETURNED = LogEvent(
-    "reservation_returned",
-    INFO,
-    "No live worker serves the model any more: the request waits again.",
-    (*REQUEST, "ring"),
-)
 DOORBELL_FAILED = LogEvent(
     "doorbell_failed",
     WARNING,
     "Celery's broker did not take a doorbell; it is rung again later.",
     (*REQUEST, "model", "detail"),
-)
-REQUEST_CLAIMED = LogEvent(
-    "request_claimed", DEBUG, "A worker took the lease and calls the model.", JOB
 )
 REQUEST_TAKEN = LogEvent(
     "request_taken",
@@ -401,7 +380,6 @@ FIELDS = {
     "partition": "The number of the partition.",
     "records": "How many records are concerned.",
     "queued_s": "Seconds from the broker's append time to the start.",
-    "ring": "The number of the doorbell; the first of a request is 1.",
     "slots": "Requests that the worker can run at once, per model.",
     "start": "The offset from which records are read.",
     "step": "The step of the ledger.",

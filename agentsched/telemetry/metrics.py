@@ -46,8 +46,8 @@ LABELS = {
     " there first), `gone` (Redis was put back: another epoch begins).",
     "partition": "The number of the partition.",
     "reason": "The reason in the dead letter's header.",
-    "stage": "`waiting` (in Kafka only), `ready` (in the ready set), `in_flight` (a slot"
-    " is reserved, or later).",
+    "stage": "`waiting` (in Kafka only), `ready` (in the ready set), `in_flight`"
+    " (a worker took it, or later).",
     "step": "The step of the ledger, as in `docs/delivery.md`.",
     "topic": "An input topic.",
     "version": "The version of AgentSched.",
@@ -118,16 +118,13 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             "published",
             "reply",
             "report",
-            "reserve",
             "resign",
             "restore_done",
-            "ring_again",
             "set_limits",
             "settle",
             "snapshot",
             "tell",
             "totals",
-            "unreserve",
             "withdraw",
         ),
     },
@@ -185,7 +182,8 @@ DELIVERY_BUCKETS_S = (*STEP_BUCKETS_S, 10, 30)
 LEDGER_TURN_BUCKETS_S = (*STEP_BUCKETS_S, 10, 15)
 """To the end of a lease (`timing.lease_s`, 15 s), before which a worker gives a turn up."""
 TURN_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-"""An idle turn takes 5 ms; a bridge that is silent for 10 s loses its partitions."""
+"""A turn works for some 20 ms on what has come; whoever leads and stands still for 3 s
+loses the lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,19 +468,6 @@ DOORBELL_FAILURES = Metric(
     BRIDGE,
     "Doorbells that Celery's broker did not take.",
 )
-RESERVATIONS_REFUSED = Metric(
-    "agentsched_reservations_refused_total",
-    "counter",
-    BRIDGE,
-    "Reservations that the ledger refused: the dispatcher's picture was old.",
-    ("outcome",),
-)
-RESERVATIONS_RETURNED = Metric(
-    "agentsched_reservations_returned_total",
-    "counter",
-    BRIDGE,
-    "Reservations given up, because no live worker serves the model.",
-)
 LEASE_EXPIRIES = Metric(
     "agentsched_lease_expiries_total",
     "counter",
@@ -520,7 +505,7 @@ LOOP_TURN_SECONDS = Metric(
     "agentsched_loop_turn_seconds",
     "histogram",
     BRIDGE,
-    "Turns of the bridge's loop, with the wait for records (5 ms at the most).",
+    "Turns of the bridge's loop, without its sleep until something comes.",
     (),
     TURN_BUCKETS_S,
 )

@@ -170,7 +170,7 @@ class Execution:
     async def call(self, run: Run) -> None:
         """Have the model answer; says in `run` what follows. It occupies a slot."""
         run.back = run.put_back()
-        self._observer.claimed(run.job)
+        self._observer.taken(run.job)
         try:
             await (self._run_alone(run) if run.suspect else self._run_here(run))
         finally:

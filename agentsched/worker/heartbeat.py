@@ -143,7 +143,7 @@ class Heartbeat:
             self._worker_id, slots, ttl_ms, self._http, parked
         )
         self._served.open_epoch(epoch)
-        self._observer.beaten(slots)
+        self._observer.beaten(slots, parked)
 
     def _turns(self, now_s: float) -> bool:
         """Whether the slots' loop lives: a stuck one must not keep what it runs."""

@@ -47,32 +47,43 @@ class WorkerObserver:
 
     # -- the keeper -------------------------------------------------------------------
 
-    def beaten(self, slots: Mapping[str, int]) -> None:
-        """The ledger took the heartbeat."""
+    def beaten(self, slots: Mapping[str, int], parked: int) -> None:
+        """The ledger took the heartbeat: slots per model, and how many of all are free."""
         self._heartbeat.report()
         self._meters.replace(
             metrics.WORKER_SLOTS, {(model,): n for model, n in slots.items()}
+        )
+        self._meters.replace(
+            metrics.PARKED_SLOTS, {(model,): parked for model in slots}
         )
 
     def leaving(self, worker_id: str) -> None:
         """The worker takes no more work."""
         self._heartbeat.report(ok=False, detail="the worker stops")
         self._meters.replace(metrics.WORKER_SLOTS, {})
+        self._meters.replace(metrics.PARKED_SLOTS, {})
         say(events.WORKER_LEAVING, worker_id=worker_id)
+
+    # -- turns ------------------------------------------------------------------------
+
+    def turned(self, took_s: float) -> None:
+        """The ledger has answered a turn, so long after it was sent first."""
+        self._meters.count(metrics.TURNS)
+        self._meters.observe(metrics.TURN_SECONDS, took_s)
 
     # -- a request --------------------------------------------------------------------
 
-    def claimed(self, job: Job) -> None:
+    def taken(self, job: Job) -> None:
         """The worker holds the lease."""
         cls = job.facts.cls
         self._meters.observe(metrics.QUEUE_SECONDS, job.queued_s, job.model, cls)
         self._meters.count(metrics.CALLS_IN_FLIGHT, job.model, cls)
         if job.attempt > 1:
             self._meters.count(metrics.ATTEMPTS_REPEATED, job.model, cls)
-        say(events.REQUEST_CLAIMED, **_of(job))
+        say(events.REQUEST_TAKEN, **_of(job))
 
     def released(self, job: Job) -> None:
-        """The work on a claimed request is over, however it ended."""
+        """The work on a request that was taken is over, however it ended."""
         self._meters.count(metrics.CALLS_IN_FLIGHT, job.model, job.facts.cls, by=-1)
 
     def called(self, job: Job, model_s: float) -> None:

@@ -194,6 +194,7 @@ class Slots:
             await self._pause()
             return
         self._pause_s = FIRST_PAUSE_S
+        self._observer.turned(self._clock.now_s() - sent.sent_s)
         waited = self.waiting()
         for taken in self._turns.answered(answer, self._clock.now_s()):
             self._start(taken, sent)

@@ -12,7 +12,7 @@ SKEW_S = 7200.0
 """By so much, either way, F20 makes a clock wrong: a run has to be shorter."""
 BEFORE_S = 300.0
 """The first line of a log is at most so much older than the first request."""
-CLAIMED = "request_claimed"
+TAKEN = "request_taken"
 ENDS = frozenset(
     {
         "request_completed",
@@ -28,10 +28,10 @@ WORKER_LOG = re.compile(r"(worker-.+)\.log")
 
 @dataclass(frozen=True)
 class Hold:
-    """One claim of one request, on the monotonic clock."""
+    """One take of one request, on the monotonic clock."""
 
     worker: str
-    claimed_s: float
+    taken_s: float
     ended_s: float = inf
     """When its worker said how it ended; never: it could not."""
     how: str = ""
@@ -77,12 +77,12 @@ def held_of(logs: Mapping[str, str], epoch_ms: float, begun_s: float) -> Held:
         if named := WORKER_LOG.fullmatch(name):
             _read(held, named[1], _lines(text, epoch_ms, begun_s))
     for holds in held.by_id.values():
-        holds.sort(key=lambda hold: hold.claimed_s)
+        holds.sort(key=lambda hold: hold.taken_s)
     return held
 
 
 def _read(held: Held, worker: str, lines: Iterator[Line]) -> None:
-    claimed: dict[str, float] = {}
+    taken: dict[str, float] = {}
     last: Line | None = None
     for line in lines:
         if last is not None and line.pid != last.pid:
@@ -90,14 +90,14 @@ def _read(held: Held, worker: str, lines: Iterator[Line]) -> None:
         last = line
         if line.id is None:
             continue
-        if line.event in ENDS and line.id in claimed:
-            hold = Hold(worker, claimed.pop(line.id), line.at_s, line.event)
+        if line.event in ENDS and line.id in taken:
+            hold = Hold(worker, taken.pop(line.id), line.at_s, line.event)
             held.by_id[line.id].append(hold)
-        elif line.event == CLAIMED:
-            if line.id in claimed:  # what became of that, it did not say
-                held.by_id[line.id].append(Hold(worker, claimed[line.id]))
-            claimed[line.id] = line.at_s
-    for id_, at_s in claimed.items():
+        elif line.event == TAKEN:
+            if line.id in taken:  # what became of that, it did not say
+                held.by_id[line.id].append(Hold(worker, taken[line.id]))
+            taken[line.id] = line.at_s
+    for id_, at_s in taken.items():
         held.by_id[id_].append(Hold(worker, at_s))
 
 

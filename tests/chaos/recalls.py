@@ -66,11 +66,11 @@ class Causes:
         holds = [
             hold
             for hold in self._held.by_id.get(id_, ())
-            if hold.claimed_s <= second.started_s + SLACK_S
+            if hold.taken_s <= second.started_s + SLACK_S
             and hold.ended_s >= first.started_s - SLACK_S
         ]
-        # The last claim is that of the second call itself: what struck it is no cause.
-        own = bool(holds) and holds[-1].claimed_s > first.started_s
+        # The last take is that of the second call itself: what struck it is no cause.
+        own = bool(holds) and holds[-1].taken_s > first.started_s
         earlier = holds[:-1] if own else holds
         for fault in self._faults:
             if fault.recalls and (
@@ -104,7 +104,7 @@ class Causes:
         return (
             MODEL in fault.targets
             and not any(
-                first.started_s < hold.claimed_s <= second.started_s for hold in holds
+                first.started_s < hold.taken_s <= second.started_s for hold in holds
             )
             and _meets(fault, first.started_s, second.started_s, SLACK_S)
         )
@@ -112,7 +112,7 @@ class Causes:
     def _struck(self, fault: Happened, hold: Hold, second: Call) -> bool:
         """The fault hit who held the request, while it did."""
         until_s = min(hold.ended_s, second.started_s)
-        since_s = hold.claimed_s - SLACK_S
+        since_s = hold.taken_s - SLACK_S
         if fault.number == "F16":
             return _meets(fault, since_s, until_s, 0.0) and any(
                 death.worker == hold.worker
@@ -133,15 +133,15 @@ class Causes:
             and hold.ended_s - first.started_s >= DRAIN_S
             and any(
                 fault.number == "F24"
-                and _meets(fault, hold.claimed_s, hold.ended_s, 2 * DRAIN_S)
+                and _meets(fault, hold.taken_s, hold.ended_s, 2 * DRAIN_S)
                 for fault in self._faults
             )
         )
 
     def _unseen(self, holds: Sequence[Hold], first: Call, second: Call) -> bool:
-        """A claim of the two calls has no line, and its worker may have lost one."""
-        before = [h for h in holds if h.claimed_s <= first.started_s + SLACK_S]
-        between = [h for h in holds if h.claimed_s > first.started_s + SLACK_S]
+        """A take of the two calls has no line, and its worker may have lost one."""
+        before = [h for h in holds if h.taken_s <= first.started_s + SLACK_S]
+        between = [h for h in holds if h.taken_s > first.started_s + SLACK_S]
         return (not before and self._loses_lines(first)) or (
             not between and self._loses_lines(second)
         )

@@ -29,9 +29,9 @@ def log(*lines):
     return "\n".join(lines) + "\n"
 
 
-CLAIMED = line(100.9, "request_claimed")
-AGAIN = log(line(109.9, "request_claimed", 7), line(110.4, "request_completed", 7))
-LOGS = {"worker-alpha-0.log": log(CLAIMED), "worker-alpha-1.log": AGAIN}
+TAKEN = line(100.9, "request_taken")
+AGAIN = log(line(109.9, "request_taken", 7), line(110.4, "request_completed", 7))
+LOGS = {"worker-alpha-0.log": log(TAKEN), "worker-alpha-1.log": AGAIN}
 
 
 def fault(number, *targets, at_s=102.0, lasts_s=1.0, **kinds):
@@ -66,7 +66,7 @@ def cause(*faults, logs=LOGS, replies=(AFTER,), sent=GOOD.sent):
         (fault("F8", "redis", at_s=60.0), False),
         (fault("F20", "worker-alpha-0", recalls=False), False),
         (fault("F24", "worker", "bridge", recalls=False), False),
-        (fault("F15d", "model"), False),  # there is a claim between the calls
+        (fault("F15d", "model"), False),  # there is a take between the calls
     ],
 )
 def test_only_what_struck_the_holder_is_a_cause(struck, excused):
@@ -74,14 +74,14 @@ def test_only_what_struck_the_holder_is_a_cause(struck, excused):
 
 
 def test_a_hold_that_ended_in_order_is_struck_by_nothing_later():
-    done = log(CLAIMED, line(101.3, "request_completed"))
+    done = log(TAKEN, line(101.3, "request_completed"))
     logs = LOGS | {"worker-alpha-0.log": done}
     assert cause(fault("F2", "worker-alpha-0"), logs=logs) is None
 
 
 @pytest.mark.parametrize("wrong_by_s", [-7200, 7200])
 def test_a_wrong_clock_of_a_worker_hides_nothing(wrong_by_s):
-    skewed = log(line(100.9, "request_claimed", wrong_by_s=wrong_by_s))
+    skewed = log(line(100.9, "request_taken", wrong_by_s=wrong_by_s))
     logs = LOGS | {"worker-alpha-0.log": skewed}
     assert cause(fault("F2", "worker-alpha-0"), logs=logs) == "F2"
     assert cause(fault("F2", "worker-alpha-1"), logs=logs) is None
@@ -89,7 +89,7 @@ def test_a_wrong_clock_of_a_worker_hides_nothing(wrong_by_s):
 
 def test_what_a_lost_redis_held_is_called_again_only_without_a_reply():
     lost = fault("F9", "redis", at_s=103.0, loses_redis=True)
-    done = log(CLAIMED, line(101.3, "request_completed"))
+    done = log(TAKEN, line(101.3, "request_completed"))
     logs = LOGS | {"worker-alpha-0.log": done}
     again = [*GOOD.sent, replace(GOOD.sent[0], kind="repeat", offset=5)]
     assert cause(lost, logs=logs, replies=[AFTER]) == "F9"
@@ -112,20 +112,20 @@ def test_poison_is_a_cause_where_the_holder_died(dies, excused):
 
 @pytest.mark.parametrize(("targets", "excused"), [(("model",), True), ((), False)])
 def test_a_call_that_was_broken_off_is_tried_again_in_place(targets, excused):
-    logs = {"worker-alpha-0.log": log(CLAIMED, line(110.4, "request_completed"))}
+    logs = {"worker-alpha-0.log": log(TAKEN, line(110.4, "request_completed"))}
     assert (cause(fault("F15d", *targets), logs=logs) is not None) == excused
 
 
 @pytest.mark.parametrize(("ended_s", "excused"), [(112.0, True), (105.0, False)])
 def test_a_restart_in_order_costs_only_a_call_longer_than_the_drain(ended_s, excused):
-    put_back = log(CLAIMED, line(ended_s, "request_put_back"))
+    put_back = log(TAKEN, line(ended_s, "request_put_back"))
     restart = fault("F24", "worker", "bridge", recalls=False)
     logs = LOGS | {"worker-alpha-0.log": put_back}
     assert (cause(restart, logs=logs) is not None) == excused
 
 
 def test_a_lost_line_is_excused_by_what_is_near_and_only_where_it_may_be_lost():
-    logs = {"worker-alpha-0.log": log(CLAIMED)}
+    logs = {"worker-alpha-0.log": log(TAKEN)}
     near = fault("F2", "worker-beta-0")
     full = fault("F25d", "worker-alpha-1", at_s=109.5, recalls=False)
     elsewhere = replace(full, targets=("worker-beta-1",))
@@ -136,6 +136,6 @@ def test_a_lost_line_is_excused_by_what_is_near_and_only_where_it_may_be_lost():
 
 
 def test_half_a_line_with_another_behind_it_is_left_out():
-    broken = CLAIMED[:30] + line(100.95, "request_completed")
-    logs = LOGS | {"worker-alpha-0.log": log(broken, CLAIMED)}
+    broken = TAKEN[:30] + line(100.95, "request_completed")
+    logs = LOGS | {"worker-alpha-0.log": log(broken, TAKEN)}
     assert cause(fault("F2", "worker-alpha-0"), logs=logs) == "F2"

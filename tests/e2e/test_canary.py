@@ -77,7 +77,7 @@ def test_no_canary_leaves_kafka_ledger_and_model_server(tmp_path, kafka):
         assert any("agentsched.run" in command for command in celery)
         assert found_in("\n".join(celery)) == []
         assert found_in("\n".join(system.logs().values())) == []
-        assert system.events("worker-m-0", "request_claimed")  # the log is a full one
+        assert system.events("worker-m-0", "request_taken")  # the log is a full one
         assert any("agentsched_answered_total" in page for page in pages)
         assert found_in("\n".join(pages)) == []
         assert found_in(command_lines()) == []

@@ -46,7 +46,7 @@ def test_an_explicit_level_and_file_are_obeyed(rig: WorkerRig) -> None:
     rig.ready_worker("-Q", "gpt4", "-l", "debug", "-f", str(file))
     key = rig.request(content="the-secret-prompt")
     rig.reply_to(key)
-    told = ["request_claimed", "request_completed"]
+    told = ["request_taken", "request_completed"]
     eventually(lambda: events_of(file.read_text(), key) == told)
     loggers = {line.get("logger") for line in log_events(file.read_text())}
     assert "celery.bootsteps" in loggers  # asked for by -l debug

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agentsched.ledger.operator_orders import Control, Controls
+from agentsched.ledger.turns import SUSPECT_CRASHES
 from agentsched.ledger.views import Pool
 from agentsched.operations.durations import span
 
@@ -30,6 +31,14 @@ class Why(StrEnum):
     NOT_BEFORE = "NOT_BEFORE"
     """It was tried, and waits before it is tried again."""
     NO_DISPATCHER = "NO_DISPATCHER"
+    OVERDUE = "OVERDUE"
+    """Its time to live has ended: it never starts."""
+    NOT_ADMITTED = "NOT_ADMITTED"
+    """A slot is free, and its bridge has not put it into the ready set."""
+    SUSPECT = "SUSPECT"
+    """A slot is free; it was in flight in two crashes, and runs in a process alone."""
+    MORE_URGENT = "MORE_URGENT"
+    """A slot is free, and others come first."""
     NEXT = "NEXT"
     """Nothing keeps it."""
 
@@ -52,6 +61,13 @@ class Wait:
     """Milliseconds until it may start."""
     loading: bool = False
     doubted: bool = False
+    overdue: bool = False
+    admitted: bool = True
+    """Whether it is in the ready set; only what is there can start."""
+    before: int | None = None
+    """Requests of the same models and bridge that come first; None: not counted."""
+    crashes: int = 0
+    """How often its lease has run out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +112,32 @@ def order_of(control: Control, now_ms: int) -> str:
 
 
 def _stopped(wait: Wait, around: Surroundings) -> Reason | None:
-    controls, now_ms = around.controls, around.now_ms
+    """Return what keeps it from every model; None: that depends on the model."""
     if not wait.models:
         text = "it cannot run: it is answered with an error in a moment"
         return Reason(Why.REFUSED, text)
-    if blocked := controls.blocked.get(wait.agent_id):
-        text = f"agent {wait.agent_id} is blocked {order_of(blocked, now_ms)}"
-        return Reason(Why.AGENT_BLOCKED, f"{text}; it is answered AGENT_BLOCKED")
-    if stop := next(controls.stopping_all(), None):
-        text = f"the system is drained {order_of(stop, now_ms)}"
-        return Reason(Why.DRAINING, text)
+    if (ordered := _stopped_by_order(wait, around)) is not None:
+        return ordered
     if wait.loading:
         text = "its bridge waits for Redis to say what of the partition is answered"
         return Reason(Why.LOADING, text)
     if wait.doubted:
         text = "Redis was lost: its bridge looks into Kafka whether it was answered"
         return Reason(Why.DOUBTED, text)
+    if wait.overdue:
+        text = "its time to live has ended: it is answered DEADLINE_EXCEEDED"
+        return Reason(Why.OVERDUE, text)
+    return None
+
+
+def _stopped_by_order(wait: Wait, around: Surroundings) -> Reason | None:
+    controls, now_ms = around.controls, around.now_ms
+    if blocked := controls.blocked.get(wait.agent_id):
+        text = f"agent {wait.agent_id} is blocked {order_of(blocked, now_ms)}"
+        return Reason(Why.AGENT_BLOCKED, f"{text}; it is answered AGENT_BLOCKED")
+    if stop := next(controls.stopping_all(), None):
+        text = f"the system is drained {order_of(stop, now_ms)}"
+        return Reason(Why.DRAINING, text)
     return None
 
 
@@ -146,7 +172,23 @@ def _is_full(around: Surroundings) -> bool:
 
 
 def _next(wait: Wait, around: Surroundings) -> Reason:
+    """Return why it has not started though a slot is free."""
     free = next(m for m in wait.models if _kept_by_model(m, around) is None)
+    if not wait.admitted:
+        text = (
+            f"a slot of {free} is free, and it is not in the ready set yet: its bridge"
+            " has just read it, or its share of the ready set is full of better ones"
+        )
+        return Reason(Why.NOT_ADMITTED, text)
+    if wait.crashes >= SUSPECT_CRASHES:
+        text = (
+            f"a slot of {free} is free; it was in flight in {wait.crashes} crashes, and"
+            " waits for a worker that has a child process free to run it alone"
+        )
+        return Reason(Why.SUSPECT, text)
+    if wait.before:
+        text = f"a slot of {free} is free: it starts when the {wait.before:,} before it have"
+        return Reason(Why.MORE_URGENT, text)
     return Reason(
         Why.NEXT, f"a slot of {free} is free: it starts when those before it have"
     )

@@ -21,7 +21,6 @@ class Place(StrEnum):
     KAFKA = "kafka"
     """Read and indexed by a bridge; not in the ready set."""
     READY = "ready"
-    RUNG = "rung"
     RUNNING = "running"
     DONE = "done"
     ANSWERED = "answered"
@@ -145,6 +144,9 @@ def _in_kafka(
         finding.agent_id,
         loading=finding.loading,
         doubted=finding.stage == DOUBTED,
+        overdue=finding.deadline_ms <= 0,
+        admitted=False,
+        before=finding.before,
     )
     return base.model_copy(update={"reasons": _pairs(reasons(wait, around))})
 
@@ -177,8 +179,15 @@ def _in_ledger(
         update |= {"reply_at": place, "deadline_left_ms": None}
     if known.state is State.RUNNING:
         update["lease_left_ms"] = known.lease_left_ms
-    if known.state is State.READY and facts:
-        wait = Wait(facts.models, facts.agent_id, known.not_before_ms)
+    if known.state is State.READY and facts and not known.ending:
+        wait = Wait(
+            facts.models,
+            facts.agent_id,
+            known.not_before_ms,
+            overdue=known.deadline_left_ms <= 0,
+            before=base.before,
+            crashes=known.crashes,
+        )
         update["reasons"] = _pairs(reasons(wait, around))
     return base.model_copy(update=update)
 

@@ -4,6 +4,7 @@ import pytest
 
 from agentsched.ledger.bridge_reports import BridgeReport, IndexAnswer, IndexedRequest
 from agentsched.ledger.operator_orders import Control, ControlKind
+from agentsched.ledger.values import State
 from agentsched.operations.explain.search import find
 from agentsched.operations.explain.whereabouts import Place
 from agentsched.wire.codec import Identity
@@ -79,7 +80,7 @@ def test_what_a_bridge_has_in_its_index_waits_in_kafka(world):
     assert (one.place, one.bridge_id, one.since_ms) == (Place.KAFKA, "b1", 41_000)
     assert (one.topic, one.partition, one.offset) == ("low_priority", 1, 7)
     assert (one.deadline_left_ms, one.before) == (9_000, 3)
-    assert [code for code, _ in one.reasons] == ["NEXT"]
+    assert [code for code, _ in one.reasons] == ["NOT_ADMITTED"]
 
 
 def test_why_it_waits_is_said_with_it(world):
@@ -95,7 +96,40 @@ def test_what_is_ready_is_described_by_the_ledger_and_placed_by_its_bridge(world
     bridges = Bridges(world, b1=IndexAnswer(found=(finding(stage="ready"),)))
     one = only(ask(world, bridges))
     assert (one.place, one.cls, one.before) == (Place.READY, "high", 3)
-    assert one.reasons
+    assert [code for code, _ in one.reasons] == ["MORE_URGENT"]
+
+
+def test_what_has_to_end_is_not_said_to_wait(world):
+    world.admit(world.admission(key=key(), correlation_id="c"))
+    world.ledger.cancel(world.epoch, key(), 60)
+    one = only(ask(world))
+    assert (one.place, one.ending, one.reasons) == (Place.READY, "cancelled", ())
+
+
+def test_what_is_overdue_waits_for_its_answer_only(world):
+    deadline_ms = world.backend.now_ms() + 5
+    one = world.admission(key=key(), correlation_id="c", deadline_ms=deadline_ms)
+    world.admit(one)
+    world.backend.advance(5)
+    ((code, _),) = only(ask(world)).reasons
+    assert code == "OVERDUE"
+
+
+def test_what_was_in_flight_in_two_crashes_waits_for_a_process_of_its_own(world):
+    world.admit(world.admission(key=key(), correlation_id="c"))
+    for lease in ("L1", "L2"):
+        world.beat()
+        world.plan(key())
+        assert world.takes(lease, lease_ms=1) == [key()]
+        world.backend.advance(2)
+        assert world.ledger.expire(world.epoch, key())
+    one = only(ask(world))
+    assert (one.place, one.crashes) == (Place.READY, 2)
+    assert [code for code, _ in one.reasons] == ["SUSPECT"]
+
+
+def test_every_state_of_the_ledger_is_a_place():
+    assert {state.value for state in State} <= {place.value for place in Place}
 
 
 def test_what_is_ready_and_of_no_live_bridge_is_found_all_the_same(world):

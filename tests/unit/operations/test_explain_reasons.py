@@ -1,6 +1,8 @@
 """Why a request waits: every reason by itself, and which comes first."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -138,8 +140,42 @@ def test_what_cannot_run_is_answered():
     assert whys(replace(WAIT, models=()), FREE) == [Why.REFUSED]
 
 
+def test_what_is_overdue_never_starts():
+    assert text(replace(WAIT, overdue=True), full("gpt-4")) == [
+        "its time to live has ended: it is answered DEADLINE_EXCEEDED"
+    ]
+
+
+def test_beside_a_free_slot_what_is_not_in_the_ready_set_says_so():
+    wait = replace(WAIT, admitted=False, before=3)
+    assert whys(wait, FREE) == [Why.NOT_ADMITTED]
+    assert "not in the ready set" in text(wait, FREE)[0]
+    assert whys(wait, full("gpt-4")) == [Why.SLOTS_IN_USE]
+
+
+def test_beside_a_free_slot_a_suspect_waits_for_a_process_of_its_own():
+    assert whys(replace(WAIT, crashes=1, before=3), FREE) == [Why.MORE_URGENT]
+    assert whys(replace(WAIT, crashes=2, before=3), FREE) == [Why.SUSPECT]
+    assert whys(replace(WAIT, crashes=2), full("gpt-4")) == [Why.SLOTS_IN_USE]
+
+
+def test_beside_a_free_slot_more_urgent_ones_are_counted():
+    assert text(replace(WAIT, before=1_420), FREE) == [
+        "a slot of gpt-4 is free: it starts when the 1,420 before it have"
+    ]
+    assert whys(replace(WAIT, before=3), FREE) == [Why.MORE_URGENT]
+    assert whys(replace(WAIT, before=3), full("gpt-4")) == [Why.SLOTS_IN_USE]
+    assert whys(replace(WAIT, before=0), FREE) == [Why.NEXT]
+
+
 def test_without_a_dispatcher_nothing_starts():
     assert whys(WAIT, replace(FREE, dispatcher=False)) == [Why.NO_DISPATCHER]
+
+
+def test_the_how_to_says_what_helps_for_each_reason():
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "operate.md"
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", page.read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(Why)
 
 
 @pytest.mark.parametrize(("by", "reason"), [("", ""), ("x", ""), ("", "y")])

@@ -58,7 +58,14 @@ def test_an_answered_request_is_in_every_number_once(desk, caplog) -> None:
     assert desk.value(metrics.TAKES_ENDED, "m", "answered") == 1
     assert desk.value(metrics.CALLS_IN_FLIGHT, *LABELS) == 0
     assert desk.value(metrics.ATTEMPTS_REPEATED, *LABELS) is None
-    assert said(caplog) == ["request_claimed", "request_completed"]
+    assert said(caplog) == ["request_taken", "request_completed"]
+
+
+def test_every_turn_is_measured_once(desk) -> None:
+    desk.run()
+    turns = desk.value(metrics.TURNS)
+    assert turns >= 3  # it takes, completes, and tells that it has published
+    assert desk.value(metrics.TURN_SECONDS, suffix="_count") == turns
 
 
 def test_the_total_contains_the_wait(desk) -> None:
@@ -111,7 +118,7 @@ def test_without_redis_the_request_is_told_as_abandoned(desk, caplog) -> None:
     desk.completer.meanwhile = lambda: desk.ledger.newer.add("turn")
     desk.run()
     assert desk.value(metrics.TAKES_ENDED, "m", "unavailable") == 1
-    assert said(caplog) == ["request_claimed", "request_abandoned"]
+    assert said(caplog) == ["request_taken", "request_abandoned"]
 
 
 def test_a_crash_of_a_suspect_is_counted(desk, caplog) -> None:
@@ -152,6 +159,7 @@ def test_a_worker_is_ready_once_its_heartbeat_was_taken(desk, keeper) -> None:
     keeper.start()
     eventually(lambda: ready(desk))
     assert desk.value(metrics.WORKER_SLOTS, "m") == 2
+    assert desk.value(metrics.PARKED_SLOTS, "m") == 2
 
 
 def test_a_worker_without_redis_is_not_ready_until_redis_is_back(
@@ -196,4 +204,5 @@ def test_a_worker_that_stops_is_not_ready(desk, keeper, caplog) -> None:
     eventually(lambda: not ready(desk))
     assert desk.observer.checks()["heartbeat"]().detail == "the worker stops"
     assert desk.value(metrics.WORKER_SLOTS, "m") is None
+    assert desk.value(metrics.PARKED_SLOTS, "m") is None
     assert said(caplog) == ["worker_leaving"]
