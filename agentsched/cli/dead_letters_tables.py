@@ -24,9 +24,11 @@ def show_found(console: Console, found: tuple[Found, ...], now_ms: int) -> None:
     """One row for each, the oldest first."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("place", "when", "age", "reason", "agent", "id"):
-        table.add_column(title, overflow="fold")
-    table.add_column("bytes", justify="right")
-    table.add_column("source")
+        # A word that people search for stays whole; what is long anyway is folded.
+        whole = title in ("age", "reason")
+        table.add_column(title, overflow="fold", no_wrap=whole)
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("source", overflow="fold")
     for each in found:
         letter = each.letter
         table.add_row(

@@ -109,22 +109,24 @@ def _command(data_dir: Path, port: int) -> list[str]:
 
 
 def _is_ready(child: GuardedChild, port: int) -> bool:
-    """Whether this very child answers: another process may have taken the port."""
+    """Whether this very child has its data: another process may have taken the port."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     ours = f"process_id:{child.pid}\r\n".encode()
     while time.monotonic() < deadline and child.alive:
         with contextlib.suppress(OSError):
             info = _info(port)
-            if info.startswith(b"$"):
-                return ours in info
+            if info.startswith(b"$") and ours not in info:
+                return False
+            if b"\r\nloading:0\r\n" in info:
+                return True
         time.sleep(POLL_S)
     return False
 
 
 def _info(port: int) -> bytes:
-    """The answer of INFO server; an error line (-LOADING) while the file is read."""
+    """The answer of INFO; it says which process answers, and whether it reads its file."""
     with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-        connection.sendall(b"INFO server\r\n")
+        connection.sendall(b"INFO\r\n")
         answer = b""
         while not answer.endswith(b"\r\n\r\n"):
             part = connection.recv(65536)

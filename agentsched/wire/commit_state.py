@@ -39,24 +39,24 @@ class CommitState:
 
 
 def encode_commit_state(
-    note: CommitState, watermark: int, most_characters: int = MAX_CHARACTERS
+    state: CommitState, watermark: int, most_characters: int = MAX_CHARACTERS
 ) -> str:
-    """Write a note; runs that do not fit are left out, the last ones first."""
-    runs = note.done[:MAX_RUNS]
+    """Write a commit state; runs that do not fit are left out, the last ones first."""
+    runs = state.done[:MAX_RUNS]
     for _ in range(TRIES):
-        text = _encode(note, watermark, runs)
+        text = _encode(state, watermark, runs)
         if len(text) <= most_characters:
             return text
         # As many as would fit if all took the same; a little less, so that few tries do.
         fit = int(len(runs) * 0.97 * most_characters / len(text))
         runs = runs[: min(fit, len(runs) - 1)] if runs else ()
-    return _encode(note, watermark, ())
+    return _encode(state, watermark, ())
 
 
 def decode_commit_state(text: str, watermark: int) -> CommitState | None:
-    """Read a note; None when there is none of ours.
+    """Read a commit state; None when there is none of ours.
 
-    A note of a version that is not known here says nothing for sure: its pulse is none.
+    One of a version that is not known here says nothing for sure: its pulse is none.
     """
     if not text.startswith(_MARK):
         return None
@@ -69,11 +69,11 @@ def decode_commit_state(text: str, watermark: int) -> CommitState | None:
     return CommitState(NO_EPOCH)
 
 
-def _encode(note: CommitState, watermark: int, runs: Sequence[range]) -> str:
+def _encode(state: CommitState, watermark: int, runs: Sequence[range]) -> str:
     data = bytearray()
-    _put(data, _CLEAN if note.clean else 0)
-    _put(data, note.pulse.beats)
-    for text in (note.pulse.epoch, note.topic_id):
+    _put(data, _CLEAN if state.clean else 0)
+    _put(data, state.pulse.beats)
+    for text in (state.pulse.epoch, state.topic_id):
         _put(data, len(text.encode()))
         data += text.encode()
     at = watermark

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -74,8 +75,12 @@ def test_ids_of_others_do_not_steer_the_terminal():
 
 
 def test_on_a_narrow_terminal_nothing_is_lost():
-    text = printed(show_found, (found({"agent_id": "planner"}),), NOW_MS, width=80)
-    assert "CONFLICT" in text
+    one = found({"agent_id": "planner" * 3, "correlation_id": "c" * 36})
+    at = RecordAt("medium_priority", 11, 123_456_789)
+    letter = replace(one.letter, reason="DEADLINE_EXCEEDED", source=at)
+    text = printed(show_found, (replace(one, letter=letter),), NOW_MS, width=80)
+    assert "DEADLINE_EXCEEDED" in text
+    assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
 
 
