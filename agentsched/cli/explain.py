@@ -14,7 +14,6 @@ from agentsched.operations.explain.whereabouts import Explanation, Place, Wherea
 WHERE = {
     Place.KAFKA: "waits in Kafka, indexed by a bridge",
     Place.READY: "waits in the ready set",
-    Place.RUNG: "about to run: a slot is reserved and the doorbell is out",
     Place.RUNNING: "runs",
     Place.DONE: "its reply is stored and on its way to Kafka",
     Place.ANSWERED: "answered: the reply is in Kafka",

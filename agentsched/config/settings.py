@@ -89,7 +89,7 @@ class LimitSettings(Section):
     )
     """Largest reply; instead of a larger one goes a failed one, REPLY_TOO_LARGE."""
     ready_max_entries: int = Field(default=0, ge=0, le=10_000_000)
-    """READY and RUNG over all bridges; 0: max(2,000, 4 x all capacities)."""
+    """READY over all bridges; 0: max(2,000, 4 x all capacities)."""
     ready_max_bytes: int = Field(default=67_108_864, ge=1_048_576, le=64 * GIB)
     """Payloads in the ready set, over all bridges."""
     index_max_records: int = Field(default=1_000_000, ge=1, le=100_000_000)

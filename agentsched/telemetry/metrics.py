@@ -16,7 +16,8 @@ from agentsched.errors import (
     LedgerUnavailable,
     NewerFormat,
 )
-from agentsched.ledger.values import AdmitOutcome, ReserveOutcome
+from agentsched.ledger.turns import PlanOutcome
+from agentsched.ledger.values import AdmitOutcome
 from agentsched.types import Priority
 
 Process = Literal["bridge", "worker"]
@@ -39,9 +40,9 @@ LABELS = {
     " `conflict` (another payload under the same identity).",
     "model": "A model of the configuration; `any`: several may answer; `none`: no model"
     " was found.",
-    "outcome": "Why the ledger refused a reservation: `not_dispatcher` (another bridge"
-    " leads), `not_ready` (the request is not READY any more), `too_early` (its next"
-    " attempt is later), `no_capacity`.",
+    "outcome": "Why the ledger refused a plan: `not_dispatcher` (another bridge leads),"
+    " `old_revision` (limits or orders have changed), `old_number` (a later plan was there"
+    " first), `gone` (Redis was put back).",
     "partition": "The number of the partition.",
     "reason": "The reason in the dead letter's header.",
     "stage": "`waiting` (in Kafka only), `ready` (in the ready set), `in_flight` (a slot"
@@ -92,7 +93,7 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             UNKNOWN,
         ),
         "kind": (AdmitOutcome.ATTACHED, AdmitOutcome.REPEATED, AdmitOutcome.CONFLICT),
-        "outcome": tuple(o for o in ReserveOutcome if o is not ReserveOutcome.RESERVED),
+        "outcome": tuple(o for o in PlanOutcome if o is not PlanOutcome.PLANNED),
         "reason": (*DEAD_LETTER_REASONS, UNKNOWN),
         "step": (
             "admit",
@@ -112,19 +113,17 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             "now_ms",
             "orders",
             "partition",
+            "plan",
             "published",
             "reply",
             "report",
-            "reserve",
             "resign",
             "restore_done",
-            "ring_again",
             "set_limits",
             "settle",
             "snapshot",
             "tell",
             "totals",
-            "unreserve",
             "withdraw",
         ),
     },
@@ -156,13 +155,13 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
         "step": (
             "beat_worker",
             "cancel",
-            "claim",
             "complete",
             "inspect",
             "leave_worker",
             "published",
             "put_back",
             "renew",
+            "turn",
             "settle",
             "snapshot",
         ),

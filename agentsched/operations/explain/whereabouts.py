@@ -21,7 +21,6 @@ class Place(StrEnum):
     KAFKA = "kafka"
     """Read and indexed by a bridge; not in the ready set."""
     READY = "ready"
-    RUNG = "rung"
     RUNNING = "running"
     DONE = "done"
     ANSWERED = "answered"
