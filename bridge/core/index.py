@@ -86,13 +86,21 @@ def find(state: BridgeState, source: str, offset: int) -> Indexed | None:
 
 def move(state: BridgeState, entry: Indexed, stage: Stage) -> None:
     """Bring a request into another stage."""
-    entry.checked_ms = state.now_ms
     if entry.stage is stage:
+        looked_at(state, entry)
         return
+    entry.checked_ms = state.now_ms
     _unfile(state, entry)
     entry.stage = stage
     entry.was_admitted |= stage in (Stage.ADMITTING, Stage.IN_FLIGHT)
     _file(state, entry)
+
+
+def looked_at(state: BridgeState, entry: Indexed) -> None:
+    """Note that the ledger's view of a request is fresh, or asked for."""
+    entry.checked_ms = state.now_ms
+    if (entries := _looked_at(state, entry)) is not None:
+        entries[entry] = entries.pop(entry)  # the end of the queue
 
 
 def watch_deadline(state: BridgeState, entry: Indexed, at_ms: int) -> None:
