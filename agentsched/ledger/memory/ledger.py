@@ -31,13 +31,11 @@ from agentsched.ledger.values import (
     Admitted,
     CallOutcome,
     Change,
-    Claimed,
     EntryView,
     Limits,
     ModelTotals,
     PartitionView,
     PutBack,
-    ReserveOutcome,
     Snapshot,
     State,
     StoredReply,
@@ -92,46 +90,6 @@ class MemoryLedger(Ledger):
         return gone
 
     @override
-    def reserve(
-        self,
-        epoch: str,
-        dispatcher_id: str,
-        key: str,
-        ring: int,
-        model: str,
-        endpoint: str,
-    ) -> ReserveOutcome:
-        with self.server.step(epoch) as book:
-            book.sweep()
-            if not self.server.leads(dispatcher_id):
-                return ReserveOutcome.NOT_DISPATCHER
-            return steps.reserve(book, key, ring, model, endpoint)
-
-    @override
-    def ring_again(self, epoch: str, key: str, ring: int) -> bool:
-        with self.server.step(epoch) as book:
-            entry = book.find(key)
-            if entry is None or entry.state is not State.RUNG:
-                return False
-            if entry.rung_again == ring:
-                return True
-            if entry.ring != ring:
-                return False
-            entry.ring, entry.rung_again = ring + 1, ring
-            book.move(entry, State.RUNG)
-            return True
-
-    @override
-    def unreserve(self, epoch: str, key: str, ring: int) -> bool:
-        with self.server.step(epoch) as book:
-            entry = book.find(key)
-            if entry is None or entry.ring != ring or ring == 0:
-                return False
-            if entry.state is State.RUNG:
-                book.to_ready(entry)
-            return entry.state is State.READY
-
-    @override
     def expire(self, epoch: str, key: str) -> bool:
         with self.server.step(epoch) as book:
             entry = book.find(key)
@@ -142,13 +100,6 @@ class MemoryLedger(Ledger):
             entry.crashes += 1
             book.to_ready(entry)
             return True
-
-    @override
-    def claim(
-        self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
-    ) -> Claimed:
-        with self.server.step(epoch) as book:
-            return steps.claim(book, key, ring, lease_id, lease_ms)
 
     @override
     def plan(self, epoch: str, plan: Plan) -> Planned:

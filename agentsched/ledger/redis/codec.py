@@ -90,10 +90,11 @@ def decode_record_at(text: bytes) -> RecordAt:
 
 def decode_ready(value: bytes) -> ReadyEntry:
     """Read an entry of the ready set."""
-    ring, turn, not_before_ms, crashes, payload_hash, facts = value.split(b" ", 5)
+    words, brace, facts = value.partition(b"{")
+    # A newer version may have written more of them.
+    turn, not_before_ms, crashes, payload_hash = words.split()[:4]
     return ReadyEntry(
-        decode_facts(facts),
-        int(ring),
+        decode_facts(brace + facts),
         int(not_before_ms),
         turn=int(turn),
         payload_hash=payload_hash.decode(),
@@ -103,13 +104,15 @@ def decode_ready(value: bytes) -> ReadyEntry:
 
 def decode_slot(key: str, value: bytes) -> Slot:
     """Read a slot in use."""
-    cls, _lease_id, pool = value.decode().split("\n", 2)
+    cls, _lease_id, pool = value.decode().split("\n")[:3]
     model, endpoint = decode_pool(pool)
     return Slot(key, model, endpoint, cls)
 
 
 def decode_changes(at: bytes, fields: Mapping[bytes, bytes]) -> list[Change]:
     """Read one entry of the change log: what one step changed."""
+    if b"kind" in fields:  # as format 2 wrote it: a hint that nobody needs any more
+        return []
     return [_change(at.decode(), text) for text in fields.values()]
 
 
@@ -133,7 +136,6 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         return None
     (
         state,
-        ring,
         since_ms,
         lease_left_ms,
         pool,
@@ -145,7 +147,6 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
     ) = (field.decode() for field in row)
     return EntryView(
         State(state),
-        ring=int(ring),
         since_ms=int(since_ms),
         lease_left_ms=int(lease_left_ms),
         model=decode_pool(pool)[0],
