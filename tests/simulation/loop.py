@@ -6,18 +6,20 @@ are the real code.
 """
 
 import math
-from asyncio import Task
 from asyncio.base_events import BaseEventLoop
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from tests.simulation.waiting import SimFuture
 from tests.simulation.world import Killed, Process, Ticket, World
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 
 class SimLoop(BaseEventLoop):
