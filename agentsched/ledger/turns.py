@@ -16,6 +16,8 @@ MAX_LISTED = 256
 """Members of one list (design, section 9)."""
 MAX_STEPS = 64
 """Steps of one turn: published, complete and put_back together, and as many takes."""
+SUSPECT_CRASHES = 2
+"""Leases that ran out: from then on a request runs in a child process only."""
 MAX_TURN_BYTES = 4_194_304
 """Replies in one turn, all together; one alone may be larger."""
 
@@ -48,7 +50,8 @@ class Plan:
 
     dispatcher_id: str
     number: int
-    """Grows with each plan of this dispatcher; the same or a smaller one is refused."""
+    """Grows with each plan of this dispatcher. A smaller one is refused; the same again
+    is answered again and changes nothing."""
     revision: int
     """Of limits and orders, as the dispatcher knows them."""
     seen: str

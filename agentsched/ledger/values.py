@@ -200,6 +200,8 @@ class EntryView:
     """As much of it as a tombstone keeps, 16 hex digits; empty: not known."""
     attempts: int = 0
     """How often a worker has started it; 0 once it is ANSWERED."""
+    turn: int = 0
+    """How often it was taken, starts that did not count too; 0 once it is ANSWERED."""
 
     def has_payload(self, payload_hash: str) -> bool:
         """Whether it is an entry of this payload, not of another one with its identity.
@@ -263,7 +265,7 @@ class ChangeKind(StrEnum):
     SETTLED = "settled"
     """The offset (`source`, `offset`) is answered."""
     ORDERS = "orders"
-    """Operators changed a control or asked something (`Operations.orders`)."""
+    """A control, the limits or the questions changed (`Operations.orders`)."""
     GONE = "gone"
     """In no log: its reader finds that the entry `at`, which was read, is not there any
     more."""
@@ -276,7 +278,7 @@ class Change:
     kind: ChangeKind
     at: str = ""
     """Its place in the log, `MILLISECONDS-NUMBER` as in `Snapshot.cursor`: a reader that
-    took a snapshot skips what is not after it."""
+    took a snapshot skips what is not after it. What one step changed has one place."""
     key: str = ""
     ready: ReadyEntry | None = None
     slot: Slot | None = None

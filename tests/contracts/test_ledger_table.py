@@ -128,7 +128,7 @@ def _traces(world: World, key: str) -> list[object]:
     """All that a step could have changed, but for ages."""
     view = world.view(key)
     return [
-        world.cursor(),
+        world.changes_of_requests(),
         world.ledger.reply(world.epoch, key),
         world.ledger.totals(world.epoch),
         view and (view.state, view.ring, view.model),

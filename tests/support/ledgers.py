@@ -7,9 +7,11 @@ from uuid import uuid4
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.redis.ledger import RedisLedger
 from agentsched.ledger.values import (
+    START_OF_LOG,
     Admission,
     Admitted,
     CallOutcome,
+    ChangeKind,
     EntryView,
     Limits,
     ReserveOutcome,
@@ -216,6 +218,11 @@ class World:
 
     def changes_since(self, cursor: str):
         return self.ledger.changes(self.epoch, cursor, 0)[1]
+
+    def changes_of_requests(self):
+        """All changes so far, but for those of limits and controls."""
+        changes = self.changes_since(START_OF_LOG)
+        return [one for one in changes if one.kind is not ChangeKind.ORDERS]
 
     def cursor(self) -> str:
         return self.ledger.snapshot(self.epoch).cursor

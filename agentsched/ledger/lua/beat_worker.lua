@@ -1,12 +1,10 @@
-local worker, ttl_ms, slots, http = ARGV[2], ARGV[3], ARGV[4], ARGV[5] or ''
+local worker, ttl_ms, slots, http = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local parked = tonumber(ARGV[6])
 
 local over = redis.call('ZRANGEBYSCORE', P .. ':workers', '-inf', int(NOW))
-for _, id in ipairs(over) do
-  redis.call('ZREM', P .. ':workers', id)
-  redis.call('HDEL', P .. ':workers:slots', id)
-  redis.call('HDEL', P .. ':workers:http', id)
-end
+for _, id in ipairs(over) do forget_worker(id) end
 redis.call('ZADD', P .. ':workers', int(NOW + ttl_ms), worker)
 redis.call('HSET', P .. ':workers:slots', worker, slots)
 redis.call('HSET', P .. ':workers:http', worker, http)
-return 1
+park(worker, parked)
+return opened[1] or ''

@@ -16,6 +16,25 @@ local opened = redis.call('HMGET', EPOCH_KEY, 'id', 'format')
 if tonumber(opened[2] or 1) > LEDGER_FORMAT then
   return redis.error_reply('NEWERFORMAT ledger ' .. opened[2])
 end
+-- HASH worker -> its slots that wait for a doorbell; outlives epochs.
+local PARKED = P .. ':workers:parked'
+local function park(worker, slots)
+  if slots > 0 then redis.call('HSET', PARKED, worker, int(slots))
+  else redis.call('HDEL', PARKED, worker) end
+end
+
+-- All that is kept while a worker lives.
+local function forget_worker(id)
+  redis.call('ZREM', P .. ':workers', id)
+  redis.call('HDEL', P .. ':workers:slots', id)
+  redis.call('HDEL', P .. ':workers:http', id)
+  redis.call('HDEL', PARKED, id)
+  if opened[1] then redis.call('HDEL', P .. ':' .. opened[1] .. ':turns', id) end
+end
+
+-- Of limits and controls: each change of one raises it, and voids all lists.
+local function raise_revision() redis.call('INCR', P .. ':revision') end
+
 -- Tells every bridge through the change log that a control or a question is new.
 local function wake()
   if not opened[1] then return end

@@ -5,5 +5,6 @@ if known and only_missing == '1' then return 1 end
 if not known and redis.call('HLEN', P .. ':controls') >= tonumber(most) then return 0 end
 if at_ms == '0' then at_ms = int(NOW) end
 redis.call('HSET', P .. ':controls', field, at_ms .. ' ' .. text)
+raise_revision()
 wake()
 return 1

@@ -8,4 +8,5 @@ for _, text in ipairs(asked) do
     open[#open + 1] = text
   end
 end
-return {redis.call('HGETALL', P .. ':controls'), open}
+return {redis.call('HGETALL', P .. ':controls'), open,
+  redis.call('GET', P .. ':revision') or '0'}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from agentsched.ledger.memory.change_log import ChangeLog
+from agentsched.ledger.memory.lists import Lists
 from agentsched.ledger.values import (
     Change,
     ChangeKind,
@@ -32,6 +33,8 @@ class Entry:
     offsets: list[tuple[str, int]] = field(default_factory=list)
     """(source, offset) of every record that the one reply answers."""
     ring: int = 0
+    turn: int = 0
+    """How often it was taken."""
     not_before_ms: int = 0
     rung_again: int | None = None
     """The ring number that the last `ring_again` was given."""
@@ -76,6 +79,7 @@ class Book:
         self.held: dict[str, Held] = {}
         self.live: dict[tuple[str, int], str] = {}
         self.sums: dict[str, Sums] = {}
+        self.lists = Lists()
         self.changes = ChangeLog(clock_ms)
         self._entries: dict[str, Entry] = {}
         self._cancelled_until_ms: dict[str, int] = {}
@@ -124,7 +128,7 @@ class Book:
     def ready(self) -> list[ReadyEntry]:
         """Return what is READY, in the order of admission."""
         return [
-            ReadyEntry(entry.facts, entry.ring, entry.not_before_ms)
+            _ready_entry(entry)
             for entry in self._entries.values()
             if entry.state is State.READY and entry.ending is None
         ]
@@ -151,7 +155,7 @@ class Book:
         if entry.ending:  # its bridge answers it; the dispatcher does not see it
             self.changes.emit(Change(ChangeKind.ENDING, key=entry.facts.key))
             return
-        ready = ReadyEntry(entry.facts, entry.ring, not_before_ms)
+        ready = _ready_entry(entry)
         self.changes.emit(Change(ChangeKind.READY, key=entry.facts.key, ready=ready))
 
     def keep_cancel(self, key: str, keep_s: int) -> None:
@@ -197,8 +201,11 @@ class Book:
         return over
 
     def take_slot(self, entry: Entry) -> None:
-        """Put a slot in use for a RUNG entry."""
+        """Put a slot in use for an entry."""
         facts = entry.facts
+        self.free_slot(
+            facts.key
+        )  # of a call that goes on for an entry that was forgotten
         slot = Slot(facts.key, entry.model, entry.endpoint, facts.cls)
         self.held[facts.key] = Held(slot)
         self.changes.emit(Change(ChangeKind.TAKEN, key=facts.key, slot=slot))
@@ -221,3 +228,14 @@ class Book:
         held = self.held.get(key)
         ours = held and lease_id is not None and held.lease_id == lease_id
         return held.slot if held and ours else None
+
+
+def _ready_entry(entry: Entry) -> ReadyEntry:
+    return ReadyEntry(
+        entry.facts,
+        entry.ring,
+        entry.not_before_ms,
+        turn=entry.turn,
+        payload_hash=entry.payload_hash,
+        crashes=entry.crashes,
+    )

@@ -9,21 +9,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing_extensions import override
 
 from agentsched.errors import EpochChanged
-from agentsched.ledger.memory import steps
-from agentsched.ledger.memory.book import Book, Entry, Sums
+from agentsched.ledger.memory import endings, steps, takes
+from agentsched.ledger.memory.book import Book, Sums
 from agentsched.ledger.memory.membership import MemoryMembership
 from agentsched.ledger.memory.operator_orders import MemoryOperations
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.memory.views import MemoryViews
 from agentsched.ledger.memory.voided_leases import MemoryVoidedLeases
 from agentsched.ledger.protocol import Ledger
+from agentsched.ledger.turns import (
+    Completion,
+    HandBack,
+    Plan,
+    Planned,
+    Turn,
+    TurnAnswer,
+)
 from agentsched.ledger.values import (
     START_OF_LOG,
     Admission,
     Admitted,
     CallOutcome,
     Change,
-    ChangeKind,
     Claimed,
     EntryView,
     Limits,
@@ -144,6 +151,16 @@ class MemoryLedger(Ledger):
             return steps.claim(book, key, ring, lease_id, lease_ms)
 
     @override
+    def plan(self, epoch: str, plan: Plan) -> Planned:
+        with self.server.step(epoch):
+            return takes.plan(self.server, plan)
+
+    @override
+    def turn(self, epoch: str, turn: Turn) -> TurnAnswer:
+        with self.server.step(epoch) as book, book.changes.together():
+            return takes.turn(self.server, turn)
+
+    @override
     def renew(
         self, epoch: str, leases: Mapping[str, str], lease_ms: int
     ) -> dict[str, bool]:
@@ -170,16 +187,8 @@ class MemoryLedger(Ledger):
         crashes_most: int = 0,
     ) -> bool:
         with self.server.step(epoch) as book:
-            entry = steps.running_under(book, key, lease_id)
-            if entry:
-                steps.put_back(book, entry, delay_ms, why, crashes_most)
-                return True
-            entry = book.find(key)
-            if entry and entry.put_back_by == lease_id:
-                return True
-            if book.slot_held_by(key, lease_id):
-                book.free_slot(key)
-            return False
+            back = HandBack(key, lease_id, delay_ms, why, crashes_most)
+            return endings.put_back(book, back)
 
     @override
     def complete(
@@ -190,24 +199,10 @@ class MemoryLedger(Ledger):
         reply: bytes,
         outcome: CallOutcome,
     ) -> bool:
-        by = steps.winner_of(lease_id, reply)
         with self.server.step(epoch) as book:
-            entry = book.find(key)
-            ours = entry and entry.lease_id == lease_id
-            if entry and entry.state in steps.OPEN and (lease_id is None or ours):
-                steps.count(book, entry.model, outcome)
-                if lease_id is None:
-                    self._stop_work(book, entry)
-                steps.store_reply(book, entry, lease_id, reply)
-                entry.winner = by
-                return True
-            if entry and entry.winner == by:
-                return True
-            slot = book.slot_held_by(key, lease_id)
-            if slot:
-                book.free_slot(key)
-                steps.count(book, slot.model, outcome)
-            return False
+            if lease_id is None:
+                return endings.answer(self.server, key, reply, outcome)
+            return endings.complete(book, Completion(key, lease_id, reply, outcome))
 
     @override
     def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
@@ -228,36 +223,13 @@ class MemoryLedger(Ledger):
 
     @override
     def published(self, epoch: str, key: str, reply_at: RecordAt) -> bool:
-        with self.server.step(epoch) as book:
-            entry = book.find(key)
-            if entry is None:
-                return False
-            if entry.state in steps.OPEN:
-                self._stop_work(book, entry)
-            if entry.state is not State.ANSWERED:
-                for source, offset in entry.offsets:
-                    book.live.pop((source, offset), None)
-                    self._mark_done(book, key, source, offset)
-                book.move(entry, State.ANSWERED)
-                entry.payload, entry.reply, entry.reply_at = b"", b"", reply_at
-                entry.put_back_by = entry.lease_id = entry.ending = None
-                entry.ring, entry.offsets = 0, entry.offsets[:1]
-            return True
-
-    def _stop_work(self, book: Book, entry: Entry) -> None:
-        steps.stop_work(book, entry)
-        if entry.state is State.RUNNING:
-            self.server.voided.put(entry.lease_id or "")
-
-    def _mark_done(self, book: Book, key: str, source: str, offset: int) -> None:
-        self.server.data.offsets.mark_done(source, [offset])
-        change = Change(ChangeKind.SETTLED, key=key, source=source, offset=offset)
-        book.changes.emit(change)
+        with self.server.step(epoch):
+            return endings.published(self.server, key, reply_at)
 
     @override
     def settle(self, epoch: str, source: str, offset: int) -> None:
-        with self.server.step(epoch) as book:
-            self._mark_done(book, "", source, offset)
+        with self.server.step(epoch):
+            endings.mark_done(self.server, "", source, offset)
 
     @override
     def restore_done(self, epoch: str, source: str, runs: Iterable[range]) -> None:
@@ -286,7 +258,7 @@ class MemoryLedger(Ledger):
             for key in book.live_at(source, runs):
                 if entry := book.find(key):
                     if entry.state in steps.OPEN:
-                        self._stop_work(book, entry)
+                        endings.stop_work(self.server, entry)
                     book.forget(entry)
 
     @override
@@ -314,30 +286,30 @@ class MemoryLedger(Ledger):
     ) -> tuple[str, list[Change]]:
         """It waits on the real clock, 0 waits not at all."""
         with self.server.lock:
-            found = self._changes_after(epoch, cursor)
+            found = self._changes_after(epoch, cursor, limit)
             if not found and block_ms > 0:
                 self.server.lock.wait_for(
-                    lambda: self._changes_after(epoch, cursor), block_ms / 1000
+                    lambda: self._changes_after(epoch, cursor, 1), block_ms / 1000
                 )
-                found = self._changes_after(epoch, cursor)
+                found = self._changes_after(epoch, cursor, limit)
             if (
                 found
                 and cursor != START_OF_LOG
                 and self.server.data.book.changes.forgot(cursor)
             ):
                 raise EpochChanged("Redis was put back: what was read is gone")
-        page = found[:limit]
-        return (page[-1].at if page else cursor), page
+        return (found[-1].at if found else cursor), found
 
-    def _changes_after(self, epoch: str, cursor: str) -> list[Change]:
+    def _changes_after(self, epoch: str, cursor: str, limit: int) -> list[Change]:
         if epoch != self.server.data.pulse.epoch:
             return []
-        return self._book.changes.after(cursor)
+        return self._book.changes.after(cursor, limit)
 
     @override
     def set_limits(self, epoch: str, limits: Limits) -> None:
         with self.server.step(epoch) as book:
             book.limits = limits
+            self.server.raise_revision()
 
     @override
     def totals(self, epoch: str) -> dict[str, ModelTotals]:

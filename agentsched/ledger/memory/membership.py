@@ -76,19 +76,26 @@ class MemoryMembership(Membership):
 
     @override
     def beat_worker(
-        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
-    ) -> None:
-        with self._server.lock:
-            self._server.data.workers[worker_id] = (
-                self._server.clock_ms() + ttl_ms,
-                dict(slots),
-                http,
-            )
+        self,
+        worker_id: str,
+        slots: Mapping[str, int],
+        ttl_ms: int,
+        http: str = "",
+        parked: int = 0,
+    ) -> str:
+        server = self._server
+        with server.lock:
+            for one in [one for one in server.data.workers if not server.is_live(one)]:
+                server.forget_worker(one)
+            until_ms = server.clock_ms() + ttl_ms
+            server.data.workers[worker_id] = (until_ms, dict(slots), http)
+            server.park(worker_id, parked)
+            return server.data.pulse.epoch
 
     @override
     def leave_worker(self, worker_id: str) -> None:
         with self._server.lock:
-            self._server.data.workers.pop(worker_id, None)
+            self._server.forget_worker(worker_id)
 
     @override
     def live_slots(self) -> dict[str, int]:

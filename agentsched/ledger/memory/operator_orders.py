@@ -49,7 +49,7 @@ class MemoryOperations(Operations):
         ):
             return False
         self._server.data.controls[place] = control
-        self._server.emit_orders()
+        self._server.raise_revision()
         return True
 
     @override
@@ -57,7 +57,7 @@ class MemoryOperations(Operations):
         with self._server.lock:
             lifted = self._server.data.controls.pop((kind, name), None) is not None
             if lifted:
-                self._server.emit_orders()
+                self._server.raise_revision()
             return lifted
 
     @override
@@ -75,7 +75,8 @@ class MemoryOperations(Operations):
                 if ends_ms > self._server.clock_ms()
                 and bridge_id not in self._answers(question.id)
             )
-            return Orders(Controls.of(self._server.data.controls.values()), asked)
+            controls = Controls.of(self._server.data.controls.values())
+            return Orders(controls, asked, self._server.data.revision)
 
     @override
     def report(self, bridge_id: str, report: BridgeReport, ttl_ms: int) -> None:

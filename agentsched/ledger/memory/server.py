@@ -35,6 +35,10 @@ class Data:
     """Until when each counts as alive."""
     workers: dict[str, tuple[int, dict[str, int], str]] = field(default_factory=dict)
     """The same, with slots and HTTP address."""
+    parked: dict[str, int] = field(default_factory=dict)
+    """Slots that wait for a doorbell, by worker."""
+    revision: int = 0
+    """Of limits and controls."""
     controls: dict[tuple[ControlKind, str], Control] = field(default_factory=dict)
     reports: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     questions: dict[str, tuple[int, Question]] = field(default_factory=dict)
@@ -101,6 +105,28 @@ class MemoryServer:
         """Return whether a dispatcher's lease is current; called with the lock."""
         holder, ends_ms = self.data.dispatcher
         return holder == dispatcher_id and ends_ms > self.clock_ms()
+
+    def is_live(self, worker_id: str) -> bool:
+        """Return whether a worker's heartbeat counts still; called with the lock."""
+        beat = self.data.workers.get(worker_id)
+        return beat is not None and beat[0] > self.clock_ms()
+
+    def park(self, worker_id: str, slots: int) -> None:
+        """Note how many slots of a worker wait for a doorbell; called with the lock."""
+        self.data.parked.pop(worker_id, None)
+        if slots > 0:
+            self.data.parked[worker_id] = slots
+
+    def forget_worker(self, worker_id: str) -> None:
+        """Drop all that is kept while a worker lives; called with the lock."""
+        self.data.workers.pop(worker_id, None)
+        self.data.parked.pop(worker_id, None)
+        self.data.book.lists.turns.pop(worker_id, None)
+
+    def raise_revision(self) -> None:
+        """Void all lists: limits or controls have changed; called with the lock."""
+        self.data.revision += 1
+        self.emit_orders()
 
     def emit_orders(self) -> None:
         """Wake who follows the change log: orders have changed; called with the lock."""

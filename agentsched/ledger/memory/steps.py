@@ -1,6 +1,7 @@
 """What the steps of the ledger in memory do to one entry; nothing here locks."""
 
 from agentsched.ledger.memory.book import Book, Entry, Sums
+from agentsched.ledger.turns import Member, Taken
 from agentsched.ledger.values import (
     Admission,
     AdmitOutcome,
@@ -66,12 +67,13 @@ def winner_of(lease_id: str | None, reply: bytes) -> tuple[str, str]:
 def may_be_withdrawn(entry: Entry) -> bool:
     """Return whether an entry can be forgotten and lose nothing by it.
 
-    One that was rung would start again with the ring number of a doorbell that may
-    still be out, and with no crash on its record. Of one that was sent again, maybe to
-    another bridge, somebody was told that one reply settles both.
+    One that was taken would come back with turn 0, which old lists may name, and with no
+    crash on its record. Of one that was sent again, maybe to another bridge, somebody was
+    told that one reply settles both.
     """
-    untouched = entry.state is State.READY and not entry.ending and entry.ring == 0
-    return untouched and len(entry.offsets) == 1
+    untouched = entry.state is State.READY and not entry.ending
+    never_taken = entry.turn == 0 and entry.ring == 0
+    return untouched and never_taken and len(entry.offsets) == 1
 
 
 def reserve(
@@ -139,12 +141,57 @@ def _claimed(entry: Entry, outcome: ClaimOutcome, now_ms: int) -> Claimed:
     )
 
 
-def store_reply(book: Book, entry: Entry, lease_id: str | None, reply: bytes) -> None:
+def may_start(book: Book, entry: Entry, member: Member) -> bool:
+    """Return whether a listed request is still what its list says, and may run now."""
+    now_ms = book.clock_ms()
+    return (
+        entry.state is State.READY
+        and (entry.payload_hash, entry.turn) == (member.payload_hash, member.turn)
+        and entry.ending is None
+        and entry.facts.deadline_ms > now_ms
+        and entry.not_before_ms <= now_ms
+    )
+
+
+def take(  # noqa: PLR0913  (a move of its own: what, where, under which lease)
+    book: Book, entry: Entry, model: str, endpoint: str, lease_id: str, ends_ms: int
+) -> None:
+    """READY -> RUNNING: lease, start and slot."""
+    entry.model, entry.endpoint = model, endpoint
+    entry.lease_id, entry.lease_end_ms = lease_id, ends_ms
+    entry.turn += 1
+    entry.starts += 1
+    book.move(entry, State.RUNNING)
+    book.take_slot(entry)
+    held = book.held[entry.facts.key]
+    held.lease_id, held.ends_ms = lease_id, ends_ms
+
+
+def taken(entry: Entry, now_ms: int) -> Taken:
+    """Say what a worker needs to run it."""
+    return Taken(
+        entry.facts.key,
+        entry.lease_id or "",
+        entry.facts,
+        entry.payload,
+        entry.payload_hash,
+        entry.model,
+        entry.endpoint,
+        turn=entry.turn,
+        attempt=entry.starts,
+        time_left_ms=entry.facts.deadline_ms - now_ms,
+        queued_ms=now_ms - entry.facts.arrival_ms,
+        crashes=entry.crashes,
+    )
+
+
+def store_reply(
+    book: Book, entry: Entry, reply: bytes, winner: tuple[str, str]
+) -> None:
     """Move an open entry to DONE."""
-    if lease_id is not None:
-        book.free_slot(entry.facts.key)
     book.move(entry, State.DONE)
     entry.payload, entry.reply, entry.lease_id = b"", reply, None
+    entry.winner = winner
 
 
 def stop_work(book: Book, entry: Entry) -> None:
@@ -211,4 +258,5 @@ def view(entry: Entry, now_ms: int) -> EntryView:
         ending=entry.ending,
         payload_hash=entry.payload_hash[:16],
         attempts=0 if answered else entry.starts,
+        turn=entry.turn,
     )

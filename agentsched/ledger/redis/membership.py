@@ -72,11 +72,17 @@ class RedisMembership(Membership):
 
     @override
     def beat_worker(
-        self, worker_id: str, slots: Mapping[str, int], ttl_ms: int, http: str = ""
-    ) -> None:
+        self,
+        worker_id: str,
+        slots: Mapping[str, int],
+        ttl_ms: int,
+        http: str = "",
+        parked: int = 0,
+    ) -> str:
         text = json.dumps(dict(slots))
-        what = (worker_id, ttl_ms, text, http)
-        self._scripts.run("beat_worker", *what, checks_epoch=False)
+        what = (worker_id, ttl_ms, text, http, parked)
+        epoch = self._scripts.run("beat_worker", *what, checks_epoch=False)
+        return str(epoch.decode())
 
     @override
     def leave_worker(self, worker_id: str) -> None:

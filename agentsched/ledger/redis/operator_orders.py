@@ -74,11 +74,11 @@ class RedisOperations(Operations):
 
     @override
     def orders(self, epoch: str, bridge_id: str) -> Orders:
-        controls, questions = self._scripts.run("orders", epoch, bridge_id)
+        controls, questions, revision = self._scripts.run("orders", epoch, bridge_id)
         asked = _readable(
             lambda text: Question.from_json(text.split(b" ", 1)[1]), questions
         )
-        return Orders(_controls(controls), tuple(asked))
+        return Orders(_controls(controls), tuple(asked), int(revision))
 
     @override
     def report(self, bridge_id: str, report: BridgeReport, ttl_ms: int) -> None:
