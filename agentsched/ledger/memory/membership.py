@@ -10,6 +10,10 @@ from agentsched.ledger.protocol import Membership
 from agentsched.ledger.values import Beat
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 
+TURNS_KEPT_MS = 60_000
+"""After its heartbeat a worker's last turn is remembered for so long: should the heart
+beat again, a late message must not be taken for a new turn."""
+
 
 class MemoryMembership(Membership):
     """`agentsched.ledger.protocol.Membership`, deterministic, in one process."""
@@ -85,9 +89,11 @@ class MemoryMembership(Membership):
     ) -> str:
         server = self._server
         with server.lock:
-            for one in [one for one in server.data.workers if not server.is_live(one)]:
-                server.forget_worker(one)
-            until_ms = server.clock_ms() + ttl_ms
+            now_ms = server.clock_ms()
+            for one, (ends_ms, *_) in list(server.data.workers.items()):
+                if ends_ms + TURNS_KEPT_MS <= now_ms:
+                    server.forget_worker(one)
+            until_ms = now_ms + ttl_ms
             server.data.workers[worker_id] = (until_ms, dict(slots), http)
             server.park(worker_id, parked)
             return server.data.pulse.epoch
