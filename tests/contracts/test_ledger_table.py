@@ -124,24 +124,13 @@ NO_OPS = [
 ]
 
 
-def _traces(world: World, key: str) -> list[object]:
-    """All that a step could have changed, but for ages."""
-    view = world.view(key)
-    return [
-        world.changes_of_requests(),
-        world.ledger.reply(world.epoch, key),
-        world.ledger.totals(world.epoch),
-        view and (view.state, view.ring, view.model),
-    ]
-
-
 @pytest.mark.parametrize(("step", "state"), NO_OPS)
 def test_what_the_table_does_not_allow_changes_nothing(
     world: World, step: str, state: State | None
 ):
     for key in _entries(world, state):
-        before = _traces(world, key)
+        before = world.trace(key)
         for call in CALLS[step]:
             call(world, key)
             world.limit()
-        assert _traces(world, key) == before
+        assert world.trace(key) == before

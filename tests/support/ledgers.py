@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.turns import Member, Plan, Planned, PoolList, Turn, TurnAnswer
 from agentsched.ledger.values import (
     START_OF_LOG,
     Admission,
@@ -26,7 +27,9 @@ from tests.support.waiting import eventually
 GPT, GPT_AT = "gpt-4", "https://gpt.example/v1"
 LLAMA, LLAMA_AT = "llama3", "https://llama.example/v1"
 LIMITS = Limits(capacity={(GPT, GPT_AT): 7, (LLAMA, LLAMA_AT): 2})
+AT = {GPT: GPT_AT, LLAMA: LLAMA_AT}
 LEADER = "dispatcher-1"
+WORKER = "w1@host/1"
 LONG_MS = 60_000
 SOURCE = "high_priority:T1:0"
 REPLY_AT = RecordAt("results", 3, 77)
@@ -107,7 +110,8 @@ class World:
         self.epoch = self.ledger.membership.beat().pulse.epoch
         self.ledger.set_limits(self.epoch, LIMITS)
         assert self.ledger.membership.lead(LEADER, LONG_MS)
-        self._offset = 0
+        self._offset = self._plans = 0
+        self._turns: dict[str, int] = {}
 
     def facts(self, **changed: Any) -> RequestFacts:
         self._offset += 1
@@ -180,6 +184,52 @@ class World:
         self.backend.advance(2)
         return key
 
+    def beat(self, worker: str = WORKER, ms: int = LONG_MS, parked: int = 0) -> str:
+        slots = {GPT: 4, LLAMA: 4}
+        return self.ledger.membership.beat_worker(worker, slots, ms, parked=parked)
+
+    def revision(self) -> int:
+        return self.ledger.operations.orders(self.epoch, "b1").revision
+
+    def member(self, key: str, order: int = 0) -> Member:
+        """Return the entry as a dispatcher lists it that has just read it."""
+        ready = {one.facts.key: one for one in self.ledger.snapshot(self.epoch).ready}
+        return Member(key, ready[key].payload_hash, ready[key].turn, order)
+
+    def plan(self, *members: str | Member, model: str = GPT, **changed: Any) -> Planned:
+        """List requests of one pool, in this order."""
+        self._plans += 1
+        listed = [
+            self.member(one, order) if isinstance(one, str) else one
+            for order, one in enumerate(members)
+        ]
+        pool = PoolList(model, AT[model], tuple(listed))
+        plan = Plan(LEADER, self._plans, self.revision(), "", (pool,))
+        return self.ledger.plan(self.epoch, replace(plan, **changed))
+
+    def next_turn(self, *lease_ids: str, **changed: Any) -> Turn:
+        """Return the next turn of a worker, to which all answers have come."""
+        worker = changed.get("worker_id", WORKER)
+        number = self._turns[worker] = self._turns.get(worker, 0) + 1
+        turn = Turn(
+            worker,
+            number,
+            number - 1,
+            LONG_MS,
+            models=(GPT, LLAMA),
+            lease_ids=lease_ids,
+            free_slots=len(lease_ids),
+        )
+        return replace(turn, **changed)
+
+    def turn(self, *lease_ids: str, **changed: Any) -> TurnAnswer:
+        """Do it."""
+        return self.ledger.turn(self.epoch, self.next_turn(*lease_ids, **changed))
+
+    def takes(self, *lease_ids: str, **changed: Any) -> list[str]:
+        """Do it, and return the keys of what it took."""
+        return [one.key for one in self.turn(*lease_ids, **changed).taken]
+
     def complete(
         self, key: str, lease: str | None = None, reply: bytes = b"r", outcome=OK
     ) -> bool:
@@ -223,6 +273,16 @@ class World:
         """All changes so far, but for those of limits and controls."""
         changes = self.changes_since(START_OF_LOG)
         return [one for one in changes if one.kind is not ChangeKind.ORDERS]
+
+    def trace(self, key: str) -> list[object]:
+        """All that a step could have changed, but for ages."""
+        view = self.view(key)
+        return [
+            self.changes_of_requests(),
+            self.ledger.reply(self.epoch, key),
+            self.ledger.totals(self.epoch),
+            view and (view.state, view.ring, view.turn, view.model, view.attempts),
+        ]
 
     def cursor(self) -> str:
         return self.ledger.snapshot(self.epoch).cursor

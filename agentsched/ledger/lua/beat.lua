@@ -1,19 +1,9 @@
 local known, count, heard, candidate = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
--- Whether the change log has lost an entry that somebody got.
-local function forgot(epoch)
-  if heard == '' then return false end
-  local changes = P .. ':' .. epoch .. ':changes'
-  if redis.call('XRANGE', changes, heard, heard)[1] then return false end
-  -- Only the oldest are ever trimmed, and only of a full log.
-  return redis.call('XLEN', changes) < CHANGES_KEPT
-    or redis.call('XRANGE', changes, '-', heard, 'COUNT', 1)[1] ~= nil
-end
-
 local found = redis.call('HMGET', EPOCH_KEY, 'id', 'count')
 local epoch = found[1]
 local older = epoch and (epoch < known
-  or (epoch == known and (tonumber(found[2]) < count or forgot(epoch))))
+  or (epoch == known and (tonumber(found[2]) < count or forgot(epoch, heard))))
 if not epoch or older then
   redis.call('DEL', EPOCH_KEY)
   redis.call('HSET', EPOCH_KEY, 'id', candidate, 'born', int(NOW),

@@ -39,5 +39,15 @@ local function raise_revision() redis.call('INCR', P .. ':revision') end
 local function wake()
   if not opened[1] then return end
   redis.call('XADD', P .. ':' .. opened[1] .. ':changes', 'MAXLEN', '~', CHANGES_KEPT, '*',
-    'kind', 'orders', 'key', '')
+    '1', 'orders  ')
+end
+
+-- Whether the change log has lost an entry that somebody got.
+local function forgot(epoch, heard)
+  if heard == '' or heard == '0-0' then return false end
+  local changes = P .. ':' .. epoch .. ':changes'
+  if redis.call('XRANGE', changes, heard, heard)[1] then return false end
+  -- Only the oldest are ever trimmed, and only of a full log.
+  return redis.call('XLEN', changes) < CHANGES_KEPT
+    or redis.call('XRANGE', changes, '-', heard, 'COUNT', 1)[1] ~= nil
 end

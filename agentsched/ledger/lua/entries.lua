@@ -7,7 +7,7 @@ end
 
 -- Below the epoch: what an old epoch left behind is simply not seen.
 local ROOT = P .. ':' .. EPOCH .. ':'
-local READY = ROOT .. 'ready'          -- HASH key -> "ring not_before facts"
+local READY = ROOT .. 'ready'          -- HASH key -> "ring turn not_before crashes hash facts"
 local INFLIGHT = ROOT .. 'inflight'    -- ZSET key -> end of the slot (RUNG: +inf)
 local SLOTS = ROOT .. 'slots'          -- HASH key -> class \n lease_id \n pool
 local CHANGES = ROOT .. 'changes'      -- STREAM
@@ -32,8 +32,23 @@ end
 
 local function fields(key, ...) return redis.call('HMGET', entry_key(key), ...) end
 
-local function emit(kind, key, ...)
-  redis.call('XADD', CHANGES, 'MAXLEN', '~', CHANGES_KEPT, '*', 'kind', kind, 'key', key, ...)
+-- What a script changes is one entry of the change log: fields 1, 2, 3 ... with a change
+-- each, "kind key more". It is written when the script ends, however it does.
+local changed = {}
+local function emit(kind, key, more)
+  local count = #changed
+  changed[count + 1] = count / 2 + 1
+  changed[count + 2] = kind .. ' ' .. key .. ' ' .. (more or '')
+end
+
+-- So many in one command: Lua's stack is bounded.
+local MAX_LOGGED = 2000
+local function write_changes()
+  for first = 1, #changed, MAX_LOGGED do
+    redis.call('XADD', CHANGES, 'MAXLEN', '~', CHANGES_KEPT, '*',
+      unpack(changed, first, math.min(first + MAX_LOGGED - 1, #changed)))
+  end
+  changed = {}
 end
 
 local function limit(name, missing)
@@ -68,8 +83,12 @@ local function slot_of(key)
   return {value = slot, cls = cls, lease = lease, pool = pool}
 end
 
+local function slot_text(cls, lease, pool)
+  return cls .. '\n' .. lease .. '\n' .. pool
+end
+
 local function write_slot(key, cls, lease, pool)
-  local value = cls .. '\n' .. lease .. '\n' .. pool
+  local value = slot_text(cls, lease, pool)
   redis.call('HSET', SLOTS, key, value)
   return value
 end
@@ -80,7 +99,7 @@ local function free_slot(key)
   redis.call('ZREM', INFLIGHT, key)
   redis.call('ZREM', pool_key(slot.pool), key)
   redis.call('HDEL', SLOTS, key)
-  emit('freed', key, 'slot', slot.value)
+  emit('freed', key, slot.value)
 end
 
 -- A slot whose lease is over is free already; this drops what is left of it.
@@ -94,13 +113,14 @@ end
 local function to_ready(key, not_before)
   free_slot(key)
   redis.call('HSET', entry_key(key), 'st', 'ready', 'since', int(NOW), 'lease', '',
-    'pool', '')
-  local entry = fields(key, 'ring', 'facts', 'ending')
+    'pool', '', 'not_before', not_before)
+  local entry = fields(key, 'ending', 'ring', 'turn', 'crashes', 'hash', 'facts')
   -- What has to end is not offered to the dispatcher; its bridge answers it.
-  if entry[3] then return emit('ending', key) end
-  local value = entry[1] .. ' ' .. not_before .. ' ' .. entry[2]
+  if entry[1] then return emit('ending', key) end
+  local value = entry[2] .. ' ' .. (entry[3] or '0') .. ' ' .. not_before .. ' ' .. entry[4]
+    .. ' ' .. entry[5] .. ' ' .. entry[6]
   redis.call('HSET', READY, key, value)
-  emit('ready', key, 'ready', value)
+  emit('ready', key, value)
 end
 
 -- An unanswered request has to end without a call: its bridge answers it so.
@@ -124,9 +144,7 @@ local function stop_work(key, state, lease)
 end
 
 local function not_before(key)
-  local value = redis.call('HGET', READY, key)
-  if not value then return 0 end
-  return tonumber(string.match(value, '^%d+ (%d+) '))
+  return tonumber(fields(key, 'not_before')[1] or 0)
 end
 
 -- Offsets.
@@ -161,5 +179,5 @@ local function mark_done(key, source, offset)
   local block = int(math.floor(offset / BLOCK))
   redis.call('SETBIT', block_key(source, block), int(offset % BLOCK), 1)
   redis.call('ZADD', blocks_key(source), block, block)
-  emit('settled', key, 'source', source, 'offset', offset)
+  emit('settled', key, coordinates(source, offset))
 end

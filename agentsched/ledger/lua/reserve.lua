@@ -11,5 +11,5 @@ redis.call('HSET', entry_key(key), 'st', 'rung', 'ring', ring, 'pool', pool,
   'since', int(NOW), 'rung_again', '')
 redis.call('HDEL', READY, key)
 hold_slot(key, pool, '+inf')
-emit('taken', key, 'slot', write_slot(key, entry[4], '', pool))
+emit('taken', key, write_slot(key, entry[4], '', pool))
 return 'reserved'

@@ -203,9 +203,6 @@ class Book:
     def take_slot(self, entry: Entry) -> None:
         """Put a slot in use for an entry."""
         facts = entry.facts
-        self.free_slot(
-            facts.key
-        )  # of a call that goes on for an entry that was forgotten
         slot = Slot(facts.key, entry.model, entry.endpoint, facts.cls)
         self.held[facts.key] = Held(slot)
         self.changes.emit(Change(ChangeKind.TAKEN, key=facts.key, slot=slot))

@@ -8,6 +8,7 @@ from agentsched.ledger.memory.book import Book, Entry
 from agentsched.ledger.memory.lists import LastTurn, Listed
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.turns import (
+    MAX_LISTED,
     SUSPECT_CRASHES,
     HandBack,
     Member,
@@ -38,7 +39,7 @@ def plan(server: MemoryServer, plan: Plan) -> Planned:
     if plan.number > last:
         book.lists.plans[who] = plan.number
         for one in plan.lists:
-            listed = Listed(who, revision, list(one.members))
+            listed = Listed(who, revision, list(one.members[:MAX_LISTED]))
             book.lists.pools[one.model, one.endpoint] = listed
     return Planned(PlanOutcome.PLANNED, revision, tuple(_parked(server)))
 

@@ -6,6 +6,7 @@ through as they are.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from agentsched.errors import NewerFormat
 from agentsched.ledger.operator_orders import (
@@ -89,8 +90,15 @@ def decode_record_at(text: bytes) -> RecordAt:
 
 def decode_ready(value: bytes) -> ReadyEntry:
     """Read an entry of the ready set."""
-    ring, not_before_ms, facts = value.split(b" ", 2)
-    return ReadyEntry(decode_facts(facts), int(ring), int(not_before_ms))
+    ring, turn, not_before_ms, crashes, payload_hash, facts = value.split(b" ", 5)
+    return ReadyEntry(
+        decode_facts(facts),
+        int(ring),
+        int(not_before_ms),
+        turn=int(turn),
+        payload_hash=payload_hash.decode(),
+        crashes=int(crashes),
+    )
 
 
 def decode_slot(key: str, value: bytes) -> Slot:
@@ -100,19 +108,23 @@ def decode_slot(key: str, value: bytes) -> Slot:
     return Slot(key, model, endpoint, cls)
 
 
-def decode_change(at: bytes, fields: Mapping[bytes, bytes]) -> Change:
-    """Read one entry of the change log."""
-    key = fields[b"key"].decode()
-    ready, slot = fields.get(b"ready"), fields.get(b"slot")
-    return Change(
-        ChangeKind(fields[b"kind"].decode()),
-        at.decode(),
-        key,
-        ready=decode_ready(ready) if ready is not None else None,
-        slot=decode_slot(key, slot) if slot is not None else None,
-        source=fields.get(b"source", b"").decode(),
-        offset=int(fields.get(b"offset", -1)),
-    )
+def decode_changes(at: bytes, fields: Mapping[bytes, bytes]) -> list[Change]:
+    """Read one entry of the change log: what one step changed."""
+    return [_change(at.decode(), text) for text in fields.values()]
+
+
+def _change(at: str, text: bytes) -> Change:
+    kind, raw_key, more = text.split(b" ", 2)
+    change = Change(ChangeKind(kind.decode()), at, raw_key.decode())
+    match change.kind:
+        case ChangeKind.READY:
+            return replace(change, ready=decode_ready(more))
+        case ChangeKind.TAKEN | ChangeKind.FREED:
+            return replace(change, slot=decode_slot(change.key, more))
+        case ChangeKind.SETTLED:
+            offset, source = more.decode().split(" ", 1)
+            return replace(change, source=source, offset=int(offset))
+    return change
 
 
 def decode_view(row: Sequence[bytes]) -> EntryView | None:
@@ -129,6 +141,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         ending,
         payload_hash,
         starts,
+        turn,
     ) = (field.decode() for field in row)
     return EntryView(
         State(state),
@@ -140,6 +153,7 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         ending=Ending(ending) if ending else None,
         payload_hash=payload_hash,
         attempts=int(starts),
+        turn=int(turn),
     )
 
 

@@ -14,13 +14,14 @@ from agentsched.config.settings import RedisSettings, Settings
 from agentsched.errors import EpochChanged
 from agentsched.ledger.answered_offsets import decode_blocks, encode_blocks, within
 from agentsched.ledger.protocol import Ledger
-from agentsched.ledger.redis import codec
+from agentsched.ledger.redis import codec, turns
 from agentsched.ledger.redis.membership import RedisMembership
 from agentsched.ledger.redis.operator_orders import RedisOperations
 from agentsched.ledger.redis.scripts import OnStep, Scripts, translated
 from agentsched.ledger.redis.server import ServerFacts, server_facts
 from agentsched.ledger.redis.views import RedisViews
 from agentsched.ledger.redis.voided_leases import RedisVoidedLeases
+from agentsched.ledger.turns import Plan, Planned, Turn, TurnAnswer
 from agentsched.ledger.values import (
     CHANGES_KEPT,
     START_OF_LOG,
@@ -133,6 +134,16 @@ class RedisLedger(Ledger):
     @override
     def expire(self, epoch: str, key: str) -> bool:
         return bool(self._scripts.run("expire", epoch, key))
+
+    @override
+    def plan(self, epoch: str, plan: Plan) -> Planned:
+        answer = self._scripts.run("plan", epoch, *turns.encode_plan(plan))
+        return turns.decode_planned(answer)
+
+    @override
+    def turn(self, epoch: str, turn: Turn) -> TurnAnswer:
+        answer = self._scripts.run("turn", epoch, *turns.encode_turn(turn))
+        return turns.decode_turn(answer)
 
     @override
     def claim(
@@ -261,7 +272,8 @@ class RedisLedger(Ledger):
         rows = found[stream.encode()][0] if isinstance(found, dict) else found[0][1]
         if cursor != START_OF_LOG and self._has_lost(stream, cursor):
             raise EpochChanged("Redis was put back: what was read is gone")
-        return rows[-1][0].decode(), [codec.decode_change(*row) for row in rows]
+        changes = (one for row in rows for one in codec.decode_changes(*row))
+        return rows[-1][0].decode(), list(changes)
 
     def _has_lost(self, stream: str, cursor: str) -> bool:
         """Return whether an entry is gone that was not trimmed; `beat.lua` asks alike."""

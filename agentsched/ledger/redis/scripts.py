@@ -21,6 +21,7 @@ from agentsched.errors import (
     NewerFormat,
 )
 from agentsched.ledger.answered_offsets import BLOCK_OFFSETS
+from agentsched.ledger.turns import SUSPECT_CRASHES
 from agentsched.ledger.values import CHANGES_KEPT
 from agentsched.redis.refusals import refusal
 
@@ -47,14 +48,42 @@ NOT_NOW = frozenset(
 """First words of what a server answers that cannot do the step now, but may later."""
 
 
+ENTRIES = ("entries", "tombstones")
+"""What every step on entries is built of."""
+PARTS = {
+    "complete": ("endings",),
+    "put_back": ("endings",),
+    "published": ("endings",),
+    "plan": ("lists",),
+    "turn": ("endings", "lists", "takes"),
+}
+"""And these more, in this order."""
+RUN = """
+local done, answer = pcall(step)
+write_changes()
+if not done then error(answer, 0) end
+return answer
+"""
+
+
 @cache
 def _source(step: str, *, checks_epoch: bool) -> str:
-    names = ["common", *(["entries", "tombstones"] if checks_epoch else []), step]
+    shared = {
+        "CHANGES_KEPT": CHANGES_KEPT,
+        "BLOCK": BLOCK_OFFSETS,
+        "SUSPECT_CRASHES": SUSPECT_CRASHES,
+    }
+    parts = [f"local {name} = {number}" for name, number in shared.items()]
+    parts.append(_part("common"))
+    if not checks_epoch:
+        return "\n".join([*parts, _part(step)])
+    parts += [_part(name) for name in (*ENTRIES, *PARTS.get(step, ()))]
+    return "\n".join([*parts, "local function step()", _part(step), "end", RUN])
+
+
+def _part(name: str) -> str:
     folder = files("agentsched.ledger") / "lua"
-    parts = [(folder / f"{name}.lua").read_text("utf-8") for name in names]
-    shared = {"CHANGES_KEPT": CHANGES_KEPT, "BLOCK": BLOCK_OFFSETS}
-    numbers = [f"local {name} = {number}" for name, number in shared.items()]
-    return "\n".join([*numbers, *parts])
+    return (folder / f"{name}.lua").read_text("utf-8")
 
 
 @cache
