@@ -48,6 +48,7 @@ AGAIN = 6
 """Steps until an unanswered turn is sent again."""
 LEADS = 9
 BEATS = 12
+RENEWS = 7
 GONE_FOR = 15
 """The longest time in which a worker reaches nobody."""
 REMEMBERED = 100
@@ -423,7 +424,7 @@ class History:
                 continue
             if self._step % 3 == 0:
                 self._beat(worker)
-            if self._step % 7 == 0:
+            if self._step % RENEWS == 0:
                 self._renew(worker)
 
     def _renew(self, worker: Worker) -> None:
@@ -532,6 +533,8 @@ class History:
         for one in answer.taken:
             worker.calls[one.lease_id] = one
             worker.held[one.lease_id] = one.key
+        if answer.taken and self._step - worker.asked >= LEASE - RENEWS:
+            self._renew(worker)  # the next time would be too late
         if len(worker.calls) > SLOTS:
             self._blame("more calls than slots")
 

@@ -7,12 +7,9 @@ from typing_extensions import override
 from agentsched.ledger.memory.book import Book
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.protocol import Membership
+from agentsched.ledger.turns import LAST_TURN_KEPT_MS
 from agentsched.ledger.values import Beat
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
-
-TURNS_KEPT_MS = 60_000
-"""After its heartbeat a worker's last turn is remembered for so long: should the heart
-beat again, a late message must not be taken for a new turn."""
 
 
 class MemoryMembership(Membership):
@@ -91,7 +88,7 @@ class MemoryMembership(Membership):
         with server.lock:
             now_ms = server.clock_ms()
             for one, (ends_ms, *_) in list(server.data.workers.items()):
-                if ends_ms + TURNS_KEPT_MS <= now_ms:
+                if ends_ms + LAST_TURN_KEPT_MS <= now_ms:
                     server.forget_worker(one)
             until_ms = now_ms + ttl_ms
             server.data.workers[worker_id] = (until_ms, dict(slots), http)
