@@ -30,6 +30,7 @@ from bridge.daemon import Daemon
 from bridge.effects import Effects, Later, Outside
 from bridge.gauges import BridgeMeter
 from bridge.health_page import BridgePage, KafkaWatch
+from bridge.kafka_thread import KafkaThread
 from bridge.observer import BridgeObserver
 
 READ_BACK_TIMEOUT_S = 5.0
@@ -144,7 +145,9 @@ def _build_daemon(
     return Daemon(
         rules=rules,
         effects=effects,
-        make_source=lambda daemon: RequestSource(settings.kafka, daemon),
+        make_source=lambda daemon: KafkaThread(
+            lambda owner: RequestSource(settings.kafka, owner), daemon, inbox.put
+        ),
         make_reader=lambda deliver: ChangeReader(ledger, deliver),
         now_ms=now_ms,
         known_pulse=lambda: known_pulse(settings),

@@ -1,6 +1,9 @@
-"""The one loop: read Kafka, take what came back, ask the core, do what it says."""
+"""The one loop: take what has come, ask the core, do what it says.
 
-import threading
+Threads hand over into one inbox (records, changes, acknowledgements), and the loop sleeps
+on it until the next tick: nothing waits for a poll.
+"""
+
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
@@ -12,33 +15,37 @@ from agentsched.errors import (
     LedgerUnavailable,
 )
 from agentsched.kafka.group.assignment import AssignedPartition
-from agentsched.kafka.group.request_source import RequestSource
 from agentsched.ledger.values import Change
 from agentsched.telemetry import events
 from agentsched.telemetry.logs import say
 from agentsched.wire.epoch import EpochCounter
-from agentsched.wire.records import Mark, Partition
+from agentsched.wire.records import InboundRecord, Mark, Partition
 from agentsched.wire.source_record import source_name
 from bridge.change_log import ChangeReader, Deliver
 from bridge.core import events as ev
-from bridge.core.commands import Command
+from bridge.core.commands import BeatEpoch, Command, MeetPeers
 from bridge.core.commit import last_mark
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
 from bridge.core.step import step
 from bridge.effects import Effects, Later
+from bridge.kafka_thread import KafkaThread
 from bridge.observer import BridgeObserver
 
-POLL_S = 0.005
-"""How long the loop waits for records; what comes back waits so long at the most."""
-POLL_RECORDS = 500
 TICK_MS = 50
-TURN_MS = 50
-"""How long the loop works on one event and what follows from it, before it reads on."""
+TICK_WITHIN_MS = 500
+"""As a tick, between the commands that one event led to."""
+TURN_MS = 20
+"""How long the loop works on what has come, before it decides what starts."""
 START_RETRY_S = 1.0
 RELOAD_RETRY_MS = 1_000
 REVOKE_FLUSH_S = 2.0
 REVOKE_WORK_MS = 2_000
+LEAVE_MS = 60_000
+"""How long the group is left; then the process ends all the same."""
+
+
+VITAL = (BeatEpoch, MeetPeers)
 
 
 class Daemon:
@@ -47,11 +54,11 @@ class Daemon:
     Args:
         rules: the configuration in force.
         effects: does the commands.
-        make_source: builds the Kafka side from this daemon's callbacks.
+        make_source: builds the thread that polls Kafka from this daemon's callbacks.
         make_reader: builds the change reader from this daemon's callback.
         now_ms: the clock.
         known_pulse: reads the highest pulse that the group has committed; may block.
-        inbox: what `effects` and the change reader put its later work into.
+        inbox: what every other thread puts its later work into.
         observer: is told of every turn and event.
     """
 
@@ -59,7 +66,7 @@ class Daemon:
         self,
         rules: Rules,
         effects: Effects,
-        make_source: Callable[["Daemon"], RequestSource],
+        make_source: Callable[["Daemon"], KafkaThread],
         make_reader: Callable[[Deliver], ChangeReader],
         now_ms: Callable[[], int],
         known_pulse: Callable[[], EpochCounter],
@@ -74,7 +81,7 @@ class Daemon:
         self._inbox = inbox
         self._known_pulse = known_pulse
         self._observer = observer or BridgeObserver()
-        self._stop = threading.Event()
+        self._stopping = False
         self._reload: Callable[[Rules], Rules] | None = None
         self._reload_from_ms = 0
         self._state = BridgeState(rules, epoch="")
@@ -84,7 +91,8 @@ class Daemon:
 
     def stop(self) -> None:
         """Ask the loop to drain and end; may be called from a signal handler."""
-        self._stop.set()
+        self._stopping = True
+        self._inbox.put(_wake)
 
     def reload(self, load: Callable[[Rules], Rules]) -> None:
         """Ask the loop to use another configuration; safe in a signal handler.
@@ -94,32 +102,32 @@ class Daemon:
         """
         self._reload_from_ms = 0
         self._reload = load
+        self._inbox.put(_wake)
 
     def run(self) -> None:
         """Run until `stop`, then drain; blocks.
 
         Raises:
             NewerFormat: a newer version uses the ledger; all is closed.
+            KafkaFailed: Kafka's client failed for good; all is closed.
         """
         if not self._open():
             return
         self._effects.attach(self._source)
-        self._source.subscribe(self._rules.settings.kafka.input_topics)
-        say(
-            events.BRIDGE_STARTED,
-            bridge_id=self._effects.bridge_id,
-            topics=self._topics(),
-        )
+        topics = self._rules.settings.kafka.input_topics
         try:
-            while not (self._stop.is_set() or self._effects.refused):
-                self._turn(POLL_RECORDS)
+            self._source.subscribe(topics)
+            bridge_id = self._effects.bridge_id
+            say(events.BRIDGE_STARTED, bridge_id=bridge_id, topics=topics)
+            while not (self._stopping or self._effects.refused):
+                self._turn()
             self._drain()
         finally:
             self._close()
         if self._effects.refused:
             raise self._effects.refused
 
-    # -- called by RequestSource, inside poll, in the loop's thread ---------------
+    # -- what the Kafka thread has handed over, in the loop's thread --------------
 
     def on_assigned(self, assigned: Sequence[AssignedPartition]) -> None:
         """Begin with partitions."""
@@ -138,6 +146,10 @@ class Daemon:
                 )
             )
 
+    def on_read(self, records: Sequence[InboundRecord]) -> None:
+        """Take records."""
+        self._feed(ev.Read(tuple(records), self._now_ms()))
+
     def on_revoked(self, revoked: Sequence[Partition]) -> Mapping[Partition, Mark]:
         """Give partitions up; returns what to commit.
 
@@ -146,9 +158,7 @@ class Daemon:
         """
         self._flush(REVOKE_FLUSH_S)
         # All that is known counts, and no commit may follow the last one.
-        until_ms = self._now_ms() + REVOKE_WORK_MS
-        while self._events and self._now_ms() <= until_ms:
-            self._work()
+        self._work(self._now_ms() + REVOKE_WORK_MS)
         marks: dict[Partition, Mark] = {}
         for partition in revoked:
             mark = last_mark(self._state, self._sources.get(partition, ""))
@@ -181,7 +191,7 @@ class Daemon:
 
     def _open(self) -> bool:
         """Wait for Redis; False when asked to stop meanwhile."""
-        while not self._stop.is_set():
+        while not self._stopping:
             try:
                 if opened := self._effects.open(self._known_pulse()):
                     self._state, _ = step(self._state, opened)
@@ -189,25 +199,32 @@ class Daemon:
             except (LedgerUnavailable, EpochChanged) as error:
                 self._observer.meter.turn_begins()
                 self._observer.meter.redis.failed("open_ledger", error)
-                self._stop.wait(START_RETRY_S)
+                self._rest(START_RETRY_S)
                 continue
             self._reader.start(self._state.epoch, cursor)
             return True
         return False
 
-    def _turn(self, records: int) -> None:
-        """Read a little, work a little: never so long that a heartbeat is late."""
+    def _turn(self) -> None:
+        """Take what has come, then decide: never so long that a heartbeat is late."""
+        if not self._events:
+            self._rest((self._ticked_ms + TICK_MS - self._now_ms()) / 1000)
         self._observer.meter.turn_begins()
-        busy = bool(self._events)
-        read = self._source.poll(records, 0.0 if busy else POLL_S)
-        if read:
-            self._feed(ev.Read(tuple(read), self._now_ms()))
         if self._reload is not None and self._now_ms() >= self._reload_from_ms:
             load, self._reload = self._reload, None
             self._adopt(load)
         self._tick()
-        self._take_inbox()
+        self._take_waiting(self._now_ms() + TURN_MS)
+        self._handle(ev.Round(self._now_ms()))
         self._observer.meter.turn_ended(self._state, joined=self._source.joined)
+
+    def _rest(self, timeout_s: float) -> None:
+        """Sleep until something comes, and take that."""
+        try:
+            later = self._inbox.get(timeout=max(0.0, timeout_s))
+        except Empty:
+            return
+        self._events.extend(later())
 
     def _tick(self) -> None:
         now_ms = self._now_ms()
@@ -221,10 +238,9 @@ class Daemon:
         What takes longer than a turn goes on in the next one.
         """
         self._events.append(event)
-        self._work()
+        self._work(self._now_ms() + TURN_MS)
 
-    def _work(self) -> None:
-        until_ms = self._now_ms() + TURN_MS
+    def _work(self, until_ms: int) -> None:
         while self._events and self._now_ms() <= until_ms:
             self._handle(self._events.popleft())
             self._tick()
@@ -240,6 +256,19 @@ class Daemon:
             epoch, command = decided.popleft()
             for answer in self._effects.run(command, epoch):
                 decided.extend(self._step(answer))
+            if self._now_ms() - self._ticked_ms >= TICK_WITHIN_MS:
+                self._tick_within(decided)
+
+    def _tick_within(self, decided: deque[tuple[str, Command]]) -> None:
+        """Tick between thousands of commands: else the dispatcher's lease ends meanwhile.
+
+        Only what keeps this bridge alive for the others goes before what was decided.
+        """
+        self._ticked_ms = self._now_ms()
+        vital: list[tuple[str, Command]] = []
+        for each in self._step(ev.Tick(self._ticked_ms)):
+            (vital if isinstance(each[1], VITAL) else decided).append(each)
+        decided.extendleft(reversed(vital))
 
     def _step(self, event: ev.Event) -> list[tuple[str, Command]]:
         if isinstance(event, ev.EpochOpened):
@@ -248,15 +277,18 @@ class Daemon:
         self._state, commands = step(self._state, event)
         return [(self._state.epoch, command) for command in commands]
 
-    def _take_inbox(self) -> None:
-        """Take what has come back until now; what comes meanwhile waits."""
-        for _ in range(self._inbox.qsize()):
-            try:
-                later = self._inbox.get_nowait()
-            except Empty:
-                break
-            self._events.extend(later())
-        self._work()
+    def _take_waiting(self, until_ms: int) -> None:
+        """Work off what has come until now; what comes meanwhile waits.
+
+        The inbox is left alone while something of it is not worked off: what waits there
+        is bounded by those who hand it over.
+        """
+        waiting = self._inbox.qsize()
+        self._work(until_ms)
+        while waiting and not self._events:
+            waiting -= 1
+            self._rest(0.0)
+            self._work(until_ms)
 
     def _take_changes(self, epoch: str, changes: list[Change]) -> None:
         self._inbox.put(lambda: [ev.Changed(tuple(changes), self._now_ms(), epoch)])
@@ -287,15 +319,23 @@ class Daemon:
         while self._state.in_flight and self._now_ms() < until_ms:
             if self._effects.refused:
                 break  # nothing of it can be done here
-            self._turn(1)
+            self._turn()
 
     def _close(self) -> None:
         """Leave: stop following, flush, commit and leave the group, give up the lease."""
         self._reader.stop()
         self._flush(self._rules.settings.timing.delivery_timeout_s)
-        self._source.close()  # revokes: commits the last watermarks
+        self._leave()
         self._effects.close()
         say(events.BRIDGE_STOPPED)
+
+    def _leave(self) -> None:
+        """Leave the group: what is revoked is asked here, and the last marks committed."""
+        self._source.close()
+        until_ms = self._now_ms() + LEAVE_MS
+        while not self._source.closed and self._now_ms() < until_ms:
+            self._rest(TICK_MS / 1000)
+            self._work(self._now_ms() + TURN_MS)
 
     def _flush(self, timeout_s: float) -> None:
         """Wait for records under way, up to `timeout_s` twice, and take what follows.
@@ -304,10 +344,14 @@ class Daemon:
         """
         for _ in range(2):
             self._effects.flush(timeout_s)
-            self._take_inbox()
-
-    def _topics(self) -> tuple[str, ...]:
-        return self._rules.settings.kafka.input_topics
+            for _ in range(self._inbox.qsize()):
+                self._rest(0.0)
+            self._work(self._now_ms() + TURN_MS)
 
     def _models(self) -> list[str]:
         return [model.name for model in self._rules.settings.models]
+
+
+def _wake() -> list[ev.Event]:
+    """Let the loop look at what it was asked."""
+    return []

@@ -133,7 +133,7 @@ class BridgeMeter:
             metrics.LIVE_BRIDGES: state.bridges,
             metrics.INDEX_RECORDS: sum(len(p.entries) for p in partitions),
             metrics.INDEX_BYTES: sum(p.size_bytes for p in partitions),
-            metrics.READY_BYTES: state.admitted_bytes,
+            metrics.READY_BYTES: state.held_bytes,
             metrics.PARTITIONS_OWNED: len(partitions),
             metrics.PARTITIONS_PAUSED: sum(p.paused for p in partitions),
         }

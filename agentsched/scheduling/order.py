@@ -1,8 +1,8 @@
 """Who stands before whom: the rank of a request, and a queue in that order."""
 
-import heapq
-from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from itertools import chain
 
 from agentsched.types import Priority
 from agentsched.wire.request_facts import RequestFacts
@@ -13,10 +13,10 @@ CLASSES: tuple[str, ...] = tuple(priority.value for priority in Priority)
 Rank = tuple[int, int, int, int, str]
 """Smaller runs first: class band, deadline, arrival, offset, key."""
 
-Item = TypeVar("Item", bound=Hashable)
-
-COMPACT_OVER = 64
-"""Removed items that may stay in a heap beside as many as are queued."""
+CHUNK = 512
+"""Ranks that are moved at the most to put one between them."""
+DEADLINE_BITS = 42
+"""Of a time in ms: enough until the year 2109."""
 
 _BAND = {cls: number for number, cls in enumerate(CLASSES)}
 
@@ -32,61 +32,70 @@ def rank(facts: RequestFacts) -> Rank:
     )
 
 
-class RankedQueue(Generic[Item]):
-    """Items by rank, best first; adding and taking cost O(log n).
+def order_of(place: Rank, *, owed: bool = False) -> int:
+    """Return a rank as one number, less than 2**45, that orders members of several lists.
 
-    Removed items stay in the heap until they surface, so that removal is O(1).
+    Args:
+        place: the rank; arrival and what follows do not count.
+        owed: a floor is owed to its class: it stands before all others.
+    """
+    band = 0 if owed else place[0] + 1
+    deadline_ms = min(max(place[1], 0), (1 << DEADLINE_BITS) - 1)
+    return band << DEADLINE_BITS | deadline_ms
+
+
+class RankedQueue:
+    """Ranks in their order; adding and removing cost O(log n), the first n O(n).
+
+    A sorted list in pieces: a heap could not tell who stands second.
     """
 
     def __init__(self) -> None:
-        self._ranks: dict[Item, Rank] = {}
-        self._heap: list[tuple[Rank, int, Item]] = []
-        self._added = 0
+        self._chunks: list[list[Rank]] = []
+        self._lasts: list[Rank] = []
+        """The last rank of each chunk."""
+        self._count = 0
 
     def __len__(self) -> int:
-        """Return how many items are queued."""
-        return len(self._ranks)
+        """Return how many are queued."""
+        return self._count
 
-    def __iter__(self) -> Iterator[Item]:
-        """Yield what is queued, in no order."""
-        return iter(self._ranks)
+    def __iter__(self) -> Iterator[Rank]:
+        """Yield all that are queued, best first."""
+        return chain.from_iterable(self._chunks)
 
-    def __contains__(self, item: Item) -> bool:
-        """Return whether the item is queued."""
-        return item in self._ranks
+    def best(self) -> Rank | None:
+        """Return the first; None when empty."""
+        return self._chunks[0][0] if self._chunks else None
 
-    def add(self, item: Item, place: Rank) -> None:
-        """Queue an item, or move it to another place."""
-        if self._ranks.get(item) == place:
+    def add(self, place: Rank) -> None:
+        """Queue a rank that is not queued."""
+        self._count += 1
+        if not self._chunks:
+            self._chunks.append([place])
+            self._lasts.append(place)
             return
-        self._ranks[item] = place
-        self._added += 1  # breaks ties, so that items are never compared
-        heapq.heappush(self._heap, (place, self._added, item))
+        at = min(bisect_left(self._lasts, place), len(self._chunks) - 1)
+        chunk = self._chunks[at]
+        insort(chunk, place)
+        self._lasts[at] = chunk[-1]
+        if len(chunk) > 2 * CHUNK:
+            self._chunks.insert(at + 1, chunk[CHUNK:])
+            del chunk[CHUNK:]
+            self._lasts[at : at + 1] = [chunk[-1], self._chunks[at + 1][-1]]
 
-    def discard(self, item: Item) -> None:
-        """Take an item out, if it is queued."""
-        self._ranks.pop(item, None)
-        if len(self._heap) > 2 * len(self._ranks) + COMPACT_OVER:
-            self._heap = [
-                (place, number, queued)
-                for place, number, queued in self._heap
-                if self._ranks.get(queued) == place
-            ]
-            heapq.heapify(self._heap)
-
-    def best(self) -> Item | None:
-        """Return the item that runs first, without taking it; None when empty."""
-        while self._heap:
-            place, _, item = self._heap[0]
-            if self._ranks.get(item) == place:
-                return item
-            heapq.heappop(self._heap)
-        return None
-
-    def count_before(self, place: Rank) -> int:
-        """Return how many items run before a place; O(n)."""
-        return sum(other < place for other in self._ranks.values())
-
-    def rank_of(self, item: Item) -> Rank:
-        """Return the place of a queued item."""
-        return self._ranks[item]
+    def discard(self, place: Rank) -> None:
+        """Take a rank out, if it is queued."""
+        at = bisect_left(self._lasts, place)
+        if at == len(self._chunks):
+            return
+        chunk = self._chunks[at]
+        inside = bisect_left(chunk, place)
+        if chunk[inside] != place:
+            return
+        del chunk[inside]
+        self._count -= 1
+        if chunk:
+            self._lasts[at] = chunk[-1]
+        else:
+            del self._chunks[at], self._lasts[at]

@@ -1,8 +1,9 @@
 """What a bridge keeps in the ready set: the best of each flow, within its share.
 
-Requests that compete for the same models form a group; the share is split evenly
+Requests that compete for the same models form a group. Half of the share is split evenly
 over the groups that have something, so that a model that is down, or flooded, does
-not push the others out. Within a group every class that has something keeps a
+not push the others out; half by capacity, so that a large model is not starved by many
+small ones. What runs does not count: it waits no more. Within a group every class that has something keeps a
 tenth, so that the floors always find a request of it.
 """
 
@@ -23,9 +24,15 @@ class Moves:
     withdraw: dict[str, int]
 
 
-def quota(share: int, groups: int) -> int:
-    """Return a group's part of a bridge's share, at least one entry."""
-    return max(1, share // max(1, groups))
+def quota(share: int, groups: int, weight_ratio: float) -> int:
+    """Return a group's part of a bridge's share, at least one entry.
+
+    Args:
+        share: of the bridge, in entries.
+        groups: how many have something.
+        weight_ratio: the group's part of the capacity of all that have something.
+    """
+    return max(1, int(share * (0.5 / max(1, groups) + 0.5 * weight_ratio)))
 
 
 def target(present: Mapping[str, int], limit: int) -> dict[str, int]:
@@ -56,7 +63,7 @@ def decide(
 
     Args:
         waiting: indexed and not in the ready set, by class.
-        admitted: in the ready set or on the way there, by class.
+        admitted: in the ready set or on the way there and not started, by class.
         leaving: of those admitted, what is being withdrawn already.
         limit: the group's quota in entries.
     """

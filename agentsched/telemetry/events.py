@@ -39,6 +39,13 @@ REQUEST_ATTACHED = LogEvent(
     "The agent sent an unanswered request again: one reply will settle both records.",
     (*REQUEST, *PLACE),
 )
+DOORBELL_RUNG = LogEvent(
+    "doorbell_rung",
+    DEBUG,
+    "The bridge that leads woke a parked slot; the request that the doorbell names is"
+    " what was first then, and the slot takes what is first when it wakes.",
+    (*REQUEST, "model"),
+)
 REQUEST_RUNG = LogEvent(
     "request_rung",
     DEBUG,
@@ -71,6 +78,12 @@ DOORBELL_STALE = LogEvent(
 )
 REQUEST_CLAIMED = LogEvent(
     "request_claimed", DEBUG, "A worker took the lease and calls the model.", JOB
+)
+REQUEST_TAKEN = LogEvent(
+    "request_taken",
+    DEBUG,
+    "A worker took the request for a free slot: it has the lease and calls the model.",
+    JOB,
 )
 REQUEST_COMPLETED = LogEvent(
     "request_completed",

@@ -16,7 +16,8 @@ from agentsched.errors import (
     LedgerUnavailable,
     NewerFormat,
 )
-from agentsched.ledger.values import AdmitOutcome, ReserveOutcome
+from agentsched.ledger.turns import PlanOutcome
+from agentsched.ledger.values import AdmitOutcome
 from agentsched.types import Priority
 
 Process = Literal["bridge", "worker"]
@@ -39,9 +40,10 @@ LABELS = {
     " `conflict` (another payload under the same identity).",
     "model": "A model of the configuration; `any`: several may answer; `none`: no model"
     " was found.",
-    "outcome": "Why the ledger refused a reservation: `not_dispatcher` (another bridge"
-    " leads), `not_ready` (the request is not READY any more), `too_early` (its next"
-    " attempt is later), `no_capacity`.",
+    "outcome": "What the ledger did with a plan: `planned`; or it changed nothing:"
+    " `not_dispatcher` (another bridge leads), `old_revision` (limits or orders have"
+    " changed: they are read, and it is planned again), `old_number` (a later plan was"
+    " there first), `gone` (Redis was put back: another epoch begins).",
     "partition": "The number of the partition.",
     "reason": "The reason in the dead letter's header.",
     "stage": "`waiting` (in Kafka only), `ready` (in the ready set), `in_flight` (a slot"
@@ -92,7 +94,7 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             UNKNOWN,
         ),
         "kind": (AdmitOutcome.ATTACHED, AdmitOutcome.REPEATED, AdmitOutcome.CONFLICT),
-        "outcome": tuple(o for o in ReserveOutcome if o is not ReserveOutcome.RESERVED),
+        "outcome": tuple(PlanOutcome),
         "reason": (*DEAD_LETTER_REASONS, UNKNOWN),
         "step": (
             "admit",
@@ -112,6 +114,7 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             "now_ms",
             "orders",
             "partition",
+            "plan",
             "published",
             "reply",
             "report",
@@ -165,6 +168,7 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             "renew",
             "settle",
             "snapshot",
+            "turn",
         ),
     },
 }
@@ -182,6 +186,8 @@ STEP_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 1,
 """From a round trip on one host to the socket's time-out (5 s)."""
 DELIVERY_BUCKETS_S = (*STEP_BUCKETS_S, 10, 30)
 """To beyond the time-out of a delivery (`timing.delivery_timeout_s`, 10 s)."""
+LEDGER_TURN_BUCKETS_S = (*STEP_BUCKETS_S, 10, 15)
+"""To the end of a lease (`timing.lease_s`, 15 s), before which a worker gives a turn up."""
 TURN_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """An idle turn takes 5 ms; a bridge that is silent for 10 s loses its partitions."""
 
@@ -279,6 +285,29 @@ WORKER_SLOTS = Metric(
     WORKER,
     "Requests of a model that this worker can run at once.",
     ("model",),
+)
+PARKED_SLOTS = Metric(
+    "agentsched_parked_slots",
+    "gauge",
+    WORKER,
+    "Slots of this worker that are free and found nothing to take: they wait for a"
+    " doorbell. One that serves several models counts at each.",
+    ("model",),
+)
+TURNS = Metric(
+    "agentsched_turns_total",
+    "counter",
+    WORKER,
+    "Turns that the ledger has done for this worker: each publishes, completes, puts back"
+    " and takes for all of its slots. A turn that is repeated counts once.",
+)
+TURN_SECONDS = Metric(
+    "agentsched_turn_seconds",
+    "histogram",
+    WORKER,
+    "From the first sending of a turn to its answer, with its repeats.",
+    (),
+    LEDGER_TURN_BUCKETS_S,
 )
 
 # -- a bridge's picture ---------------------------------------------------------------
@@ -416,18 +445,27 @@ DUPLICATES = Metric(
     "Records whose identity was known already.",
     ("kind",),
 )
+PLANS = Metric(
+    "agentsched_plans_total",
+    "counter",
+    BRIDGE,
+    "Plans that this bridge, as the dispatcher, gave to the ledger: lists of what may"
+    " start.",
+    ("outcome",),
+)
 DOORBELLS_RUNG = Metric(
     "agentsched_doorbells_rung_total",
     "counter",
     BRIDGE,
-    "Doorbells sent for new reservations.",
+    "Doorbells sent to wake parked slots, repeats among them.",
     ("model",),
 )
 DOORBELLS_RUNG_AGAIN = Metric(
     "agentsched_doorbells_rung_again_total",
     "counter",
     BRIDGE,
-    "Doorbells sent anew, because nobody claimed the one before.",
+    "Doorbells sent once more, because slots stayed parked beside requests that they could"
+    " run.",
     ("model",),
 )
 DOORBELL_FAILURES = Metric(

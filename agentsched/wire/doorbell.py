@@ -1,7 +1,8 @@
-"""The doorbell: the Celery message that says "this request may run now".
+"""The doorbell: the Celery message that wakes a free slot of a worker.
 
-It holds ids and routing facts only. It may be lost or come twice; the ledger is
-the truth.
+It names the request for which it rings, and reserves nothing: the slot takes what is
+first then. It holds ids and routing facts only. It may be lost or come twice; the ledger
+is the truth.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,16 +14,18 @@ from agentsched.errors import CodecError, ErrorCode
 from agentsched.wire.request_facts import RequestFacts
 
 TASK_NAME = "agentsched.run"
-DOORBELL_VERSION = 1
+DOORBELL_VERSION = 2
+"""Version 1 rang for a reservation: what is `turn` now was called `ring`."""
 _TASK_ID_SPACE = UUID("6f2a3c5e-8d0b-4f5c-9e57-0c8f0a6f1b11")
 
 
 @dataclass(frozen=True, slots=True)
 class Doorbell:
-    """Ids and routing facts of one reservation."""
+    """Ids and routing facts of the request that stands first."""
 
     key: str
-    ring: int
+    turn: int
+    """The number that the next take of the request gets; see `Taken.turn`."""
     epoch: str
     model: str
     cls: str
@@ -30,11 +33,11 @@ class Doorbell:
     correlation_id: str
 
     @classmethod
-    def of(cls, facts: RequestFacts, ring: int, epoch: str, model: str) -> "Doorbell":
-        """Make the doorbell of one reservation of a request."""
+    def of(cls, facts: RequestFacts, turn: int, epoch: str, model: str) -> "Doorbell":
+        """Make the doorbell for the take of a request that has this number."""
         return cls(
             key=facts.key,
-            ring=ring,
+            turn=turn,
             epoch=epoch,
             model=model,
             cls=facts.cls,
@@ -44,8 +47,9 @@ class Doorbell:
 
     @property
     def task_id(self) -> str:
-        """Another id for every ring: Celery drops a repeated id that was revoked."""
-        return _task_id(self.key, self.epoch, self.ring)
+        """Celery's id of that take; another one for each: Celery drops a repeated id
+        that was revoked."""
+        return _task_id(self.key, self.epoch, self.turn)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the task's keyword arguments."""
@@ -58,7 +62,10 @@ class Doorbell:
         Raises:
             CodecError: a field is missing, or the version is not known.
         """
-        if (version := data.get("version")) != DOORBELL_VERSION:
+        version = data.get("version")
+        if version == 1 and "ring" in data:
+            data = {**data, "turn": data["ring"]}
+        elif version != DOORBELL_VERSION:
             raise CodecError(
                 ErrorCode.MALFORMED,
                 f"a doorbell of version {version!s:.20}, this worker reads"
@@ -70,13 +77,13 @@ class Doorbell:
             raise CodecError(ErrorCode.MALFORMED, f"doorbell without {error}") from None
 
 
-def task_ids(key: str, epoch: str, ring: int) -> Iterator[str]:
-    """Yield the task id of every ring of a request, the newest first.
+def task_ids(key: str, epoch: str, turn: int) -> Iterator[str]:
+    """Yield the task id of every take of a request up to `turn`, the newest first.
 
-    Who revokes one of them means the request, not that ring.
+    Who revokes one of them means the request, not that take.
     """
-    return (_task_id(key, epoch, number) for number in range(ring, 0, -1))
+    return (_task_id(key, epoch, number) for number in range(turn, 0, -1))
 
 
-def _task_id(key: str, epoch: str, ring: int) -> str:
-    return str(uuid5(_TASK_ID_SPACE, f"{key}:{epoch}:{ring}"))
+def _task_id(key: str, epoch: str, turn: int) -> str:
+    return str(uuid5(_TASK_ID_SPACE, f"{key}:{epoch}:{turn}"))

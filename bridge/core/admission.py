@@ -1,13 +1,12 @@
 """Keeps the best of the index in the ready set: what to admit, what to withdraw."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agentsched.ledger.values import AdmitOutcome, Admitted, State
 from agentsched.scheduling.order import CLASSES
 from agentsched.scheduling.ready_set import Moves, decide, quota
 from agentsched.wire.conflicts import conflict_record
-from bridge.core import cancel, index, intake
+from bridge.core import cancel, dispatcher, index, intake
 from bridge.core.commands import (
     Admit,
     Command,
@@ -28,34 +27,62 @@ FULL_RETRY_MS = 200
 
 
 def plan(state: BridgeState) -> list[Command]:
-    """Decide what moves between index and ready set now."""
+    """Decide what moves between index and ready set now; once in a round.
+
+    Only groups in which something moved since are looked at.
+    """
     if state.draining:
         return []
     batch = _Batch()
     _take_refused(state, batch)
-    groups = [group for group in _groups(state) if group[0] != intake.NO_MODELS]
-    limit = quota(_share(state), len(groups))
+    groups, state.unsettled = state.unsettled, {}
     withdraw: list[Indexed] = []
-    for models, waiting, admitted in groups:
-        if not waiting and admitted <= limit:
-            continue  # nothing comes in and nothing has to go
-        moves = _moves(state, models, limit)
-        if not state.ready_is_full:
+    for models in groups:
+        if models == intake.NO_MODELS or models not in state.groups:
+            continue
+        moves = _moves(state, models)
+        if moves.admit:
             _take_best(state, models, moves, batch)
-        withdraw += _take_worst(state, models, moves, BATCH - len(withdraw))
+        if moves.withdraw:
+            withdraw += _take_worst(state, models, moves, BATCH - len(withdraw))
     if batch.blocked is not None:
         withdraw += _make_room(state, batch.blocked)
     commands: list[Command] = []
     if withdraw:
         commands.append(Withdraw(tuple(entry.key for entry in withdraw)))
     if batch.entries:
-        commands.append(Admit(tuple(entry.admission for entry in batch.entries)))
+        admissions = tuple(entry.admission for entry in batch.entries)
+        for admission in admissions:
+            dispatcher.expect(state, admission)
+        commands.append(Admit(admissions))
     return commands
+
+
+def try_again(state: BridgeState) -> None:
+    """Look again at what was kept out for a while."""
+    state.ready_is_full = False
+    let_in(state)
+    if state.shares_moved:
+        state.shares_moved = False
+        if state.held >= quota(_share(state), len(state.groups), 0.0):
+            look_at_all(state)
+
+
+def let_in(state: BridgeState) -> None:
+    """Look again at what waited for its partition."""
+    if state.kept_out:
+        state.unsettled |= state.kept_out
+        state.kept_out = {}
+
+
+def look_at_all(state: BridgeState) -> None:
+    """The shares are other ones: look at every group."""
+    state.unsettled |= dict.fromkeys(state.groups)
 
 
 def withdraw_all(state: BridgeState) -> list[Command]:
     """Take what is READY out of the ready set: this bridge stops, and leaves nothing."""
-    ready = [entry for entry in state.all_admitted() if _may_leave(entry)]
+    ready = [entry for entry in state.all_admitted() if entry.may_leave]
     for entry in ready:
         index.move(state, entry, Stage.LEAVING)
     keys = [entry.key for entry in ready]
@@ -68,6 +95,7 @@ def on_admitted(state: BridgeState, event: AdmitAnswered) -> list[Command]:
     for (source, offset), answer in zip(event.places, event.answers, strict=True):
         entry = index.find(state, source, offset)
         if entry is not None and entry.stage is Stage.ADMITTING:
+            dispatcher.on_admitted(state, entry.key, answer)
             commands += _on_answer(state, entry, answer)
     return commands
 
@@ -127,10 +155,16 @@ def _share_bytes(state: BridgeState) -> int:
     return limits.ready_max_bytes // max(1, state.bridges)
 
 
+def _quota(state: BridgeState, models: Models) -> int:
+    groups = len(state.groups) - (intake.NO_MODELS in state.groups)
+    weight_ratio = state.weight_of(models) / max(1, state.weight)
+    return quota(_share(state), groups, weight_ratio)
+
+
 def _fits(state: BridgeState, entry: Indexed) -> bool:
     """Return whether the share has room in bytes; alone, everything fits."""
-    after = state.admitted_bytes + entry.size_bytes
-    return after <= _share_bytes(state) or not state.admitted_bytes
+    after = state.held_bytes + entry.size_bytes
+    return after <= _share_bytes(state) or not state.held_bytes
 
 
 def _make_room(state: BridgeState, blocked: Indexed) -> list[Indexed]:
@@ -138,38 +172,32 @@ def _make_room(state: BridgeState, blocked: Indexed) -> list[Indexed]:
 
     Only of a less urgent class: else two requests of one class would take turns.
     """
-    excess = state.admitted_bytes + blocked.size_bytes - _share_bytes(state)
-    excess -= sum(
-        entry.size_bytes
-        for entry in state.all_admitted()
-        if entry.stage is Stage.LEAVING
-    )
-    band = CLASSES.index(blocked.traits.cls)
-    worse = [
-        entry
-        for entry in state.all_admitted()
-        if _may_leave(entry) and CLASSES.index(entry.traits.cls) > band
-    ]
-    worse.sort(key=lambda entry: entry.rank, reverse=True)
+    excess = state.held_bytes + blocked.size_bytes - _share_bytes(state)
+    excess -= state.leaving_bytes
     taken: list[Indexed] = []
-    for entry in worse[:BATCH]:
-        if excess <= 0:
-            break
-        excess -= entry.size_bytes
-        index.move(state, entry, Stage.LEAVING)
-        taken.append(entry)
+    for cls in reversed(CLASSES[CLASSES.index(blocked.traits.cls) + 1 :]):
+        queues = [by_class[cls] for by_class in state.worst.values() if cls in by_class]
+        while excess > 0 and len(taken) < BATCH:
+            worst = [entry for queue in queues if (entry := queue.worst())]
+            entry = max(worst, key=lambda one: one.rank, default=None)
+            if entry is None:
+                break
+            excess -= entry.size_bytes
+            index.move(state, entry, Stage.LEAVING)
+            taken.append(entry)
     return taken
 
 
-def _moves(state: BridgeState, models: Models, limit: int) -> Moves:
+def _moves(state: BridgeState, models: Models) -> Moves:
     waiting = state.waiting.get(models, {})
     admitted = state.admitted.get(models, {})
+    started = state.started.get(models, {})
     leaving = state.leaving.get(models, {})
     return decide(
         {cls: len(queue) for cls, queue in waiting.items()},
-        {cls: len(entries) for cls, entries in admitted.items()},
+        {cls: len(each) - len(started.get(cls, ())) for cls, each in admitted.items()},
         {cls: len(entries) for cls, entries in leaving.items()},
-        limit,
+        _quota(state, models),
     )
 
 
@@ -192,14 +220,24 @@ class _Batch:
 
 
 def _take_best(state: BridgeState, models: Models, moves: Moves, batch: _Batch) -> None:
+    if state.ready_is_full:
+        state.kept_out[models] = None
+        return
     for cls in CLASSES:
         queue = state.waiting.get(models, {}).get(cls)
         for _ in range(moves.admit.get(cls, 0)):
             entry = queue.best() if queue else None
-            if entry is None or batch.full or not _may_admit(state, entry):
+            if entry is None:
+                break
+            if batch.full:
+                state.unsettled[models] = None  # in the next round
+                return
+            if not _may_admit(state, entry):
+                state.kept_out[models] = None
                 break
             if not _fits(state, entry):
                 batch.block(entry)
+                state.wants_room[models] = None
                 return
             index.move(state, entry, Stage.ADMITTING)
             batch.entries.append(entry)
@@ -229,25 +267,14 @@ def _take_worst(
 ) -> list[Indexed]:
     taken: list[Indexed] = []
     for cls in reversed(CLASSES):
-        wanted = min(moves.withdraw.get(cls, 0), most - len(taken))
-        if wanted <= 0:
-            continue
-        ready = [entry for entry in state.admitted[models][cls] if _may_leave(entry)]
-        ready.sort(key=lambda entry: entry.rank, reverse=True)
-        for entry in ready[:wanted]:
+        queue = state.worst.get(models, {}).get(cls)
+        for _ in range(moves.withdraw.get(cls, 0)):
+            entry = queue.worst() if queue else None
+            if entry is None:
+                break
+            if len(taken) >= most:
+                state.unsettled[models] = None  # in the next round
+                return taken
             index.move(state, entry, Stage.LEAVING)
             taken.append(entry)
     return taken
-
-
-def _may_leave(entry: Indexed) -> bool:
-    return entry.stage is Stage.READY and not entry.stays
-
-
-def _groups(state: BridgeState) -> Iterator[tuple[Models, int, int]]:
-    """Yield the groups that have something: how much waits, how much is admitted."""
-    for models in dict.fromkeys([*state.waiting, *state.admitted]):
-        waiting = sum(map(len, state.waiting.get(models, {}).values()))
-        admitted = sum(map(len, state.admitted.get(models, {}).values()))
-        if waiting or admitted:
-            yield models, waiting, admitted

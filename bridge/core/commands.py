@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from agentsched.ledger.bridge_reports import BridgeReport, IndexAnswer
+from agentsched.ledger.turns import Plan
 from agentsched.ledger.values import Admission
 from agentsched.wire.doorbell import Doorbell
 from agentsched.wire.epoch import EpochCounter
@@ -38,42 +39,21 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
-class Reserve:
-    """Reserve a slot for a request -> ReserveAnswered."""
+class PlanStarts:
+    """Replace the lists of what may start -> Planned."""
 
-    facts: RequestFacts
-    ring: int
-    model: str
-    endpoint: str
-
-    @property
-    def key(self) -> str:
-        """The request."""
-        return self.facts.key
+    plan: Plan
+    """Its `dispatcher_id` is left to who carries it out: it names the bridge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Send a doorbell; it may be lost, the reconciler sees to that."""
+    """Send doorbells.
 
-    doorbell: Doorbell
+    One may be lost: while a slot waits and something is listed, the dispatcher rings again.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class RingAgain:
-    """Give the reservation a new ring number and send its doorbell."""
-
-    facts: RequestFacts
-    ring: int
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unreserve:
-    """Give a reservation up that no worker will claim."""
-
-    key: str
-    ring: int
+    doorbells: tuple[Doorbell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,10 +274,8 @@ Command = (
     LoadPartition
     | Admit
     | Withdraw
-    | Reserve
+    | PlanStarts
     | Ring
-    | RingAgain
-    | Unreserve
     | Expire
     | Inspect
     | SendStored

@@ -1,47 +1,78 @@
-"""The dispatcher: follows the ledger's changes, decides what starts, rings doorbells.
+"""The dispatcher: follows the ledger's changes, lists what may start, rings doorbells.
 
 Only the bridge that holds the dispatcher lease does this, for the entries of all
-bridges.
+bridges. Workers take what is listed by themselves (`agentsched.ledger.turns`).
 """
 
 from dataclasses import replace
 
+from agentsched.ledger.turns import Plan, PlanOutcome
 from agentsched.ledger.values import (
+    Admission,
+    AdmitOutcome,
+    Admitted,
     Change,
     ChangeKind,
-    ReserveOutcome,
+    ReadyEntry,
     Slot,
+    State,
     log_position,
 )
+from agentsched.scheduling.board import Ended
 from agentsched.scheduling.floors import ClassFloors
-from agentsched.scheduling.placement import Placement, Supply, plan
+from agentsched.scheduling.supply import Supply
 from agentsched.wire.doorbell import Doorbell
 from bridge.core import operator_orders
-from bridge.core.commands import Command, Reserve, Ring, TakeSnapshot
-from bridge.core.events import PeersSeen, ReserveAnswered, Synced
+from bridge.core.commands import (
+    BeatEpoch,
+    Command,
+    PlanStarts,
+    ReadOrders,
+    Ring,
+    TakeSnapshot,
+)
+from bridge.core.events import OrdersSeen, PeersSeen, Planned, Synced
 from bridge.core.state import BridgeState, Lead, due
 
 RESYNC_MS = 5_000
 """The change log is a hint: the picture is taken anew this often."""
+RESYNC_PER_MS = 0.5
+"""And no sooner than a ms for so many entries and slots: reading them takes time."""
+FLOORS_MS = 1_000
+"""How often it is looked whether a floor is owed where nothing else changes."""
 
 
 def on_peers(state: BridgeState, event: PeersSeen) -> list[Command]:
     """Note who is there; a new dispatcher begins with a snapshot."""
     if event.leading and not state.leading:
-        state.lead = Lead(earned_ms=state.now_ms)
+        state.lead = Lead()
     state.bridges = event.bridges
     state.leading = event.leading
-    state.live_slots = dict(event.live_slots)
+    if state.live_slots != event.live_slots:
+        state.live_slots = dict(event.live_slots)
+        changed(state)
+    state.lead.asks = True
     if event.ledger_ahead_ms is not None:
         state.ledger_ahead_ms = event.ledger_ahead_ms
     return []
+
+
+def changed(state: BridgeState) -> None:
+    """Limits, orders or workers are other ones: every list is looked at again."""
+    state.lead.supply = None
+    state.lead.board.touch()
 
 
 def duties(state: BridgeState) -> list[Command]:
     """Ask for a snapshot when the last one is old, or there is none."""
     if not state.leading or state.draining:
         return []
-    if state.lead.synced_ms < 0 or due(state, "resync", RESYNC_MS):
+    lead = state.lead
+    lead.asks |= lead.bells.is_due(state.now_ms)
+    if due(state, "floors", FLOORS_MS):
+        lead.board.touch()
+    every_ms = max(RESYNC_MS, int(len(lead.board) / RESYNC_PER_MS))
+    if lead.synced_ms < 0 or due(state, "resync", every_ms):
         state.last_ms["resync"] = state.now_ms
         return [TakeSnapshot()]
     return []
@@ -49,15 +80,22 @@ def duties(state: BridgeState) -> list[Command]:
 
 def on_synced(state: BridgeState, event: Synced) -> list[Command]:
     """Replace the picture by the snapshot."""
+    lead, now_ms = state.lead, state.now_ms
     may_start = tuple(
         entry
         for entry in event.snapshot.ready
         if entry.facts.agent_id not in state.blocked
     )
-    snapshot = replace(event.snapshot, ready=may_start)
-    state.lead.board.reset(snapshot, state.now_ms)
-    state.lead.cursor = event.snapshot.cursor
-    state.lead.synced_ms = state.now_ms
+    ended, new = lead.board.reset(replace(event.snapshot, ready=may_start), now_ms)
+    for one in ended:  # what freed them is older than the snapshot: nobody tells of it
+        _settle(lead, one)
+    if lead.synced_ms >= 0:
+        for slot in new:
+            _charge(lead, slot)
+    lead.expected.clear()
+    lead.cursor = event.snapshot.cursor
+    lead.synced_ms = now_ms
+    lead.asks = True
     return []
 
 
@@ -68,86 +106,136 @@ def on_change(state: BridgeState, change: Change) -> None:
         return
     match change.kind:
         case ChangeKind.READY if change.ready is not None:
+            lead.expected.pop(change.ready.facts.key, None)
             if change.ready.facts.agent_id not in state.blocked:
                 lead.board.ready(change.ready, state.now_ms)
         case ChangeKind.LEFT:
             lead.board.left(change.key)
         case ChangeKind.TAKEN if change.slot is not None:
-            lead.board.taken(change.slot, state.now_ms)
+            if lead.board.taken(change.slot, state.now_ms):
+                lead.bells.taken(change.slot.key, change.slot.model)
+                _charge(lead, change.slot)
         case ChangeKind.FREED:
-            _settle_floor(lead, lead.board.freed(change.key, state.now_ms))
+            if ended := lead.board.freed(change.key, state.now_ms):
+                _settle(lead, ended)
 
 
-def place(state: BridgeState) -> list[Command]:
-    """Decide which requests start now."""
+def expect(state: BridgeState, admission: Admission) -> None:
+    """List a request that is being admitted, before the ledger has said so.
+
+    Else it would wait for the answer and for the change log. Where it is not admitted
+    after all, what is listed is void.
+    """
+    lead, facts = state.lead, admission.facts
+    if not state.leading or admission.reply or facts.agent_id in state.blocked:
+        return
+    if lead.synced_ms < 0 or lead.board.knows(facts.key):
+        return
+    lead.expected[facts.key] = None
+    entry = ReadyEntry(facts, 0, payload_hash=admission.payload_hash)
+    lead.board.ready(entry, state.now_ms)
+
+
+def on_admitted(state: BridgeState, key: str, answer: Admitted) -> None:
+    """Forget what was expected and did not come."""
     lead = state.lead
-    if not state.leading or state.draining or lead.synced_ms < 0:
-        return []
-    if state.now_ms < state.hold_until_ms:
+    if key not in lead.expected:
+        return
+    del lead.expected[key]
+    if answer.outcome is not AdmitOutcome.NEW or answer.state is not State.READY:
+        lead.board.left(key)
+
+
+def plan(state: BridgeState) -> list[Command]:
+    """Write the lists that have changed; once in a round."""
+    lead = state.lead
+    if not _may_plan(state):
         return []
     lead.board.wake(state.now_ms)
-    if not lead.board.has_ready():
-        lead.earned_ms = state.now_ms  # nothing is earned while nothing waits
+    if not (lead.board.has_news or lead.asks or lead.lists.is_behind):
         return []
-    supply = Supply(
-        capacity=state.rules.capacity(),
-        live={
-            model: slots
-            for model, slots in state.live_slots.items()
-            if operator_orders.starts(state, model)
-        },
-        max_in_flight=state.rules.settings.limits.max_in_flight,
-    )
-    _earn(state, supply)
-    placements = plan(lead.board, supply, lead.floors, state.now_ms)
-    return [_reserve(placement) for placement in placements]
+    lists = lead.lists.changed(lead.board, _supply(state), state.now_ms)
+    asks, lead.asks = lead.asks or lead.lists.somebody_parked, False
+    if not lists and not (asks and lead.lists):
+        return []  # whoever is parked: nothing is there for him
+    state.plans += 1
+    seen = max(lead.cursor, state.last_change, key=log_position)
+    return [PlanStarts(Plan("", state.plans, state.revision, seen, tuple(lists)))]
 
 
-def on_reserved(state: BridgeState, event: ReserveAnswered) -> list[Command]:
-    """Ring the doorbell of a reservation; correct the picture where it was refused."""
-    if event.outcome is ReserveOutcome.RESERVED:
-        done = event.command
-        doorbell = Doorbell.of(done.facts, done.ring, state.epoch, done.model)
-        return [Ring(doorbell)]
-    if event.outcome is ReserveOutcome.NOT_DISPATCHER:
-        state.leading = False
+def on_planned(state: BridgeState, event: Planned) -> list[Command]:
+    """Ring for who is parked; begin anew where the plan was refused."""
+    if not state.leading:
         return []
-    freed = state.lead.board.freed(event.command.key, state.now_ms)
-    if freed and (floors := state.lead.floors.get(freed[0].model)):
-        floors.cancel(event.command.key, freed[0].cls)
-    state.lead.synced_ms = -1  # the picture was wrong: take it anew
+    answer, lead = event.answer, state.lead
+    match answer.outcome if answer else None:
+        case PlanOutcome.PLANNED if answer is not None:
+            lead.bells.park(answer.parked)
+            return _ring(state)
+        case PlanOutcome.NOT_DISPATCHER:
+            state.leading = False
+            return []
+        case PlanOutcome.GONE:
+            return [BeatEpoch(state.pulse, event.command.plan.seen)]
+        case PlanOutcome.OLD_REVISION:
+            state.revision = UNREAD
+            lead.lists.forget(lead.board)
+            return [ReadOrders()]
+    lead.lists.forget(lead.board)  # nobody knows what is listed
     return []
 
 
-def _reserve(placement: Placement) -> Reserve:
-    return Reserve(
-        facts=placement.entry.facts,
-        ring=placement.entry.ring + 1,
-        model=placement.model,
-        endpoint=placement.endpoint,
-    )
+UNREAD = -1
+"""Instead of a revision: it is another one, and was not read yet."""
 
 
-def _earn(state: BridgeState, supply: Supply) -> None:
+def on_orders(state: BridgeState, event: OrdersSeen) -> None:
+    """Look at every list again when orders are other ones; before they are noted."""
+    if event.revision != state.revision:
+        state.revision = event.revision  # all that is listed is void
+        state.lead.lists.forget(state.lead.board)
+        changed(state)
+    elif event.controls != state.controls:
+        changed(state)
+
+
+def _may_plan(state: BridgeState) -> bool:
+    if not state.leading or state.draining or state.lead.synced_ms < 0:
+        return False
+    if state.controls is None or state.revision == UNREAD:
+        return False
+    return state.now_ms >= state.hold_until_ms
+
+
+def _supply(state: BridgeState) -> Supply:
+    if state.lead.supply is None:
+        capacity = {
+            (model, endpoint): requests
+            for (model, endpoint), requests in state.rules.capacity().items()
+            if operator_orders.starts(state, model)
+        }
+        limits = state.rules.settings.limits
+        state.lead.supply = Supply(capacity, state.live_slots, limits.max_in_flight)
+    return state.lead.supply
+
+
+def _ring(state: BridgeState) -> list[Command]:
     lead = state.lead
-    elapsed_ms = state.now_ms - lead.earned_ms
-    lead.earned_ms = state.now_ms
-    models = dict.fromkeys(model for model, _ in supply.capacity)
-    for model in models:
-        floors = lead.floors.setdefault(model, ClassFloors())
-        capacity = sum(n for (name, _), n in supply.capacity.items() if name == model)
-        live = min(capacity, supply.live.get(model, 0))
-        if elapsed_ms > 0 and live:
-            floors.earn(
-                elapsed_ms,
-                live,
-                lambda cls, model=model: lead.board.waits(model, cls),  # type: ignore[misc]
-            )
+    bells = [
+        Doorbell.of(entry.facts, member.turn + 1, state.epoch, model)
+        for member, model in lead.bells.choose(
+            lead.board, _supply(state), lead.lists, state.now_ms
+        )
+        if (entry := lead.board.entry(member.key)) is not None
+    ]
+    return [Ring(tuple(bells))] if bells else []
 
 
-def _settle_floor(lead: Lead, freed: tuple[Slot, int] | None) -> None:
-    if freed is None:
-        return
-    slot, took_ms = freed
+def _charge(lead: Lead, slot: Slot) -> None:
+    lead.floors.setdefault(slot.model, ClassFloors()).charge(slot.key, slot.cls)
+
+
+def _settle(lead: Lead, ended: Ended) -> None:
+    slot = ended.slot
     floors = lead.floors.setdefault(slot.model, ClassFloors())
-    floors.settle(slot.key, slot.cls, took_ms)
+    floors.settle(slot.key, slot.cls, ended.took_ms)

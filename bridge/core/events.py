@@ -7,6 +7,7 @@ nothing between processes.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from agentsched.ledger import turns
 from agentsched.ledger.bridge_reports import Question
 from agentsched.ledger.operator_orders import Controls
 from agentsched.ledger.values import (
@@ -14,7 +15,6 @@ from agentsched.ledger.values import (
     Change,
     EntryView,
     PartitionView,
-    ReserveOutcome,
     Snapshot,
 )
 from agentsched.wire.commit_state import CommitState
@@ -23,8 +23,8 @@ from agentsched.wire.records import InboundRecord, Partition
 from bridge.core.commands import (
     Cancel,
     LookUpReplies,
+    PlanStarts,
     PublishRefusal,
-    Reserve,
     RestoreDone,
     SendRepeat,
 )
@@ -92,11 +92,12 @@ class WithdrawAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class ReserveAnswered:
-    """The ledger answered `Reserve`."""
+class Planned:
+    """The ledger answered `PlanStarts`."""
 
-    command: Reserve
-    outcome: ReserveOutcome
+    command: PlanStarts
+    answer: turns.Planned | None
+    """None: Redis did not answer; it may be in force all the same."""
     now_ms: int
 
 
@@ -106,8 +107,6 @@ class Inspected:
 
     keys: tuple[str, ...]
     views: tuple[EntryView | None, ...]
-    doorbells: Mapping[str, int]
-    """model -> doorbells that lie in its queue, for the models that were asked about."""
     now_ms: int
 
 
@@ -148,6 +147,8 @@ class OrdersSeen:
     controls: Controls
     questions: tuple[Question, ...]
     now_ms: int
+    revision: int = 0
+    """Of limits and orders: the one that was in force when they were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,16 @@ class Tick:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """All that had come was taken: what follows from it is decided now, once.
+
+    It is fed at the end of each turn of the loop.
+    """
+
+    now_ms: int
+
+
 Event = (
     Assigned
     | Revoked
@@ -261,7 +272,7 @@ Event = (
     | Read
     | AdmitAnswered
     | WithdrawAnswered
-    | ReserveAnswered
+    | Planned
     | Inspected
     | Changed
     | Synced
@@ -280,4 +291,5 @@ Event = (
     | RulesChanged
     | DrainStarted
     | Tick
+    | Round
 )

@@ -11,7 +11,7 @@ from agentsched.wire.records import InboundRecord
 from agentsched.wire.request_facts import RequestFacts
 from bridge.core import index_memory
 from bridge.core.envelope import pack
-from bridge.core.places import PlaceQueue
+from bridge.core.places import PlaceQueue, WorstQueue
 from bridge.core.state import (
     WAITS,
     AgentCount,
@@ -23,6 +23,9 @@ from bridge.core.state import (
     Stage,
     Traits,
 )
+
+HELD = (Stage.ADMITTING, Stage.READY, Stage.LEAVING)
+"""In the ready set, or on the way in or out, and not started."""
 
 
 def add(
@@ -198,7 +201,11 @@ def _file(state: BridgeState, entry: Indexed) -> None:
             state.to_refuse.append(entry)
     for filed in _sets(state, entry):
         filed.setdefault(traits.models, {}).setdefault(traits.cls, {})[entry] = None
-        state.admitted_bytes += entry.size_bytes if filed is state.admitted else 0
+    if entry.may_leave:
+        _may_be_withdrawn(state, entry)
+    if (looked_at := _looked_at(state, entry)) is not None:
+        looked_at[entry] = None
+    _weigh(state, entry, 1)
     _count(state, entry, 1)
 
 
@@ -210,8 +217,44 @@ def _unfile(state: BridgeState, entry: Indexed) -> None:
         state.waiting[traits.models][traits.cls].removed()
     for filed in _sets(state, entry):
         filed[traits.models][traits.cls].pop(entry, None)
-        state.admitted_bytes -= entry.size_bytes if filed is state.admitted else 0
+    if (looked_at := _looked_at(state, entry)) is not None:
+        looked_at.pop(entry, None)
+    _weigh(state, entry, -1)
     _count(state, entry, -1)
+
+
+def _may_be_withdrawn(state: BridgeState, entry: Indexed) -> None:
+    traits = entry.traits
+    queues = state.worst.setdefault(traits.models, {})
+    queue = queues.get(traits.cls)
+    if queue is None:
+        queue = queues[traits.cls] = WorstQueue(state.withdrawable_at)
+    present = len(state.admitted[traits.models][traits.cls])
+    queue.add(entry.place, present)
+
+
+def _weigh(state: BridgeState, entry: Indexed, more: int) -> None:
+    """Keep count of what takes of the share, and of the groups that have something."""
+    stage, models = entry.stage, entry.traits.models
+    if stage in (Stage.REPEATING, Stage.DOUBTED):
+        return
+    size = state.groups.get(models, 0) + more
+    if not size or size == more:
+        state.weight += more * state.weight_of(models)
+        state.shares_moved = True
+    if size:
+        state.groups[models] = size
+    else:
+        del state.groups[models]
+    state.unsettled[models] = None
+    if stage in HELD:
+        state.held += more
+        state.held_bytes += more * entry.size_bytes
+        if stage is Stage.LEAVING:
+            state.leaving_bytes += more * entry.size_bytes
+        if more < 0 and state.wants_room:
+            state.unsettled |= state.wants_room
+            state.wants_room = {}
 
 
 def _count(state: BridgeState, entry: Indexed, more: int) -> None:
@@ -223,6 +266,13 @@ def _count(state: BridgeState, entry: Indexed, more: int) -> None:
         count.waiting += more
     if not (count.waiting or count.in_flight):
         del state.agents[agent_id]
+
+
+def _looked_at(state: BridgeState, entry: Indexed) -> Entries | None:
+    """Return in which set the reconciler finds an entry of this stage."""
+    if entry.stage is Stage.IN_FLIGHT:
+        return state.running
+    return state.resting if entry.stage in (Stage.READY, Stage.LEAVING) else None
 
 
 def _sets(state: BridgeState, entry: Indexed) -> list[dict[Models, dict[str, Entries]]]:

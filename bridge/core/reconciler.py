@@ -1,53 +1,57 @@
-"""Finds what got lost: doorbells, leases, replies, entries of the ledger.
+"""Finds what got lost: leases, replies, entries of the ledger.
 
 It starts from this bridge's own partitions, not from Redis keys: whatever the
 ledger has forgotten is still an unanswered offset here.
 """
 
-from collections.abc import Mapping
-
 from agentsched.ledger.values import EntryView, State
 from agentsched.types import ReplyError
 from agentsched.wire.terminal_errors import BLOCKED, MODEL_REMOVED
 from bridge.core import index, operator_orders, redis_loss, termination
-from bridge.core.commands import (
-    Command,
-    Expire,
-    Inspect,
-    RingAgain,
-    SendStored,
-    Unreserve,
-)
+from bridge.core.commands import Command, Expire, Inspect, SendStored
 from bridge.core.events import Inspected
-from bridge.core.state import BridgeState, Indexed, Stage, due
+from bridge.core.state import BridgeState, Entries, Indexed, Stage, due
 
-EVERY_MS = 1_000
+EVERY_MS = 250
+STARTED_FOR_MS = 1_000
+"""What runs is looked at again after this time: its lease may be over."""
 SETTLED_FOR_MS = 2_000
-"""An entry whose stage changed so recently is left alone."""
+"""An entry whose stage changed so recently is left alone, if it does not run."""
+LEAST = 125
+"""Entries in one look: 500 a second."""
+ROUND_LOOKS = 16
+"""So many looks see all that runs, however much that is: a dead lease is seen 4 s after
+its end."""
 BATCH = 500
-"""Entries in one look: a few milliseconds of Redis."""
+"""Entries in one command: a few milliseconds of Redis."""
 RESEND_GRACE_MS = 2_000
 """Beyond the worker's own delivery time-out (design, 3.5)."""
-MAX_RING_BACKOFF_MS = 60_000
-MAX_RINGS = 16
-"""The pause does not grow after so many rings; the number itself may."""
 
 
 def duties(state: BridgeState) -> list[Command]:
     """Ask for a look at the entries that were not looked at for longest."""
     if not due(state, "reconcile", EVERY_MS):
         return []
-    oldest = state.now_ms - SETTLED_FOR_MS
-    entries = [
-        entry
-        for entry in state.all_admitted()
-        if entry.checked_ms <= oldest and entry.stage is not Stage.ADMITTING
-    ]
-    entries.sort(key=lambda entry: entry.checked_ms)
-    looked = entries[:BATCH]
-    for entry in looked:
+    most = max(LEAST, -(-len(state.running) // ROUND_LOOKS))
+    keys = _oldest(state, state.running, STARTED_FOR_MS, most)
+    keys += _oldest(state, state.resting, SETTLED_FOR_MS, LEAST)
+    return [Inspect(tuple(keys[at : at + BATCH])) for at in range(0, len(keys), BATCH)]
+
+
+def _oldest(
+    state: BridgeState, entries: Entries, after_ms: int, most: int
+) -> list[str]:
+    """Take what was not looked at for longest; it stands at the end then."""
+    keys: list[str] = []
+    for _ in range(min(most, len(entries))):
+        entry = next(iter(entries))
+        if entry.checked_ms > state.now_ms - after_ms:
+            break
         entry.checked_ms = state.now_ms
-    return [Inspect(tuple(entry.key for entry in looked))] if looked else []
+        del entries[entry]
+        entries[entry] = None
+        keys.append(entry.key)
+    return keys
 
 
 def on_inspected(state: BridgeState, event: Inspected) -> list[Command]:
@@ -56,16 +60,11 @@ def on_inspected(state: BridgeState, event: Inspected) -> list[Command]:
     for key, view in zip(event.keys, event.views, strict=True):
         for entry in index.with_key(state, key):
             if entry.stage in (Stage.READY, Stage.LEAVING, Stage.IN_FLIGHT):
-                commands += _mend(state, entry, view, event.doorbells)
+                commands += _mend(state, entry, view)
     return list(dict.fromkeys(commands))  # one for all offsets of a request
 
 
-def _mend(
-    state: BridgeState,
-    entry: Indexed,
-    view: EntryView | None,
-    doorbells: Mapping[str, int],
-) -> list[Command]:
+def _mend(state: BridgeState, entry: Indexed, view: EntryView | None) -> list[Command]:
     if view is None or not view.has_payload(entry.payload_hash.hex()):
         # Of another payload: a Redis that was put back forgot this one, and its identity
         # was taken. That one's reply would settle this record unanswered.
@@ -80,8 +79,6 @@ def _mend(
             index.settle(state, entry.source, entry.offset)
         case State.READY if entry.stage is Stage.IN_FLIGHT:
             index.move(state, entry, Stage.READY)
-        case State.RUNG:
-            return _lost_doorbell(state, entry, view, doorbells)
         case State.RUNNING if view.lease_left_ms <= 0:
             return [Expire(entry.key)]
         case State.DONE:
@@ -103,29 +100,3 @@ def _ending(state: BridgeState, entry: Indexed, view: EntryView) -> ReplyError |
 def _has_model(state: BridgeState, entry: Indexed) -> bool:
     settings = state.rules.settings
     return any(settings.model(name) for name in entry.traits.models)
-
-
-def _lost_doorbell(
-    state: BridgeState,
-    entry: Indexed,
-    view: EntryView,
-    doorbells: Mapping[str, int],
-) -> list[Command]:
-    """Ring again what nobody claimed; give it back where nobody could claim it."""
-    if view.since_ms < backoff_ms(state, entry.rings):
-        return []
-    stopped = not operator_orders.starts(state, view.model)
-    if stopped or not state.live_slots.get(view.model):
-        return [Unreserve(entry.key, view.ring)]
-    if doorbells.get(view.model, 0) > 0:
-        return []  # it lies in the queue: the workers are busy, nothing is lost
-    entry.rings += 1
-    return [RingAgain(entry.facts, view.ring, view.model)]
-
-
-def backoff_ms(state: BridgeState, rings: int) -> int:
-    """Return how long a doorbell may stay unclaimed: 5, 10, 20 ... 60 s."""
-    first_ms = state.rules.settings.timing.ring_again_s * 1000
-    return int(
-        min(first_ms * 2 ** min(rings, MAX_RINGS), max(first_ms, MAX_RING_BACKOFF_MS))
-    )

@@ -14,16 +14,19 @@ from agentsched.ledger.operator_orders import Controls
 from agentsched.ledger.values import Admission, PartitionView
 from agentsched.scheduling.board import Board
 from agentsched.scheduling.floors import ClassFloors
+from agentsched.scheduling.lists import Lists
 from agentsched.scheduling.order import CLASSES, Rank
+from agentsched.scheduling.supply import Supply
 from agentsched.wire.commit_state import MAX_CHARACTERS, CommitState
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from agentsched.wire.records import InboundRecord, Partition
 from agentsched.wire.request_facts import RequestFacts
 from bridge.core.commands import Alarm, Cancel, PublishRefusal, RestoreDone, SendRepeat
+from bridge.core.doorbells import Bells
 from bridge.core.envelope import unpack
 from bridge.core.intake import Refused
 from bridge.core.offset_tracker import OffsetTracker
-from bridge.core.places import Place, PlaceQueue
+from bridge.core.places import Place, PlaceQueue, WorstQueue
 from bridge.core.rate import Rate
 from bridge.core.rules import Rules
 
@@ -41,7 +44,7 @@ class Stage(StrEnum):
     LEAVING = "leaving"
     """Being withdrawn."""
     IN_FLIGHT = "in_flight"
-    """RUNG or later; a reply is on its way."""
+    """RUNNING or later; a reply is on its way."""
     REPEATING = "repeating"
     """Answered before: its reply is being sent again."""
     DOUBTED = "doubted"
@@ -95,10 +98,8 @@ class Indexed:
     stage: Stage = Stage.WAITING
     checked_ms: int = 0
     """When the reconciler looked last, or the stage changed."""
-    rings: int = 0
-    """Doorbells that nobody claimed, for the back-off."""
     stays: bool = False
-    """It could not be withdrawn: it was rung before, or is cancelled."""
+    """It could not be withdrawn: it was taken before, or is cancelled."""
     was_admitted: bool = False
     """The ledger knew it once, and a worker may have answered it."""
     repeats: bool = False
@@ -127,6 +128,11 @@ class Indexed:
         """Its place among requests of all classes."""
         deadline_ms, arrival_ms, offset, key, _ = self.place
         return CLASSES.index(self.traits.cls), deadline_ms, arrival_ms, offset, key
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether it may be withdrawn from the ready set."""
+        return self.stage is Stage.READY and not self.stays
 
     @property
     def size_bytes(self) -> int:
@@ -250,11 +256,21 @@ class Lead:
 
     board: Board = field(default_factory=Board)
     floors: dict[str, ClassFloors] = field(default_factory=dict)
+    lists: Lists = field(init=False)
+    bells: Bells = field(default_factory=Bells)
+    supply: Supply | None = None
+    """What may run at once; None: it has to be worked out anew."""
+    expected: dict[str, None] = field(default_factory=dict)
+    """Keys that are on the board before the ledger has said that it has them."""
+    asks: bool = False
+    """A plan goes out, whatever is in it: its answer says which slots are parked."""
     synced_ms: int = -1
     """When the last snapshot was taken; -1: none since the lease was taken."""
     cursor: str = ""
     """Changes up to here are in the snapshot."""
-    earned_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self.lists = Lists(self.floors)
 
 
 @dataclass(slots=True)
@@ -318,15 +334,43 @@ class BridgeState:
     """Of those admitted: LEAVING."""
     started: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """Of those admitted: IN_FLIGHT."""
+    running: Entries = field(default_factory=dict)
+    """All that is IN_FLIGHT, what was looked at least recently first."""
+    resting: Entries = field(default_factory=dict)
+    """READY and LEAVING, in that order, too."""
     doubted: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """DOUBTED, by group and class."""
     agents: dict[str, AgentCount] = field(default_factory=dict)
     """How many requests each agent has; who has none is not in here."""
     counts: ReportCounts = field(default_factory=ReportCounts)
-    admitted_bytes: int = 0
-    """Payloads of all that is admitted."""
+    worst: dict[Models, dict[str, WorstQueue[Indexed]]] = field(default_factory=dict)
+    """READY requests that may be withdrawn, by group and class."""
+    groups: dict[Models, int] = field(default_factory=dict)
+    """The groups that have something, with how much waits or is admitted."""
+    held: int = 0
+    """Requests in the ready set, or on the way in or out."""
+    held_bytes: int = 0
+    """Their payloads: what takes of the share in bytes."""
+    leaving_bytes: int = 0
+    """Of those, what is being withdrawn."""
+    unsettled: dict[Models, None] = field(default_factory=dict)
+    """Groups in which something moved: whether to admit or withdraw is open."""
+    kept_out: dict[Models, None] = field(default_factory=dict)
+    """Groups that something keeps from the ready set: the next tick asks again."""
+    wants_room: dict[Models, None] = field(default_factory=dict)
+    """Groups that have no room in bytes."""
+    capacity: dict[str, int] = field(default_factory=dict)
+    """Requests in flight by model."""
+    weight: int = 0
+    """Capacities of all groups together: each has a part of the share by its own."""
+    shares_moved: bool = False
+    """There are other groups than there were: the next tick looks at all of them."""
     controls: Controls | None = None
     """What operators ordered; None until it is known: nothing starts before."""
+    revision: int = 0
+    """Of limits and orders, as they were read last."""
+    plans: int = 0
+    """How many plans went out: the number of the last."""
     blocked: frozenset[str] = frozenset()
     """Agents whose requests are refused."""
     to_refuse: deque[Indexed] = field(default_factory=deque)
@@ -348,12 +392,28 @@ class BridgeState:
 
     def __post_init__(self) -> None:
         self.deadlines = PlaceQueue(self.watched_at)
+        self.adopt(self.rules)
+
+    def adopt(self, rules: Rules) -> None:
+        """Use another revision of the configuration."""
+        self.rules = rules
+        self.capacity = {each.name: each.capacity for each in rules.settings.models}
+        self.weight = sum(map(self.weight_of, self.groups))
+
+    def weight_of(self, models: Models) -> int:
+        """Return how much a group counts when the share of the ready set is split."""
+        return sum(self.capacity.get(model, 0) for model in models)
 
     def waiting_at(self, place: Place) -> Indexed | None:
-        """Return the request that is queued with this very place."""
+        """Return the request that has this very place: another one after it has waited."""
         partition = self.partitions.get(place[4])
         entry = partition.entries.get(place[2]) if partition else None
         return entry if entry is not None and entry.place is place else None
+
+    def withdrawable_at(self, place: Place) -> Indexed | None:
+        """Return the request with this very place, if it may be withdrawn."""
+        entry = self.waiting_at(place)
+        return entry if entry is not None and entry.may_leave else None
 
     def watched_at(self, place: Place) -> Indexed | None:
         """Return the request whose deadline is watched with this very place."""
@@ -373,7 +433,7 @@ class BridgeState:
 
     @property
     def in_flight(self) -> int:
-        """Requests of this bridge that are RUNG or later and not answered."""
+        """Requests of this bridge that are RUNNING or later and not answered."""
         return sum(
             len(entries)
             for classes in self.started.values()

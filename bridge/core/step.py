@@ -4,6 +4,9 @@ Pure in what matters: no clock, socket, randomness or library; the same events g
 the same commands. The state is changed in place and returned.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from agentsched.ledger.values import ChangeKind
 from bridge.core import (
     admission,
@@ -19,35 +22,9 @@ from bridge.core import (
     redis_loss,
     report,
 )
+from bridge.core import events as ev
 from bridge.core.commands import BeatEpoch, Command, MeetPeers, ReadOrders
-from bridge.core.events import (
-    AdmitAnswered,
-    Assigned,
-    CallsCounted,
-    Changed,
-    CommitRefused,
-    Committed,
-    DrainStarted,
-    EpochBeaten,
-    EpochOpened,
-    Event,
-    Inspected,
-    LookedUp,
-    LookUpFailed,
-    OffsetSettled,
-    OrdersSeen,
-    PartitionLoaded,
-    PeersSeen,
-    Read,
-    RecordsDeleted,
-    ReserveAnswered,
-    Revoked,
-    RulesChanged,
-    SettleFailed,
-    Synced,
-    Tick,
-    WithdrawAnswered,
-)
+from bridge.core.events import Event
 from bridge.core.state import BridgeState, Lead, Stage, due
 
 PEERS_MS = 1_000
@@ -65,74 +42,84 @@ def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
         The next state, and what has to be done now, in this order.
     """
     state.now_ms = max(state.now_ms, getattr(event, "now_ms", 0))
-    commands = _handle(state, event)
-    return state, [
-        *commands,
+    return state, _HANDLERS[type(event)](state, event)
+
+
+def _on_round(state: BridgeState, event: ev.Round) -> list[Command]:
+    """Decide once what follows from all that has come."""
+    del event
+    return [
         *operator_orders.refuse(state),
         *admission.plan(state),
-        *dispatcher.place(state),
+        *dispatcher.plan(state),
     ]
 
 
-def _handle(state: BridgeState, event: Event) -> list[Command]:  # noqa: C901, PLR0911, PLR0912
-    match event:
-        case Tick():
-            state.ready_is_full = False
-            return _duties(state)
-        case Read():
-            return [*partitions.on_read(state, event), *backpressure.pause_full(state)]
-        case Changed():
-            return _on_changed(state, event)
-        case AdmitAnswered():
-            return admission.on_admitted(state, event)
-        case WithdrawAnswered():
-            return admission.on_withdrawn(state, event)
-        case ReserveAnswered():
-            return dispatcher.on_reserved(state, event)
-        case Inspected():
-            return reconciler.on_inspected(state, event)
-        case Synced():
-            return dispatcher.on_synced(state, event)
-        case PeersSeen():
-            return dispatcher.on_peers(state, event)
-        case OrdersSeen():
-            return operator_orders.on_orders(state, event)
-        case CallsCounted():
-            return report.on_calls(state, event)
-        case Assigned():
-            return partitions.on_assigned(state, event)
-        case PartitionLoaded():
-            return partitions.on_loaded(state, event)
-        case Revoked():
-            index.drop_partition(state, event.source)
-        case OffsetSettled():
-            _settle(state, event.source, event.offset)
-        case SettleFailed():
-            return partitions.on_settle_failed(state, event)
-        case Committed():
-            return commit.on_committed(state, event)
-        case CommitRefused():
-            return commit.on_refused(state, event)
-        case RecordsDeleted():
-            return partitions.on_deleted(state, event)
-        case EpochOpened():
-            return _start_over(state, event)
-        case EpochBeaten():
-            if event.pulse > state.pulse:
-                state.beats = event.pulse.beats
-        case LookedUp():
-            settled = redis_loss.on_looked_up(state, event)
-            return [*settled, *partitions.release_held(state)]
-        case LookUpFailed():
-            return redis_loss.on_look_up_failed(state, event)
-        case RulesChanged():
-            state.rules = event.rules
-            operator_orders.refresh_blocked(state)
-        case DrainStarted():
-            state.draining = True
-            leaving = admission.withdraw_all(state)
-            return [MeetPeers(lead=False), *leaving, *commit.commits(state)]
+def _on_tick(state: BridgeState, event: ev.Tick) -> list[Command]:
+    del event
+    admission.try_again(state)
+    return _duties(state)
+
+
+def _on_read(state: BridgeState, event: ev.Read) -> list[Command]:
+    return [*partitions.on_read(state, event), *backpressure.pause_full(state)]
+
+
+def _on_orders(state: BridgeState, event: ev.OrdersSeen) -> list[Command]:
+    dispatcher.on_orders(state, event)
+    return operator_orders.on_orders(state, event)
+
+
+def _on_peers(state: BridgeState, event: ev.PeersSeen) -> list[Command]:
+    if event.bridges != state.bridges:
+        admission.look_at_all(state)  # in the next round: the share is another one
+    return dispatcher.on_peers(state, event)
+
+
+def _on_loaded(state: BridgeState, event: ev.PartitionLoaded) -> list[Command]:
+    admission.let_in(state)
+    return partitions.on_loaded(state, event)
+
+
+def _on_committed(state: BridgeState, event: ev.Committed) -> list[Command]:
+    admission.let_in(state)
+    return commit.on_committed(state, event)
+
+
+def _on_revoked(state: BridgeState, event: ev.Revoked) -> list[Command]:
+    index.drop_partition(state, event.source)
     return []
+
+
+def _on_settled(state: BridgeState, event: ev.OffsetSettled) -> list[Command]:
+    _settle(state, event.source, event.offset)
+    return []
+
+
+def _on_beaten(state: BridgeState, event: ev.EpochBeaten) -> list[Command]:
+    if event.pulse > state.pulse:
+        state.beats = event.pulse.beats
+    return []
+
+
+def _on_looked_up(state: BridgeState, event: ev.LookedUp) -> list[Command]:
+    settled = redis_loss.on_looked_up(state, event)
+    return [*settled, *partitions.release_held(state)]
+
+
+def _on_rules(state: BridgeState, event: ev.RulesChanged) -> list[Command]:
+    state.adopt(event.rules)
+    operator_orders.refresh_blocked(state)
+    dispatcher.changed(state)
+    admission.look_at_all(state)
+    return [ReadOrders()]  # their revision is another one, too
+
+
+def _on_drain(state: BridgeState, event: ev.DrainStarted) -> list[Command]:
+    del event
+    state.draining = True
+    leaving = admission.withdraw_all(state)
+    return [MeetPeers(lead=False), *leaving, *commit.commits(state)]
 
 
 def _duties(state: BridgeState) -> list[Command]:
@@ -153,7 +140,7 @@ def _duties(state: BridgeState) -> list[Command]:
     ]
 
 
-def _on_changed(state: BridgeState, event: Changed) -> list[Command]:
+def _on_changed(state: BridgeState, event: ev.Changed) -> list[Command]:
     commands: list[Command] = []
     if event.changes and event.epoch == state.epoch:
         state.last_change = event.changes[-1].at
@@ -192,10 +179,41 @@ def _repeat(state: BridgeState, key: str) -> None:
 _STAGE_AFTER = {ChangeKind.READY: Stage.READY, ChangeKind.TAKEN: Stage.IN_FLIGHT}
 
 
-def _start_over(state: BridgeState, event: EpochOpened) -> list[Command]:
+def _start_over(state: BridgeState, event: ev.EpochOpened) -> list[Command]:
     """Everything in the ledger is void: what was in it has to be looked up."""
     was_open = bool(state.epoch)
     state.epoch, state.beats, state.last_change = event.epoch, event.beats, ""
     state.epoch_is_fresh = event.fresh
-    state.lead = Lead(earned_ms=state.now_ms)
+    state.lead = Lead()
     return redis_loss.on_epoch(state, event, was_open=was_open)
+
+
+_HANDLERS: dict[type[Event], Callable[[BridgeState, Any], list[Command]]] = {
+    ev.AdmitAnswered: admission.on_admitted,
+    ev.Assigned: partitions.on_assigned,
+    ev.CallsCounted: report.on_calls,
+    ev.Changed: _on_changed,
+    ev.CommitRefused: commit.on_refused,
+    ev.Committed: _on_committed,
+    ev.DrainStarted: _on_drain,
+    ev.EpochBeaten: _on_beaten,
+    ev.EpochOpened: _start_over,
+    ev.Inspected: reconciler.on_inspected,
+    ev.LookedUp: _on_looked_up,
+    ev.LookUpFailed: redis_loss.on_look_up_failed,
+    ev.OffsetSettled: _on_settled,
+    ev.OrdersSeen: _on_orders,
+    ev.PartitionLoaded: _on_loaded,
+    ev.PeersSeen: _on_peers,
+    ev.Planned: dispatcher.on_planned,
+    ev.Read: _on_read,
+    ev.RecordsDeleted: partitions.on_deleted,
+    ev.Revoked: _on_revoked,
+    ev.Round: _on_round,
+    ev.RulesChanged: _on_rules,
+    ev.SettleFailed: partitions.on_settle_failed,
+    ev.Synced: dispatcher.on_synced,
+    ev.Tick: _on_tick,
+    ev.WithdrawAnswered: admission.on_withdrawn,
+}
+"""Every event with who takes it."""

@@ -15,7 +15,7 @@ from bridge.core.commands import Admit, Command, EndRequest
 from bridge.core.state import BridgeState, Indexed, Stage
 
 ERRORS = {Ending.CANCELLED: CANCELLED, Ending.POISON: POISON}
-OPEN = (State.READY, State.RUNG, State.RUNNING)
+OPEN = (State.READY, State.RUNNING)
 WORKER_FIRST_MS = 5_000
 """A worker ends its own call at the deadline; a bridge steps in so much later."""
 

@@ -1,10 +1,7 @@
-"""Sends doorbells, and says in which queues some still lie; it decides on neither."""
-
-from collections.abc import Sequence
+"""Sends doorbells; whom it rings for the core decides."""
 
 from agentsched.errors import DoorbellFailed
 from agentsched.protocols import DoorbellSender
-from agentsched.wire.doorbell import Doorbell
 from bridge.core import commands as do
 from bridge.core.rules import Rules
 from bridge.observer import BridgeObserver
@@ -13,36 +10,20 @@ from bridge.observer import BridgeObserver
 class Ringing:
     """The doorbells of one bridge."""
 
-    def __init__(
-        self, doorbells: DoorbellSender, rules: Rules, observer: BridgeObserver
-    ) -> None:
+    def __init__(self, doorbells: DoorbellSender, observer: BridgeObserver) -> None:
         self._doorbells = doorbells
-        self._rules = rules
         self._observer = observer
 
     def adopt(self, rules: Rules) -> None:
         """Ring for the models of another revision of the configuration."""
         self._doorbells.know(rules.settings.models)
-        self._rules = rules
 
-    def ring(self, command: do.Ring | do.RingAgain, doorbell: Doorbell) -> None:
-        """Send a doorbell; one that fails is told, and the reconciler's."""
+    def ring(self, command: do.Ring) -> None:
+        """Send doorbells; that they failed is told, and they are rung again."""
         try:
-            self._doorbells.ring([doorbell])
+            self._doorbells.ring(command.doorbells)
         except DoorbellFailed as error:
-            self._observer.doorbell_failed(doorbell, error)
+            for doorbell in command.doorbells:
+                self._observer.doorbell_failed(doorbell, error)
         else:
             self._observer.did(command)
-
-    def lying(self, models: Sequence[str]) -> dict[str, int]:
-        """Return how many doorbells lie in the queue of each model; blocks."""
-        settings = self._rules.settings
-        queues = {
-            name: model.queue for name in models if (model := settings.model(name))
-        }
-        try:
-            return {
-                name: self._doorbells.waiting(queue) for name, queue in queues.items()
-            }
-        except DoorbellFailed:
-            return dict.fromkeys(models, 1)  # unknown: do not ring into it

@@ -84,7 +84,7 @@ class Effects:
         self._looking = outside.make_thread("look-up")
         self._presence = Presence(outside, rules, bridge_id, observer, address)
         self._epochs = epochs = self._presence.epochs
-        self._ringing = Ringing(outside.doorbells, rules, observer)
+        self._ringing = Ringing(outside.doorbells, observer)
         self._steps = Steps(
             outside.ledger, epochs, bridge_id, self._ringing, observer, outside.now_ms
         )

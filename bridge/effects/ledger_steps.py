@@ -4,10 +4,10 @@ What a step means is the ledger's, whether it is tried is `executor.py`'s.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from agentsched.ledger.protocol import Ledger
-from agentsched.ledger.values import AdmitOutcome, Admitted, ReserveOutcome, State
-from agentsched.wire.doorbell import Doorbell
+from agentsched.ledger.values import AdmitOutcome, Admitted
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.effects.doorbells import Ringing
@@ -17,10 +17,8 @@ from bridge.observer import BridgeObserver
 RequestStep = (
     do.Admit
     | do.Withdraw
-    | do.Reserve
+    | do.PlanStarts
     | do.Ring
-    | do.RingAgain
-    | do.Unreserve
     | do.Expire
     | do.Inspect
 )
@@ -81,23 +79,16 @@ class Steps:
             case do.Withdraw(keys):
                 gone = tuple(ledger.withdraw(epoch, keys))
                 return [ev.WithdrawAnswered(keys, gone)]
-            case do.Reserve(facts, ring, model, endpoint):
-                outcome = ledger.reserve(
-                    epoch, self._id, facts.key, ring, model, endpoint
-                )
-                return [ev.ReserveAnswered(command, outcome, now_ms)]
-            case do.Ring(doorbell):
-                self._ringing.ring(command, doorbell)
-            case do.RingAgain(facts, ring, model):
-                if ledger.ring_again(epoch, facts.key, ring):
-                    bell = Doorbell.of(facts, ring + 1, epoch, model)
-                    self._ringing.ring(command, bell)
-            case do.Unreserve(key, ring):
-                self._note(command, done=ledger.unreserve(epoch, key, ring))
+            case do.PlanStarts(plan):
+                ours = replace(plan, dispatcher_id=self._id)
+                return [ev.Planned(command, ledger.plan(epoch, ours), now_ms)]
+            case do.Ring():
+                self._ringing.ring(command)
             case do.Expire(key):
                 self._note(command, done=ledger.expire(epoch, key))
             case do.Inspect(keys):
-                return [self._inspect(keys, now_ms)]
+                views = tuple(ledger.inspect(epoch, keys))
+                return [ev.Inspected(keys, views, now_ms)]
         return []
 
     def of_partition(self, command: PartitionStep) -> list[ev.Event]:
@@ -132,11 +123,6 @@ class Steps:
         if done:
             self._observer.did(command)
 
-    def _inspect(self, keys: tuple[str, ...], now_ms: int) -> ev.Inspected:
-        views = tuple(self._ledger.inspect(self._epochs.epoch, keys))
-        rung = [view.model for view in views if view and view.state is State.RUNG]
-        return ev.Inspected(keys, views, self._ringing.lying(rung), now_ms)
-
 
 def undone(command: do.Command, now_ms: int) -> list[ev.Event]:
     """Answer for a command that Redis did not take, or may not have taken."""
@@ -146,8 +132,8 @@ def undone(command: do.Command, now_ms: int) -> list[ev.Event]:
             return [ev.AdmitAnswered(_places(command), full, now_ms)]
         case do.Withdraw(keys):
             return [ev.WithdrawAnswered(keys, (False,) * len(keys))]
-        case do.Reserve():
-            return [ev.ReserveAnswered(command, ReserveOutcome.NOT_READY, now_ms)]
+        case do.PlanStarts():
+            return [ev.Planned(command, None, now_ms)]
         case do.Cancel() | do.RestoreDone():
             return [ev.SettleFailed(command)]
         case do.MeetPeers():

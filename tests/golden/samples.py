@@ -98,9 +98,14 @@ DOORBELL = Format(
     samples={
         1: '{"key": "1bcdef01234567891bcdef0123456789", "ring": 3,'
         ' "epoch": "000000011e91a8e97c940b45", "model": "gpt-4", "cls": "high",'
-        ' "agent_id": "planner", "correlation_id": "c-1", "version": 1}'
+        ' "agent_id": "planner", "correlation_id": "c-1", "version": 1}',
+        2: '{"key": "1bcdef01234567891bcdef0123456789", "turn": 3,'
+        ' "epoch": "000000011e91a8e97c940b45", "model": "gpt-4", "cls": "high",'
+        ' "agent_id": "planner", "correlation_id": "c-1", "version": 2}',
     },
-    values={1: Doorbell.of(FACTS, 3, "000000011e91a8e97c940b45", "gpt-4")},
+    values=dict.fromkeys(
+        (1, 2), Doorbell.of(FACTS, 3, "000000011e91a8e97c940b45", "gpt-4")
+    ),
     read=lambda text: Doorbell.from_wire(json.loads(text)),
     write=lambda bell: json.dumps(bell.to_wire()),
     newer=_next_in_json,

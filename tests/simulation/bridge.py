@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from agentsched.kafka.group.assignment import PartitionOwner
 from bridge.change_log import ChangeReader, Deliver
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
 from bridge.effects import Effects, Outside
+from bridge.kafka_thread import KafkaThread
 from tests.simulation.doorbells import SimDoorbells, SimQueues
 from tests.simulation.kafka import Group, SimKafka
 from tests.simulation.redis import LedgerClient, SimRedis
@@ -14,7 +16,7 @@ from tests.simulation.source import SimSource
 from tests.simulation.waiting import (
     SimEvent,
     SimExecutor,
-    SimQueue,
+    SimInbox,
     SimThread,
     Unobserved,
 )
@@ -58,21 +60,19 @@ class SimBridge:
             now_ms=now_ms,
             make_thread=lambda _: SimExecutor(world, process),  # type: ignore[arg-type,return-value]
         )
-        inbox = SimQueue(world, self._wake)
+        self._inbox = inbox = SimInbox(world)
         observer: Any = Unobserved()
         self._effects = effects(outside, rules, f"{process}", inbox.put, observer)
         self.daemon = Daemon(
             rules=rules,
             effects=self._effects,
-            make_source=lambda daemon: SimSource(world, kafka, group, process, daemon),  # type: ignore[arg-type,return-value]
+            make_source=lambda daemon: self._kafka_thread(kafka, group, daemon),
             make_reader=self._reader,
             now_ms=now_ms,
             known_pulse=group.known_pulse,
             inbox=inbox,  # type: ignore[arg-type]
             observer=observer,
         )
-        self.daemon._stop = SimEvent(world)  # type: ignore[assignment]
-        self.source: SimSource = self.daemon._source  # type: ignore[assignment]
         world.spawn(process, self._run)
 
     def stop(self) -> None:
@@ -84,8 +84,22 @@ class SimBridge:
         self.daemon.run()
         self._world.after(0, lambda _: self._world.kill(self.process))
 
-    def _wake(self) -> None:
-        self.source.wake()
+    def _kafka_thread(
+        self, kafka: SimKafka, group: Group, daemon: Daemon
+    ) -> KafkaThread:
+        world, process = self._world, self.process
+
+        def make_source(owner: PartitionOwner) -> SimSource:
+            self.source = SimSource(world, kafka, group, process, owner)
+            return self.source
+
+        return KafkaThread(
+            make_source,
+            daemon,
+            self._inbox.put,
+            make_event=lambda: SimEvent(world),  # type: ignore[arg-type,return-value]
+            make_thread=lambda run: SimThread(world, process, run),  # type: ignore[arg-type,return-value]
+        )
 
     def _reader(self, deliver: Deliver) -> ChangeReader:
         reader = ChangeReader(self.ledger, deliver)  # type: ignore[arg-type]

@@ -2,21 +2,15 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from agentsched.kafka.group.assignment import AssignedPartition
+from agentsched.kafka.group.assignment import AssignedPartition, PartitionOwner
 from agentsched.wire.records import InboundRecord, Mark, Partition
 from tests.simulation.kafka import Group, Member, SimKafka
 from tests.simulation.world import Process, Ticket, World
 
-if TYPE_CHECKING:
-    from bridge.daemon import Daemon
-
-MAX_IDLE_MS = 900
-"""A poll that finds nothing may take so long: the loop's duties come late, too."""
+MAX_IDLE_MS = 300
+"""A poll that finds nothing may take so long: orders come late, too."""
 MAX_COMMIT_MS = 30
-BATCH_MS = 40
-"""What follows so soon after the first is taken in one turn."""
 
 
 class SimSource:
@@ -28,13 +22,13 @@ class SimSource:
         kafka: SimKafka,
         group: Group,
         process: Process,
-        daemon: "Daemon",
+        owner: PartitionOwner,
     ) -> None:
         self._world = world
         self._kafka = kafka
         self._group = group
         self._process = process
-        self._daemon = daemon
+        self._owner = owner
         self._member = Member(process, self.wake)
         self._next: dict[Partition, int] = {}
         """Owned partitions, and the offset that is read next."""
@@ -68,7 +62,7 @@ class SimSource:
             self._ticket = self._world.ticket()
             self._world.park(50 + int(self._world.rng.random() * MAX_IDLE_MS))
             self._ticket = None
-            self._world.boundary(BATCH_MS)
+            self._world.boundary()
             records = self._fetch(max_records)
         return records
 
@@ -118,7 +112,7 @@ class SimSource:
         acks, self._acks = self._acks, []
         for partition, offset in acks:
             if partition in self._next:
-                self._daemon.on_committed({partition: offset})
+                self._owner.on_committed({partition: offset})
 
     def _take(self, partition: Partition) -> None:
         self._group.owner[partition] = self._member
@@ -130,13 +124,13 @@ class SimSource:
         self._next[partition] = assigned.start
         self._paused.discard(partition)
         self._world.boundary(20)
-        self._daemon.on_assigned([assigned])
+        self._owner.on_assigned([assigned])
 
     def _revoke(self, partitions: list[Partition]) -> None:
         if not partitions:
             return
         generation = self._member.generation
-        marks = self._daemon.on_revoked(partitions)
+        marks = self._owner.on_revoked(partitions)
         self._world.boundary()
         while self._wire:  # one connection: what was sent before is there before
             self._arrive()
@@ -157,7 +151,7 @@ class SimSource:
         if partitions:
             self._world.note(self._process, "lost", *partitions)
             self._next.clear()
-            self._daemon.on_lost(partitions)
+            self._owner.on_lost(partitions)
 
     def _fetch(self, max_records: int) -> list[InboundRecord]:
         found: list[InboundRecord] = []

@@ -13,6 +13,11 @@ from typing import Any
 from agentsched.worker.clock import Clock
 from tests.simulation.world import Process, Ticket, World
 
+MAX_LATE_MS = 900
+"""A loop with nothing to do may sleep so much longer: its duties come late, too."""
+BATCH_MS = 40
+"""What follows so soon after the first is taken in one turn."""
+
 
 class SimEvent:
     """`threading.Event`."""
@@ -24,6 +29,9 @@ class SimEvent:
 
     def is_set(self) -> bool:
         return self._set
+
+    def clear(self) -> None:
+        self._set = False
 
     def set(self) -> None:
         self._set = True
@@ -39,20 +47,17 @@ class SimEvent:
 
 
 class SimQueue:
-    """`queue.SimpleQueue`; `on_put` is told of everything that comes."""
+    """`queue.SimpleQueue`."""
 
-    def __init__(self, world: World, on_put: Callable[[], None] | None = None) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
         self._items: deque[Any] = deque()
         self._waiter: Ticket | None = None
-        self._on_put = on_put
 
     def put(self, item: Any) -> None:
         self._items.append(item)
         if self._waiter is not None:
             self._world.wake(self._waiter)
-        if self._on_put is not None:
-            self._on_put()
 
     def qsize(self) -> int:
         return len(self._items)
@@ -68,6 +73,18 @@ class SimQueue:
             self._world.park(round(timeout * 1000))
             self._waiter = None
         return self.get_nowait()
+
+
+class SimInbox(SimQueue):
+    """A bridge's inbox: who finds it empty may sleep for longer than it wanted."""
+
+    def get(self, timeout: float) -> Any:
+        if self._items or timeout <= 0:
+            return self.get_nowait()
+        late_ms = int(self._world.rng.random() * MAX_LATE_MS)
+        found = super().get(timeout + late_ms / 1000)
+        self._world.boundary(BATCH_MS)
+        return found
 
 
 class SimFuture(Future[Any]):

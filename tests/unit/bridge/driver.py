@@ -16,7 +16,7 @@ PARTITION = Partition("medium_priority", 0)
 
 
 class Driver:
-    """One bridge core; `said` has the commands of the last event."""
+    """One bridge core; `said` has the commands of the last event and of its round."""
 
     def __init__(self, **changes):
         self.state = BridgeState(Rules(settings(**changes)), epoch="e1")
@@ -25,7 +25,10 @@ class Driver:
         self.now_ms = 1_000_000
 
     def feed(self, event):
-        self.state, self.said = step(self.state, event)
+        """Give it an event, alone in its round."""
+        self.state, commands = step(self.state, event)
+        self.state, decided = step(self.state, ev.Round(self.state.now_ms))
+        self.said = [*commands, *decided]
         return self.said
 
     def of(self, kind):

@@ -1,95 +1,40 @@
-"""The bridge's loop on a machine that is too slow for what it hears of."""
+"""The bridge's loop: what it takes in which order, and how long it is silent."""
 
 from collections import Counter
 
-from agentsched.kafka.group.assignment import AssignedPartition
+import pytest
+
+import bridge.daemon
+from agentsched.kafka.errors import KafkaFailed
 from agentsched.ledger.values import Change, ChangeKind
 from agentsched.telemetry.meters import Meters
-from agentsched.wire.epoch import NO_EPOCH
-from agentsched.wire.records import OutboundRecord, Partition, RecordAt
+from agentsched.wire.records import OutboundRecord, RecordAt
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
-from bridge.daemon import Daemon
 from bridge.observer import BridgeObserver
 from tests.support.requests import record, settings
+from tests.unit.bridge.daemon_rig import PLACE, build
 from tests.unit.bridge.effects_rig import Rig
 
-PARTITION = Partition("medium_priority", 0)
 REQUESTS = 20
-TURNS = 1_500
+
+
+def nothing(_daemon):
+    """Nothing happens meanwhile."""
 
 
 class Slow(BridgeObserver):
-    """Each event takes 10 ms, and is counted."""
+    """Each event takes 10 ms, and is kept."""
 
     def __init__(self, clock):
         super().__init__(Meters("bridge"))
-        self._clock = clock
+        self._clock, self.seen = clock, []
 
     def saw(self, event, state):
         super().saw(event, state)
         self._clock.now_ms += 10
-
-
-class Source:
-    """Kafka: some requests at once, then nothing; it ends the loop after some turns."""
-
-    joined = True
-
-    def __init__(self, daemon, rig):
-        self._daemon, self._rig, self._turns = daemon, rig, 0
-
-    def subscribe(self, topics):
-        assert PARTITION.topic in topics
-        one = AssignedPartition(PARTITION, "t1", None, 0, REQUESTS)
-        self._daemon.on_assigned([one])
-
-    def poll(self, most, timeout_s):
-        del most, timeout_s
-        self._rig.now_ms += 1
-        self._turns += 1
-        if self._turns == TURNS:
-            self._daemon.stop()
-        if self._turns != 1:
-            return []
-        return [record(offset, {"content": "x"}) for offset in range(REQUESTS)]
-
-    def commit(self, marks):
-        committed = {where: mark.offset for where, mark in marks.items()}
-        self._daemon.on_committed(committed)
-
-    def pause(self, partitions):
-        pass
-
-    def close(self):
-        pass
-
-
-class Revoking(Source):
-    """Kafka: the partition is taken away in the second turn."""
-
-    def poll(self, most, timeout_s):
-        read = super().poll(most, timeout_s)
-        if self._turns == 2:
-            self._daemon.on_revoked([PARTITION])
-            sent = self._rig.sink.sent
-            self._rig.acknowledged = [one.topic for one, done in sent if done.done()]
-            self._daemon.stop()
-        return read
-
-
-class Reader:
-    """Hears of nothing: the test puts changes into the inbox."""
-
-    def start(self, epoch, cursor):
-        pass
-
-    def switch(self, epoch):
-        pass
-
-    def stop(self):
-        pass
+        self.seen.append(event)
 
 
 def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
@@ -99,19 +44,20 @@ def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
         settings(capacity=REQUESTS, timing={"drain_s": 0}, limits={"ttl_s": 3600})
     )
     rig.effects.adopt(rules)
+    requests = [record(offset, {"content": "x"}) for offset in range(REQUESTS)]
+    last_change = Change(ChangeKind.LEFT, "0-1", "another")
 
-    daemon = Daemon(
-        rules=rules,
-        effects=rig.effects,
-        make_source=lambda daemon: Source(daemon, rig),
-        make_reader=lambda deliver: Reader(),
-        now_ms=lambda: rig.now_ms,
-        known_pulse=lambda: NO_EPOCH,
-        inbox=rig.inbox,
+    def much(daemon):
+        rig.inbox.put(lambda: daemon.on_read(requests) or [])
+        rig.inbox.put(lambda: [ev.Changed((last_change,), rig.now_ms, "")] * 2_000)
+
+    daemon, _ = build(
+        rig,
+        rules,
+        [much, *[nothing] * 300],
+        records=REQUESTS,
         observer=Slow(rig),
     )
-    last_change = Change(ChangeKind.LEFT, "0-1", "another")
-    rig.inbox.put(lambda: [ev.Changed((last_change,), rig.now_ms, "")] * 2_000)
     daemon.run()
     rung = Counter(each.key for each in rig.doorbells.rung)
     assert len(rung) == REQUESTS
@@ -121,7 +67,8 @@ def test_while_much_waits_to_be_handled_no_doorbell_is_rung_twice():
 def test_who_gives_a_partition_up_waits_for_what_follows_a_record_too():
     """The dead letter of a conflict is sent when the conflict is told."""
     rig = Rig()
-    rig.effects.adopt(Rules(settings(timing={"drain_s": 0})))
+    rules = Rules(settings(timing={"drain_s": 0}))
+    rig.effects.adopt(rules)
     flushed = []
 
     def flush(timeout_s):
@@ -135,16 +82,81 @@ def test_who_gives_a_partition_up_waits_for_what_follows_a_record_too():
     conflict = OutboundRecord("results", b"{}", "c", {"kind": "conflict"})
     letter = OutboundRecord("x.dead_letter", b"{}", "c")
     refusal = do.PublishRefusal(letter, "medium_priority:t1:0", 0, conflict)
-    daemon = Daemon(
-        rules=Rules(settings(timing={"drain_s": 0})),
-        effects=rig.effects,
-        make_source=lambda daemon: Revoking(daemon, rig),
-        make_reader=lambda deliver: Reader(),
-        now_ms=lambda: rig.now_ms,
-        known_pulse=lambda: NO_EPOCH,
-        inbox=rig.inbox,
-        observer=BridgeObserver(Meters("bridge")),
-    )
-    rig.inbox.put(lambda: rig.effects.run(refusal))
+    acknowledged = []
+
+    def revoke(daemon):
+        daemon.on_revoked([PLACE])
+        acknowledged.extend(one.topic for one, done in rig.sink.sent if done.done())
+
+    script = [lambda _: rig.effects.run(refusal), revoke]
+    daemon, _ = build(rig, rules, script)
     daemon.run()
-    assert rig.acknowledged[:2] == ["results", "x.dead_letter"]
+    assert acknowledged[:2] == ["results", "x.dead_letter"]
+
+
+def test_each_turn_ends_with_one_round_after_all_that_had_come():
+    rig, seen = Rig(), []
+    rules = Rules(settings(timing={"drain_s": 0}))
+    observer = Slow(rig)
+
+    def two(_daemon):
+        for offset in (3, 4):
+            settled = ev.OffsetSettled("s", offset)
+            rig.inbox.put(lambda event=settled: [event])
+
+    daemon, _ = build(rig, rules, [two, nothing], observer=observer)
+    daemon.run()
+    wanted = (ev.OffsetSettled, ev.Round)
+    seen = [type(one).__name__ for one in observer.seen if isinstance(one, wanted)]
+    at = seen.index("OffsetSettled")
+    assert seen[at : at + 3] == ["OffsetSettled", "OffsetSettled", "Round"]
+
+
+def test_between_thousands_of_commands_the_dispatcher_keeps_its_lease(monkeypatch):
+    rig = Rig()
+    rules = Rules(settings(timing={"drain_s": 0}))
+    beats, undone = [], []
+
+    def step(state, event):
+        match event:
+            case ev.Read():
+                return state, [do.Expire(str(number)) for number in range(3_000)]
+            case ev.Tick():
+                return state, [do.MeetPeers(lead=True), do.CountCalls()]
+        return state, []
+
+    def run(command, epoch=None):
+        rig.now_ms += 5
+        if isinstance(command, do.MeetPeers):
+            beats.append(rig.now_ms)
+        else:
+            undone.append(type(command))
+        return []
+
+    monkeypatch.setattr(bridge.daemon, "step", step)
+    daemon, _ = build(rig, rules, [lambda daemon: daemon.on_read([])])
+    monkeypatch.setattr(rig.effects, "run", run)
+    began_ms = rig.now_ms
+    daemon.run()
+    gaps = [b - a for a, b in zip([began_ms, *beats], beats, strict=False)]
+    assert max(gaps) <= 1_000, "its lease of 3 s would have ended"
+    # What is not vital waits for its turn.
+    last = max(at for at, kind in enumerate(undone) if kind is do.Expire)
+    assert undone[:last].count(do.CountCalls) <= 2
+
+
+def test_a_loop_that_kafka_fails_for_good_ends_and_gives_up_what_it_has():
+    rig = Rig()
+    rules = Rules(settings(timing={"drain_s": 0}))
+
+    def fail(_daemon):
+        def broken():
+            raise KafkaFailed("broken for good")
+
+        rig.inbox.put(broken)
+
+    daemon, kafka = build(rig, rules, [fail])
+    with pytest.raises(KafkaFailed, match="broken for good"):
+        daemon.run()
+    assert kafka.closed
+    assert rig.ledger.membership.beat_bridge("another", 1_000) == 1

@@ -7,20 +7,17 @@ import pytest
 
 from agentsched.config.revision import revise
 from agentsched.errors import ConfigurationError, DeliveryFailed, LedgerUnavailable
-from agentsched.kafka.group.assignment import AssignedPartition
 from agentsched.kafka.reply_sink import ReplySink
 from agentsched.wire.codec import decode_message
 from agentsched.wire.dead_letters import dead_letter_topic
-from agentsched.wire.epoch import NO_EPOCH
-from agentsched.wire.records import Partition, RecordAt
+from agentsched.wire.records import RecordAt
 from bridge.core import commands as do
 from bridge.core.rules import Rules
-from bridge.daemon import RELOAD_RETRY_MS, Daemon
+from bridge.daemon import RELOAD_RETRY_MS
 from tests.support.requests import record, settings
+from tests.unit.bridge.daemon_rig import PLACE, build
 from tests.unit.bridge.effects_rig import Rig
-from tests.unit.bridge.test_daemon import Reader
 
-PLACE = Partition("medium_priority", 0)
 REFUSED = {"model_id": "no-such-model", "reply_topic": "mine"}
 """A request that the bridge answers by itself."""
 
@@ -49,59 +46,13 @@ class Kafka:
         return 0
 
 
-class Source:
-    """Hands over the records of its script, turn by turn; then ends the loop."""
-
-    joined = True
-
-    def __init__(self, daemon, rig, script):
-        self._daemon, self._rig, self._script = daemon, rig, list(script)
-        self.committed = {}
-
-    def subscribe(self, topics):
-        assert PLACE.topic in topics
-        self._daemon.on_assigned([AssignedPartition(PLACE, "t1", None, 0, 10)])
-
-    def poll(self, most, timeout_s):
-        del most, timeout_s
-        self._rig.now_ms += 100
-        if not self._script:
-            self._daemon.stop()
-            return []
-        return self._script.pop(0)(self._daemon) or []
-
-    def commit(self, marks):
-        self.committed |= {where: mark.offset for where, mark in marks.items()}
-        self._daemon.on_committed(self.committed)
-
-    def pause(self, partitions):
-        pass
-
-    def close(self):
-        self.commit(self._daemon.on_revoked([PLACE]))
-
-
 def run(rig, script, turns=30):
-    """Run a bridge over a script: what each poll returns, given the daemon."""
-    sources = []
-
-    def make_source(daemon):
-        quiet = [lambda _: []] * turns
-        sources.append(Source(daemon, rig, [*script, *quiet]))
-        return sources[0]
-
+    """Run a bridge over a script: what happens while the loop would sleep."""
+    quiet = [lambda _: None] * turns
     rules = Rules(settings(timing={"drain_s": 0}))
-    daemon = Daemon(
-        rules=rules,
-        effects=rig.effects,
-        make_source=make_source,
-        make_reader=lambda _: Reader(),
-        now_ms=lambda: rig.now_ms,
-        known_pulse=lambda: NO_EPOCH,
-        inbox=rig.inbox,
-    )
+    daemon, source = build(rig, rules, [*script, *quiet], step_ms=100)
     daemon.run()
-    return daemon, sources[0].committed
+    return daemon, source.committed
 
 
 def reload(**changes):
@@ -114,7 +65,7 @@ def reload(**changes):
 
 
 def read(offset, **fields):
-    return lambda _: [record(offset, REFUSED | fields)]
+    return lambda daemon: daemon.on_read([record(offset, REFUSED | fields)])
 
 
 def test_a_reply_topic_that_is_allowed_later_and_missing_holds_no_offset():

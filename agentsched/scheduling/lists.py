@@ -1,0 +1,194 @@
+"""What may start in each pool, first come first: the lists that the dispatcher writes.
+
+A list is written when something better came, when a floor is owed, or when it gets short;
+workers take from it without asking. It knows of starts only what the board was told.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from itertools import islice
+
+from agentsched.ledger.turns import MAX_LISTED, Member, PoolList
+from agentsched.scheduling.board import Board
+from agentsched.scheduling.floors import ClassFloors
+from agentsched.scheduling.global_best import global_best
+from agentsched.scheduling.order import CLASSES, Rank
+from agentsched.scheduling.supply import Supply
+
+MAX_MEMBERS = 8_192
+"""Of all lists in one plan: some milliseconds of Redis. The others are in the next one."""
+ALL = ""
+"""Stands for all models together."""
+
+
+@dataclass(slots=True)
+class _Listed:
+    """What stands in the lists of one model."""
+
+    members: deque[Member]
+    endpoints: list[str]
+    owed: list[tuple[str, Member]]
+    """Those that stand in front because of a floor, with the class."""
+    tail: Rank | None
+    """What ranks after it does not belong in; None: all that waited is in."""
+
+    def left(self, board: Board) -> deque[Member]:
+        """Return the members from the first that may start still."""
+        while self.members and not board.may_start(self.members[0]):
+            self.members.popleft()
+        return self.members
+
+    def holds(
+        self, board: Board, added: Rank | None, owed: list[str], depth: int
+    ) -> bool:
+        """Return whether the lists may stay as they are."""
+        if added is not None and (self.tail is None or added < self.tail):
+            return False
+        if owed != [cls for cls, member in self.owed if board.may_start(member)]:
+            return False
+        return len(self.left(board)) >= depth or self.tail is None
+
+
+class Lists:
+    """The lists of all pools, as they were written last.
+
+    Args:
+        floors: of each model that ever had something; models are added.
+    """
+
+    def __init__(self, floors: MutableMapping[str, ClassFloors]) -> None:
+        self._floors = floors
+        self._listed: dict[str, _Listed] = {}
+        self._pace: dict[str, int] = {}
+        self._owed: dict[str, list[str]] = {}
+        self._again: dict[str, None] = {}
+        self._was_bound = False
+        self.somebody_parked = False
+        """More slots ended than began before `changed` was asked last."""
+
+    def forget(self, board: Board) -> None:
+        """Count as written nothing: what stands there is void, or not known."""
+        self._again |= dict.fromkeys([*self._listed, *board.models()])
+        self._listed.clear()
+
+    def changed(self, board: Board, supply: Supply, now_ms: int) -> list[PoolList]:
+        """Return the lists that have to be written now, and count them as written."""
+        starts, board.starts = board.starts, Counter()
+        ends, board.ends = board.ends, Counter()
+        news: dict[str, Rank | None] = dict.fromkeys(self._again)
+        news.update(board.take_news())
+        bound = supply.is_bound(board)
+        if self._was_bound and not bound:
+            news = dict.fromkeys(board.models()) | news
+        self._again, self._was_bound = {}, bound
+        for model in news:
+            self._owed[model] = self._owe(board, supply, model, now_ms)
+            self._pace[model] = max(starts[model], self._pace.get(model, 0) // 2)
+        # Else each slot that ended took its next.
+        self.somebody_parked = any(ends[model] > starts[model] for model in ends)
+        if bound:
+            self._pace[ALL] = max(starts.total(), self._pace.get(ALL, 0) // 2)
+            return self._best_of_all(board, supply)
+        return self._refresh(board, supply, news)
+
+    def first(self, board: Board, model: str) -> Iterator[Member]:
+        """Yield what stands in the lists of a model and may start, first come first."""
+        if (listed := self._listed.get(model)) is not None:
+            yield from filter(board.may_start, listed.left(board))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether lists have to be written though nothing has changed."""
+        return bool(self._again)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the models whose lists have something."""
+        return iter(self._listed)
+
+    def __bool__(self) -> bool:
+        """Whether any list has something."""
+        return bool(self._listed)
+
+    def _owe(self, board: Board, supply: Supply, model: str, now_ms: int) -> list[str]:
+        floors = self._floors.setdefault(model, ClassFloors())
+        waiting = tuple(cls for cls in CLASSES if board.waits(model, cls))
+        floors.pass_time(now_ms, supply.live(model), waiting)
+        return floors.owed(waiting.__contains__)
+
+    def _refresh(
+        self, board: Board, supply: Supply, news: dict[str, Rank | None]
+    ) -> list[PoolList]:
+        lists: list[PoolList] = []
+        members = 0
+        for model, added in news.items():
+            if members >= MAX_MEMBERS:
+                self._again[model] = None
+                continue
+            capacity, owed = supply.capacity.get(model, 0), self._owed[model]
+            depth = min(MAX_LISTED // 2, max(capacity, 2 * self._pace[model]))
+            listed = self._listed.get(model)
+            if capacity and listed and listed.holds(board, added, owed, depth):
+                continue
+            size = 2 * depth if capacity else 0
+            best, owed_members = _best(board, model, owed, size)
+            tail = _tail(board, best) if len(best) == size else None
+            written = self._write(
+                model, supply, board, _Listed(deque(best), [], owed_members, tail)
+            )
+            members += sum(len(one.members) for one in written)
+            lists += written
+        return lists
+
+    def _best_of_all(self, board: Board, supply: Supply) -> list[PoolList]:
+        at_least = max(1, 2 * self._pace[ALL])
+        best = global_best(board, supply, self._owed, at_least)
+        return [
+            written
+            for model in dict.fromkeys([*self._listed, *best])
+            for written in self._write(
+                model, supply, board, _Listed(deque(best.get(model, ())), [], [], None)
+            )
+        ]
+
+    def _write(
+        self, model: str, supply: Supply, board: Board, new: _Listed
+    ) -> list[PoolList]:
+        """Note the lists of a model; returns them where they differ from before."""
+        old = self._listed.pop(model, None)
+        new.endpoints = supply.endpoints.get(model, [])
+        endpoints = dict.fromkeys([*new.endpoints, *(old.endpoints if old else ())])
+        if new.members:
+            self._listed[model] = new
+        if (old.left(board) if old else deque()) == new.members:
+            return []
+        members = tuple(new.members)
+        return [
+            PoolList(model, one, members if one in new.endpoints else ())
+            for one in endpoints
+        ]
+
+
+def _best(
+    board: Board, model: str, owed: list[str], size: int
+) -> tuple[list[Member], list[tuple[str, Member]]]:
+    """Return the first of a model, and which of them stand there because of a floor."""
+    classes = {cls: board.in_order(model, cls) for cls in dict.fromkeys(owed)}
+    in_front = [
+        (cls, board.member(place, owed=True))
+        for cls in owed[:size]
+        if (place := next(classes[cls], None)) is not None
+    ]
+    skipped = {member.key for _, member in in_front}
+    rest = (
+        board.member(place)
+        for cls in CLASSES
+        for place in board.in_order(model, cls)
+        if place[4] not in skipped
+    )
+    members = [member for _, member in in_front]
+    return [*members, *islice(rest, size - len(members))], in_front
+
+
+def _tail(board: Board, best: list[Member]) -> Rank | None:
+    return max((board.rank_of(member.key) for member in best[-1:]), default=None)
