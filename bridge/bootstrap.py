@@ -148,7 +148,7 @@ def _build_daemon(
         make_source=lambda daemon: KafkaThread(
             lambda owner: RequestSource(settings.kafka, owner), daemon, inbox.put
         ),
-        make_reader=lambda deliver: ChangeReader(ledger, deliver),
+        reader=ChangeReader(ledger, inbox.put, now_ms, observer.meter.change_log),
         now_ms=now_ms,
         known_pulse=lambda: known_pulse(settings),
         inbox=inbox,

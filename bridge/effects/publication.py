@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 
-from agentsched.errors import LedgerError
 from agentsched.ledger.values import CallOutcome
 from agentsched.wire.codec import PAYLOAD_HASH
 from agentsched.wire.conflicts import is_conflict
@@ -21,6 +20,8 @@ from bridge.core import events as ev
 from bridge.effects.adapters import Outside
 from bridge.effects.deferred import Inbox, follow
 from bridge.effects.epoch_watch import EpochWatch
+from bridge.effects.outage import Outage
+from bridge.effects.unnoted import Unnoted
 from bridge.observer import BridgeObserver
 
 NO_CALL = CallOutcome(ok=False, called=False)
@@ -35,15 +36,17 @@ class Sending:
         inbox: takes what follows from an acknowledgement.
         observer: is told of what had an effect, and of what failed.
         slow: does what blocks.
+        outage: of Redis.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (all that a record touches)
         self,
         outside: Outside,
         epochs: EpochWatch,
         inbox: Inbox,
         observer: BridgeObserver,
         slow: Executor,
+        outage: Outage,
     ) -> None:
         self._out = outside
         self._ledger = outside.ledger
@@ -52,7 +55,13 @@ class Sending:
         self._observer = observer
         self._slow = slow
         self._under_way: set[str] = set()
-        """The requests of which a reply or a dead letter is not yet acknowledged."""
+        """The requests of which a reply or a dead letter is not yet acknowledged, or of
+        which the ledger was not yet told that it is."""
+        self._unnoted = Unnoted(epochs, outage, observer)
+
+    def note(self) -> None:
+        """Tell the ledger what Kafka acknowledged while Redis was silent."""
+        self._unnoted.tell()
 
     def send_stored(self, command: do.SendStored) -> None:
         """Publish a stored reply, if there is one that is not under way.
@@ -64,7 +73,7 @@ class Sending:
         if self._send_stored(command.key):
             self._observer.did(command)
 
-    def answer(self, command: do.EndRequest | do.BuryPoison) -> None:
+    def answer(self, command: do.EndRequest) -> None:
         """Complete a request without a lease, and publish that reply.
 
         Raises:
@@ -87,10 +96,22 @@ class Sending:
             return
         self._under_way.add(key)
 
-        def finish(at: RecordAt | None) -> list[ev.Event]:
+        def ended() -> None:
             self._under_way.discard(key)
-            if at is not None:
-                quietly(self._observer, lambda: self.answer(command))
+
+        def answer() -> None:
+            epoch = self._epochs.epoch
+            won = self._ledger.complete(epoch, key, None, command.value, NO_CALL)
+            ended()
+            if won:
+                self._send_stored(key)
+                self._observer.did(command)
+
+        def finish(at: RecordAt | None) -> list[ev.Event]:
+            if at is None:
+                ended()
+            else:
+                self._unnoted.add(answer, ended)
             return []
 
         self._send(command.dead_letter, finish)
@@ -123,8 +144,7 @@ class Sending:
                 return [ev.SettleFailed(command)]
             # Without its bit in the bitmap the offset is still committed by us; only
             # a bridge that takes over before that would send the record again.
-            settled = partial(self._settle, command.source, command.offset)
-            quietly(self._observer, settled)
+            self._unnoted.add(partial(self._settle, command.source, command.offset))
             self._observer.did(command)
             return [ev.OffsetSettled(command.source, command.offset)]
 
@@ -158,10 +178,19 @@ class Sending:
             return False
         self._under_way.add(key)
 
-        def finish(at: RecordAt | None) -> list[ev.Event]:
+        def ended() -> None:
             self._under_way.discard(key)
-            if at is not None and epoch == self._epochs.epoch:
-                quietly(self._observer, lambda: self._published(stored.facts, at))
+
+        def published(at: RecordAt) -> None:
+            if epoch == self._epochs.epoch:
+                self._published(stored.facts, at)
+            ended()
+
+        def finish(at: RecordAt | None) -> list[ev.Event]:
+            if at is None:
+                ended()
+            else:
+                self._unnoted.add(partial(published, at), ended)
             return []
 
         reply = reply_record(stored.facts, stored.value, stored.payload_hash)
@@ -187,14 +216,6 @@ class Sending:
             return finish(None)
 
         follow(self._out.sink.send(record), self._inbox, finish, failed)
-
-
-def quietly(observer: BridgeObserver, ledger_step: Callable[[], object]) -> None:
-    """Do a step that something else repeats when it does not happen now."""
-    try:
-        ledger_step()
-    except LedgerError as error:
-        observer.not_noted(error)
 
 
 def _answers(record: InboundRecord, command: do.SendRepeat) -> bool:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
+from agentsched.errors import (
+    DeliveryFailed,
+    DoorbellFailed,
+    EpochChanged,
+    LedgerUnavailable,
+    NewerFormat,
+)
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.values import Admission, AdmitOutcome, ReserveOutcome, State
 from agentsched.telemetry import metrics
@@ -131,6 +137,42 @@ def test_while_redis_does_not_answer_only_one_step_in_a_while_is_tried():
     rig.now_ms += 1_000
     rig.reserve("k")
     assert len(tried) == 2
+
+
+def test_while_celerys_broker_does_not_answer_it_is_asked_once_in_a_while(rig):
+    tried = []
+
+    def hang(*_):
+        tried.append(1)
+        raise DoorbellFailed("time-out")
+
+    rig.doorbells.ring = rig.doorbells.waiting = hang
+    bell = Doorbell.of(facts("k"), 1, "e", "m")
+    rig.admit("k")
+    rig.reserve("k")
+    for _ in range(5):
+        rig.effects.run(do.Ring(bell))
+        rig.effects.run(do.Inspect(("k",)))
+    assert len(tried) == 1
+    rig.now_ms += 1_000
+    rig.effects.run(do.Ring(bell))
+    assert len(tried) == 2
+
+
+def test_an_epoch_that_cannot_be_opened_is_not_tried_with_every_step(rig):
+    tried = []
+
+    def gone(*_):
+        raise EpochChanged("another one")
+
+    def hang(*_):
+        tried.append(1)
+        raise LedgerUnavailable("time-out")
+
+    rig.ledger.admit, rig.ledger.membership.beat = gone, hang
+    for _ in range(5):
+        rig.admit("k")
+    assert len(tried) == 1
 
 
 def test_the_calls_of_each_model_are_counted(rig):
