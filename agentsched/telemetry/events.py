@@ -70,12 +70,6 @@ DOORBELL_FAILED = LogEvent(
     "Celery's broker did not take a doorbell; it is rung again later.",
     (*REQUEST, "model", "detail"),
 )
-DOORBELL_STALE = LogEvent(
-    "doorbell_stale",
-    DEBUG,
-    "A doorbell came late or twice: nothing was started.",
-    (*REQUEST, "model", "ring"),
-)
 REQUEST_CLAIMED = LogEvent(
     "request_claimed", DEBUG, "A worker took the lease and calls the model.", JOB
 )
@@ -134,7 +128,7 @@ REQUEST_ABANDONED = LogEvent(
     "request_abandoned",
     WARNING,
     "Redis did not answer the worker; the request runs again when its lease is over.",
-    (*REQUEST, "model"),
+    JOB,
 )
 LEASE_EXPIRED = LogEvent(
     "lease_expired",

@@ -272,11 +272,11 @@ SUSPECT_CRASHES = Metric(
     WORKER,
     "Processes that a suspect ended while it ran alone in them; three make it poison.",
 )
-DOORBELLS_ENDED = Metric(
-    "agentsched_doorbells_ended_total",
+TAKES_ENDED = Metric(
+    "agentsched_takes_ended_total",
     "counter",
     WORKER,
-    "Doorbells that the worker is done with.",
+    "Requests that the worker took and is done with, by how that ended.",
     ("model", "ended"),
 )
 WORKER_SLOTS = Metric(

@@ -6,7 +6,8 @@ Pure. Only failed replies are made from errors, and they repeat no content.
 from dataclasses import dataclass, replace
 
 from agentsched.errors import CallFailed, ErrorCode
-from agentsched.ledger.values import CallOutcome, Claimed
+from agentsched.ledger.turns import Taken
+from agentsched.ledger.values import CallOutcome
 from agentsched.protocols import Completion
 from agentsched.types import (
     Message,
@@ -16,15 +17,15 @@ from agentsched.types import (
     ReplyTiming,
     TaskStatus,
 )
-from agentsched.wire.codec import Identity, decode_message, encode_message, hash_value
+from agentsched.wire.codec import Identity, decode_message, encode_message
 from agentsched.wire.replies import failed_reply, reply_to
 from agentsched.wire.request_facts import RequestFacts
-from agentsched.wire.terminal_errors import CANCELLED, OVERDUE
+from agentsched.wire.terminal_errors import CANCELLED
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One claimed request."""
+    """One request that was taken."""
 
     facts: RequestFacts
     request: Message
@@ -35,44 +36,41 @@ class Job:
     deadline: float
     """On this process's monotonic clock, in seconds."""
     asked_at: float
-    """When the claim was asked, on the same clock."""
+    """When the turn that took it was sent, on the same clock."""
     payload_hash: str
     """Of the request's value: the reply names it."""
 
     @classmethod
-    def from_claim(cls, claimed: Claimed, asked_at: float) -> "Job":
-        """Read what `claim` gave.
+    def of(cls, taken: Taken, asked_at: float) -> "Job":
+        """Read all but the request itself.
 
         Args:
-            claimed: with outcome CLAIMED or OVERDUE.
-            asked_at: time of the process's clock before `claim` was asked. Its answer was on the
-                way, so counting from then never ends after the deadline.
+            taken: what a turn gave.
+            asked_at: time of the process's clock before the turn was sent. Its answer was
+                on the way, so counting from then never ends after the deadline.
+        """
+        return cls(
+            facts=taken.facts,
+            request=Message(),
+            model=taken.model,
+            endpoint=taken.endpoint,
+            attempt=taken.attempt,
+            queued_s=taken.queued_ms / 1000,
+            deadline=asked_at + taken.time_left_ms / 1000,
+            asked_at=asked_at,
+            payload_hash=taken.payload_hash,
+        )
+
+    def opened(self, payload: bytes) -> "Job":
+        """Return it with its request.
 
         Raises:
             CodecError: the payload is no request.
         """
-        job = cls.sealed(claimed, asked_at)
-        request = decode_message(claimed.payload)
+        request = decode_message(payload)
         # It may state none, or a higher one than its agent may use.
-        request = request.model_copy(update={"priority": Priority(job.facts.cls)})
-        return replace(job, request=request)
-
-    @classmethod
-    def sealed(cls, claimed: Claimed, asked_at: float) -> "Job":
-        """Read all but the request itself; see `from_claim`."""
-        if claimed.facts is None:
-            raise ValueError("a claim without facts: the ledger broke its contract")
-        return cls(
-            facts=claimed.facts,
-            request=Message(),
-            model=claimed.model,
-            endpoint=claimed.endpoint,
-            attempt=claimed.attempt,
-            queued_s=claimed.queued_ms / 1000,
-            deadline=asked_at + claimed.time_left_ms / 1000,
-            asked_at=asked_at,
-            payload_hash=hash_value(claimed.payload),
-        )
+        request = request.model_copy(update={"priority": Priority(self.facts.cls)})
+        return replace(self, request=request)
 
     @property
     def identity(self) -> Identity:
@@ -149,11 +147,6 @@ def _failed(
 def cancelled_result(job: Job, *, model_s: float | None) -> CallResult:
     """Make the reply of a request that was cancelled before or in its call."""
     return _failed(job, CANCELLED, model_s=model_s)
-
-
-def overdue_result(job: Job) -> CallResult:
-    """Make the reply of a request whose time was over before it could start."""
-    return _failed(job, OVERDUE, model_s=None)
 
 
 def misplaced_result(job: Job) -> CallResult:

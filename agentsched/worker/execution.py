@@ -1,13 +1,16 @@
-"""Runs one request from its doorbell to its published reply; knows no Celery, no HTTP.
+"""Runs one request that was taken to its published reply; knows no Celery, no HTTP.
 
-The order is sacred: claim -> call -> complete -> publish -> published -> (Celery ack).
-Publishing before `complete` would let a worker that lost its lease past the fence.
+The order is sacred: call -> complete -> publish -> published. Publishing before
+`complete` would let a worker that lost its lease past the fence. All of it runs in the
+loop of the slots, and nothing blocks.
 """
 
-from collections.abc import Callable
-from concurrent.futures import CancelledError
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from uuid import uuid4
+from typing import Protocol
 
 from agentsched.config.settings import Settings
 from agentsched.errors import (
@@ -18,286 +21,264 @@ from agentsched.errors import (
     LedgerUnavailable,
     NewerFormat,
 )
-from agentsched.ledger.protocol import Ledger
-from agentsched.ledger.values import Claimed, ClaimOutcome, PutBack
-from agentsched.protocols import Completer, RecordSink
-from agentsched.wire.doorbell import Doorbell
-from agentsched.wire.records import RecordAt
+from agentsched.ledger.turns import (
+    SUSPECT_CRASHES,
+    Completion,
+    HandBack,
+    Publication,
+    Taken,
+)
+from agentsched.ledger.values import PutBack
+from agentsched.protocols import Completer
+from agentsched.wire.records import OutboundRecord, RecordAt
 from agentsched.wire.replies import reply_record
 from agentsched.worker.call import ask
-from agentsched.worker.call_loop import CallLoop
 from agentsched.worker.call_result import (
     CallResult,
     Job,
     cancelled_result,
     failed_result,
-    overdue_result,
 )
-from agentsched.worker.leases import HeldLease, LeaseBook, Stop
-from agentsched.worker.ledger_retry import persist
+from agentsched.worker.clock import Clock
+from agentsched.worker.leases import HeldLease, Stop
 from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.suspects import (
     MAX_CRASHES,
-    SUSPECT_CRASHES,
     Crashed,
+    NoChild,
     Suspects,
 )
 from agentsched.worker.time_limits import NO_LIMITS, TimeLimits, exceeded, wait_for
+from agentsched.worker.turns import Step
+
+PATIENCE_S = 3.0
+"""How long a step is tried where no deadline says so; a turn under way is longer."""
 
 
 class Ended(StrEnum):
-    """How the work on one doorbell ended."""
+    """How the work on a request that was taken ended."""
 
     ANSWERED = "answered"
     """The reply is in Kafka."""
     STORED = "stored"
     """The reply is in the ledger; a bridge sends it to Kafka."""
     STALE = "stale"
-    """The doorbell was old, or the ledger is another one now."""
+    """The ledger is another one now."""
     PUT_BACK = "put_back"
     """The request waits again; no reply."""
     LOST = "lost"
     """Somebody else answered it, or runs it."""
     CANCELLED = "cancelled"
-    """Its call was aborted, because somebody cancelled the request."""
-    REVOKED = "revoked"
-    """Nothing was tried: somebody had cancelled the request before."""
+    """Somebody cancelled the request: it was not called, or its call was aborted."""
     UNAVAILABLE = "unavailable"
     """Redis did not answer: the lease ends by itself, and the request runs again."""
+    BUG = "bug"
+    """An error of ours; the request runs again when its lease is over."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One request that this process has taken, until it is done with it."""
+
+    taken: Taken
+    epoch: str
+    lease: HeldLease
+    job: Job
+    limits: TimeLimits = NO_LIMITS
+    answer: CallResult | None = None
+    """What the call came to; None: nothing that may be handed in."""
+    back: HandBack | None = None
+    """How it goes back, where there is no answer."""
+    overrun: "asyncio.Task[CallResult] | None" = None
+    """A call that goes on after its hard limit: its slot is in use until it ends."""
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it runs in a process of its own."""
+        return self.taken.crashes >= SUSPECT_CRASHES
+
+    def put_back(self, delay_ms: int = 0, why: PutBack = PutBack.STOPPED) -> HandBack:
+        """Return the step that gives it back."""
+        key, lease_id = self.taken.key, self.taken.lease_id
+        return HandBack(key, lease_id, delay_ms, why, MAX_CRASHES)
+
+
+class Surroundings(Protocol):
+    """What a request needs of its process, in the loop."""
+
+    async def do(self, epoch: str, step: Step, until_s: float) -> bool:
+        """Have one step done in a turn; raises LedgerError.
+
+        Args:
+            epoch: the one that it was taken in.
+            step: what.
+            until_s: a turn that fails after this time is not followed by another.
+        """
+
+    def publish(self, record: OutboundRecord) -> Awaitable[RecordAt]:
+        """Send a record; the future raises DeliveryFailed, or TimeoutError."""
+
+    async def settle(self, epoch: str, source: str, offset: int) -> None:
+        """Mark an offset as done; raises LedgerError."""
+
+
+class OnLoop:
+    """A task of the loop, as other threads may cancel it."""
+
+    def __init__(self, task: "asyncio.Task[CallResult]") -> None:
+        self._task = task
+        self._loop = task.get_loop()
+
+    def cancel(self) -> None:
+        """Ask it to stop; does not block, and may come too late."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it has stopped
+            self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 class Execution:
-    """Works on doorbells; `run` may be called by many threads at once."""
+    """Works on requests; all methods belong to the loop."""
 
     def __init__(  # noqa: PLR0913  (collaborators, made and closed by the caller)
         self,
         settings: Settings,
-        ledger: Ledger,
-        sink: RecordSink,
+        surroundings: Surroundings,
         completer: Completer,
-        calls: CallLoop,
-        leases: LeaseBook,
+        clock: Clock,
         suspects: Suspects,
-        observer: WorkerObserver | None = None,
+        observer: WorkerObserver,
+        release: Callable[[HeldLease], None],
     ) -> None:
-        """Does nothing yet."""
-        self._settings = settings
-        self._ledger = ledger
-        self._sink = sink
-        self._completer = completer
-        self._calls = calls
-        self._leases = leases
-        self._suspects = suspects
-        self._clock = leases.clock
-        self._observer = observer or WorkerObserver()
-
-    def run(self, doorbell: Doorbell, limits: TimeLimits = NO_LIMITS) -> Ended:
-        """Claim, call, hand in and publish; blocks until that is over.
-
-        Raises nothing that an outage can cause. A bug gets out, and leaves the request
-        to the end of its lease.
+        """Does nothing yet.
 
         Args:
-            doorbell: what rang.
-            limits: how long the call may take, beside the request's deadline.
+            settings: endpoints and limits.
+            surroundings: ledger and Kafka.
+            completer: makes calls.
+            clock: this process's.
+            suspects: runs those that crashed.
+            observer: is told of every step.
+            release: strikes a lease out that needs no renewal any more.
         """
-        # In the book before the claim: a worker that stops must find it there.
-        lease = self._leases.hold(doorbell.epoch, doorbell.key, uuid4().hex)
-        try:
-            ended = self._work(doorbell, lease, limits)
-        finally:
-            self._leases.release(lease)
-        if ended is Ended.STALE:
-            self._observer.stale(doorbell)
-        self._observer.ended(doorbell, ended)
-        return ended
+        self._settings = settings
+        self._outside = surroundings
+        self._completer = completer
+        self._clock = clock
+        self._suspects = suspects
+        self._observer = observer
+        self._release = release
 
-    def _work(self, doorbell: Doorbell, lease: HeldLease, limits: TimeLimits) -> Ended:
+    async def call(self, run: Run) -> None:
+        """Have the model answer; says in `run` what follows. It occupies a slot."""
+        run.back = run.put_back()
+        self._observer.claimed(run.job)
         try:
-            asked_at = self._clock.now_s()
-            claimed = self._claim(doorbell, lease)
-            ended = self._obey(claimed, lease, asked_at, limits)
+            await (self._run_alone(run) if run.suspect else self._run_here(run))
+        finally:
+            self._observer.released(run.job)
+        if run.answer is not None and run.answer.outcome.called:
+            self._observer.called(run.job, run.answer.outcome.model_ms / 1000)
+
+    async def finish(self, run: Run) -> Ended:
+        """Hand in what `call` left, and publish it; needs no slot."""
+        try:
+            ended = await self._finish(run)
         except EpochChanged:
+            self._observer.lost(run.job)
             return Ended.STALE
         except (LedgerUnavailable, NewerFormat):
-            self._observer.abandoned(doorbell)
+            self._observer.abandoned(run.job)
             return Ended.UNAVAILABLE
-        return Ended.CANCELLED if lease.stopped is Stop.CANCELLED else ended
+        return Ended.CANCELLED if run.lease.stopped is Stop.CANCELLED else ended
 
-    def _claim(self, doorbell: Doorbell, lease: HeldLease) -> Claimed:
-        lease_ms = round(self._settings.timing.lease_s * 1000)
-        # The same lease_id again: where the first answer was lost, it comes now.
-        return persist(
-            lambda: self._ledger.claim(
-                lease.epoch, lease.key, doorbell.ring, lease.lease_id, lease_ms
-            ),
-            lease,
-        )
+    async def _finish(self, run: Run) -> Ended:
+        if run.answer is None or run.lease.stopped is Stop.LOST:
+            return await self._hand_back(run)
+        return await self._hand_in(run, run.answer)
 
-    def _obey(
-        self, claimed: Claimed, lease: HeldLease, asked_at: float, limits: TimeLimits
-    ) -> Ended:
-        match claimed.outcome:
-            case ClaimOutcome.STALE:
-                return Ended.STALE
-            case ClaimOutcome.PUT_BACK:
-                return Ended.PUT_BACK
-            case ClaimOutcome.OVERDUE if claimed.crashes < SUSPECT_CRASHES:
-                job = Job.from_claim(claimed, asked_at)
-                return self._hand_in(job, lease, overdue_result(job), fenced=False)
-            case ClaimOutcome.OVERDUE:  # a suspect is not read here: its bridge answers
-                return Ended.STALE
-            case ClaimOutcome.CLAIMED:
-                lease.begin()
-                return self._start(claimed, lease, asked_at, limits)
-
-    def _start(
-        self, claimed: Claimed, lease: HeldLease, asked_at: float, limits: TimeLimits
-    ) -> Ended:
-        sealed = Job.sealed(claimed, asked_at)
-        if self._clock.now_s() - asked_at >= self._settings.timing.lease_s:
-            # This process slept: by now somebody else may run it.
-            return self._hand_back(sealed, lease)
-        if claimed.crashes >= SUSPECT_CRASHES:
-            return self._run_alone(claimed, sealed, lease)
-        job = Job.from_claim(claimed, asked_at)
-        try:
-            answer = self._watched(
-                job, lambda: self._call_unless_stopped(job, lease, limits)
-            )
-        except TimeoutError:
-            # Its slot stays in use until the lease is over: the call goes on.
-            failure = exceeded("hard", limits.hard_s)
-            answer = failed_result(job, failure, model_s=limits.hard_s)
-            return self._hand_in(job, lease, answer, fenced=False)
-        return self._finish(job, lease, answer)
-
-    def _finish(self, job: Job, lease: HeldLease, answer: CallResult | None) -> Ended:
-        if answer is None or lease.stopped is Stop.LOST:
-            return self._hand_back(job, lease)
-        return self._hand_in(job, lease, answer, fenced=True)
-
-    def _watched(
-        self, job: Job, call: Callable[[], CallResult | None]
-    ) -> CallResult | None:
-        self._observer.claimed(job)
-        try:
-            answer = call()
-        finally:
-            self._observer.released(job)
-        if answer is not None and answer.outcome.called:
-            self._observer.called(job, answer.outcome.model_ms / 1000)
-        return answer
-
-    def _call_unless_stopped(
-        self, job: Job, lease: HeldLease, limits: TimeLimits
-    ) -> CallResult | None:
-        match lease.stopped:
-            case None:
-                return self._call(job, lease, limits)
-            case Stop.CANCELLED:
-                return cancelled_result(job, model_s=None)
-            case _:
-                return None
-
-    def _call(
-        self, job: Job, lease: HeldLease, limits: TimeLimits
-    ) -> CallResult | None:
-        """Have the model answer; None when the call was stopped.
-
-        Raises:
-            TimeoutError: the call has not ended, although its hard limit is over.
-        """
+    async def _run_here(self, run: Run) -> None:
+        run.job = run.job.opened(run.taken.payload)
         started = self._clock.now_s()
-        if lease.stopped is not None:
-            return self._stopped(job, lease, started)
-        call = self._calls.start(
-            ask(self._settings, self._completer, job, self._clock, limits)
+        if _is_stopped(run):
+            run.answer = _stopped(run, None)
+            return
+        call = asyncio.get_running_loop().create_task(
+            ask(self._settings, self._completer, run.job, self._clock, run.limits)
         )
-        lease.attach(call)
+        run.lease.attach(OnLoop(call))
         try:
-            return wait_for(call, limits)
-        except CancelledError:
-            return self._stopped(job, lease, started)
+            run.answer = await wait_for(call, run.limits)
+        except asyncio.CancelledError:
+            if not _is_stopped(run):
+                raise  # the loop ends
+            run.answer = _stopped(run, self._clock.now_s() - started)
         except CallFailed as error:  # the hard limit
-            return failed_result(job, error, model_s=self._clock.now_s() - started)
+            model_s = self._clock.now_s() - started
+            run.answer = failed_result(run.job, error, model_s=model_s)
+        except TimeoutError:
+            run.overrun = call
+            failure = exceeded("hard", run.limits.hard_s)
+            run.answer = failed_result(run.job, failure, model_s=run.limits.hard_s)
 
-    def _stopped(self, job: Job, lease: HeldLease, started: float) -> CallResult | None:
-        if lease.stopped is not Stop.CANCELLED:
-            return None
-        return cancelled_result(job, model_s=self._clock.now_s() - started)
-
-    def _run_alone(self, claimed: Claimed, job: Job, lease: HeldLease) -> Ended:
+    async def _run_alone(self, run: Run) -> None:
         """Run a suspect in a process of its own; the request stays sealed in this one."""
-        child = self._suspects.take()
-        if child is None:
-            delay_ms = self._suspects.busy_delay_ms()
-            return self._hand_back(job, lease, delay_ms, PutBack.UNSTARTED)
-        lease.attach(child)
-        time_left_s = job.time_left_s(self._clock.now_s())
+        time_left_s = run.job.time_left_s(self._clock.now_s())
         try:
-            answer = self._watched(
-                job, lambda: self._suspects.run(child, claimed, time_left_s)
+            run.answer = await self._suspects.run(
+                run.taken, time_left_s, run.lease.attach
             )
         except Crashed as crash:
-            self._observer.crashed(job, crash.exit_code)
-            return self._hand_back(job, lease, 0, PutBack.CRASHED)
-        return self._finish(job, lease, answer)
+            self._observer.crashed(run.job, crash.exit_code)
+            run.back = run.put_back(0, PutBack.CRASHED)
+        except NoChild:
+            delay_ms = self._suspects.no_child_delay_ms()
+            run.back = run.put_back(delay_ms, PutBack.UNSTARTED)
 
-    def _hand_back(
-        self,
-        job: Job,
-        lease: HeldLease,
-        delay_ms: int = 0,
-        why: PutBack = PutBack.STOPPED,
-    ) -> Ended:
+    async def _hand_back(self, run: Run) -> Ended:
         """Say that the call has ended without an answer, so that its slot is free.
 
         A lease that was lost is told too: where it was voided (a bridge answered at
         the deadline), this is what frees the slot; else it changes nothing.
         """
-        back = persist(
-            lambda: self._ledger.put_back(
-                lease.epoch, lease.key, lease.lease_id, delay_ms, why, MAX_CRASHES
-            ),
-            self._leases.unstoppable(),  # this one is stopped: it would end the tries
+        back = await self._outside.do(
+            run.epoch, run.back or run.put_back(), self._clock.now_s() + PATIENCE_S
         )
         if back:
-            self._observer.put_back(job)
+            self._observer.put_back(run.job)
             return Ended.PUT_BACK
-        self._observer.lost(job)
+        self._observer.lost(run.job)
         return Ended.LOST
 
-    def _hand_in(
-        self, job: Job, lease: HeldLease, answer: CallResult, *, fenced: bool
-    ) -> Ended:
+    async def _hand_in(self, run: Run, answer: CallResult) -> Ended:
         """Store the reply, then publish it; only the stored one may get to Kafka."""
-        won = persist(
-            lambda: self._ledger.complete(
-                lease.epoch,
-                lease.key,
-                lease.lease_id if fenced else None,
-                answer.value,
-                answer.outcome,
-            ),
-            lease,
-            until=job.deadline,
+        step = Completion(
+            run.taken.key,
+            run.taken.lease_id,
+            answer.value,
+            answer.outcome,
+            keeps_slot=run.overrun is not None,
         )
-        self._leases.release(lease)  # what is DONE needs no renewal
+        until_s = max(run.job.deadline, self._clock.now_s() + PATIENCE_S)
+        won = await self._outside.do(run.epoch, step, until_s)
+        self._release(run.lease)  # what is DONE needs no renewal
         if not won:
-            self._observer.lost(job)
+            self._observer.lost(run.job)
             return Ended.LOST
-        self._observer.answered(job, answer)
-        return self._publish(job, lease, answer)
+        self._observer.answered(run.job, answer)
+        return await self._publish(run, answer)
 
-    def _publish(self, job: Job, lease: HeldLease, answer: CallResult) -> Ended:
-        """Wait for Kafka; what fails here is left to a bridge, which sends it again."""
-        delivery = self._sink.send(
-            reply_record(job.facts, answer.value, job.payload_hash)
-        )
+    async def _publish(self, run: Run, answer: CallResult) -> Ended:
+        """Await Kafka; what fails here is left to a bridge, which sends it again."""
+        job = run.job
+        record = reply_record(job.facts, answer.value, job.payload_hash)
         try:
-            reply_at = delivery.result(self._settings.timing.delivery_timeout_s)
-            persist(lambda: self._note_published(job, lease, reply_at), lease)
+            reply_at = await self._outside.publish(record)
+            step = Publication(run.taken.key, reply_at)
+            until_s = self._clock.now_s() + PATIENCE_S
+            if not await self._outside.do(run.epoch, step, until_s):
+                # The ledger has lost the request (it was put back): Kafka has the reply.
+                await self._outside.settle(
+                    run.epoch, job.facts.source, job.facts.offset
+                )
         except (DeliveryFailed, TimeoutError, LedgerError) as error:
             self._observer.stored(job, error)
             return Ended.STORED
@@ -305,7 +286,12 @@ class Execution:
         self._observer.published(job, answer, total_s)
         return Ended.ANSWERED
 
-    def _note_published(self, job: Job, lease: HeldLease, reply_at: RecordAt) -> None:
-        if not self._ledger.published(lease.epoch, lease.key, reply_at):
-            # The ledger has lost the request (it was put back): Kafka has the reply.
-            self._ledger.settle(lease.epoch, job.facts.source, job.facts.offset)
+
+def _is_stopped(run: Run) -> bool:
+    return run.lease.stopped is not None
+
+
+def _stopped(run: Run, model_s: float | None) -> CallResult | None:
+    if run.lease.stopped is not Stop.CANCELLED:
+        return None
+    return cancelled_result(run.job, model_s=model_s)

@@ -1,13 +1,14 @@
 """One thread per worker process that keeps its heartbeat and its leases alive.
 
 It also leads the way out: it says at once that the worker leaves, and puts back what
-still runs when the time to drain is over. It claims and answers nothing.
+still runs when the time to drain is over. It takes and answers nothing.
 """
 
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from agentsched.config.settings import TimingSettings
 from agentsched.errors import EpochChanged, LedgerError, NewerFormat
@@ -19,16 +20,33 @@ BEAT_S = 1.0
 NEVER = float("inf")
 
 
+class Served(Protocol):
+    """The slots for which a keeper speaks; all of it is for its thread, and never blocks."""
+
+    turned_s: float
+    """When their loop has turned last."""
+
+    def open_epoch(self, epoch: str) -> None:
+        """A heartbeat got through; it named this epoch, or ""."""
+
+    def parked(self) -> int:
+        """How many slots are free."""
+
+    def leave(self) -> None:
+        """Take nothing more."""
+
+
 class Heartbeat:
     """Beats every second and renews every `timing.renew_s`, until it is stopped."""
 
-    def __init__(  # noqa: PLR0913  (the last three have defaults)
+    def __init__(  # noqa: PLR0913  (collaborators; the last three have defaults)
         self,
         ledger: WholeLedger,
         leases: LeaseBook,
         timing: TimingSettings,
         worker_id: str,
         slots: Callable[[], Mapping[str, int]],
+        served: Served,
         observer: WorkerObserver | None = None,
         http: str = "",
         give_up: Callable[[], None] = lambda: None,
@@ -41,6 +59,7 @@ class Heartbeat:
             timing: how often.
             worker_id: names this process among all workers.
             slots: requests that this process can run at once, per model, now.
+            served: the slots themselves.
             observer: is told of every turn.
             http: `host:port` where this process shows metrics and health.
             give_up: asks this process to end, because a newer version wrote what it
@@ -52,6 +71,7 @@ class Heartbeat:
         self._timing = timing
         self._worker_id = worker_id
         self._slots = slots
+        self._served = served
         self._observer = observer or WorkerObserver()
         self._http = http
         self._give_up = give_up
@@ -92,6 +112,7 @@ class Heartbeat:
                 self._say_goodbye()
                 return
             if self._put_back_at == NEVER:
+                self._served.leave()
                 self._observer.leaving(self._worker_id)
                 self._say_goodbye()
             self._put_back_at = min(self._put_back_at, self._clock.now_s() + order)
@@ -103,7 +124,8 @@ class Heartbeat:
             self._put_back_at = now + BEAT_S  # once is enough; it is idempotent
         if now >= self._next_renewal:
             self._next_renewal = now + self._timing.renew_s
-            self._renew()
+            if self._turns(now):
+                self._renew()
         if now >= self._next_beat:
             self._next_beat = now + BEAT_S
             if self._put_back_at == NEVER:
@@ -115,8 +137,17 @@ class Heartbeat:
     def _beat_once(self) -> None:
         slots = self._slots()
         ttl_ms = round(self._timing.heartbeat_ttl_s * 1000)
-        self._ledger.membership.beat_worker(self._worker_id, slots, ttl_ms, self._http)
+        turns = self._turns(self._clock.now_s())
+        parked = self._served.parked() if turns else 0
+        epoch = self._ledger.membership.beat_worker(
+            self._worker_id, slots, ttl_ms, self._http, parked
+        )
+        self._served.open_epoch(epoch)
         self._observer.beaten(slots)
+
+    def _turns(self, now_s: float) -> bool:
+        """Whether the slots' loop lives: a stuck one must not keep what it runs."""
+        return now_s - self._served.turned_s < self._timing.lease_s
 
     def _say_goodbye(self) -> None:
         self._try(

@@ -1,6 +1,6 @@
 """The leases that this process holds, and the right to stop what runs under them.
 
-Knows no ledger: the keeper renews, the execution claims and hands in.
+Knows no ledger: the keeper renews, the slots take and hand in.
 """
 
 import threading
@@ -29,19 +29,15 @@ class Cancellable(Protocol):
 
 
 class HeldLease:
-    """The right of one pool thread to run one request; asked for, then begun."""
+    """The right to run one request; asked for, then begun."""
 
-    def __init__(
-        self, epoch: str, key: str, lease_id: str, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, epoch: str, key: str, lease_id: str) -> None:
         """Makes it known to nobody; see `LeaseBook.hold`."""
         self.epoch = epoch
         self.key = key
         self.lease_id = lease_id
-        self.clock = clock or Clock()
         self._lock = threading.Lock()
         self._stopped: Stop | None = None
-        self._event = self.clock.event()
         self._call: Cancellable | None = None
         self.begun = False
         """Whether the ledger gave it: only then it is there to be renewed."""
@@ -72,13 +68,8 @@ class HeldLease:
             if self._stopped is None or why is Stop.LOST:
                 self._stopped = why
             call = self._call
-        self._event.set()
         if call is not None:
             call.cancel()
-
-    def wait_stopped(self, timeout_s: float) -> bool:
-        """Block up to `timeout_s`; True as soon as it is stopped."""
-        return self._event.wait(timeout_s)
 
 
 class LeaseBook:
@@ -97,7 +88,7 @@ class LeaseBook:
 
     def hold(self, epoch: str, key: str, lease_id: str) -> HeldLease:
         """Enter a lease that is asked for; after `stop_all` it comes back stopped."""
-        lease = HeldLease(epoch, key, lease_id, self.clock)
+        lease = HeldLease(epoch, key, lease_id)
         with self._lock:
             self._held[lease_id] = lease
             closing = self._closing
@@ -105,9 +96,10 @@ class LeaseBook:
             lease.stop(closing)
         return lease
 
-    def unstoppable(self) -> HeldLease:
-        """Make a lease that is in no book: for what is done after a stop."""
-        return HeldLease("", "", "", self.clock)
+    @property
+    def closing(self) -> bool:
+        """Whether `stop_all` was called: nothing may take long any more."""
+        return self._closing is not None
 
     def release(self, lease: HeldLease) -> None:
         """Strike a lease out; idempotent."""

@@ -4,7 +4,6 @@
 receivers only connect; what they call lives elsewhere.
 """
 
-import contextlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -16,21 +15,21 @@ from celery.concurrency import get_implementation
 from celery.signals import (
     celeryd_init,
     setup_logging,
-    task_revoked,
     worker_ready,
 )
 from celery.utils.nodenames import default_nodename, nodesplit
 from click.core import ParameterSource
 
 from agentsched.config.loader import load_settings
-from agentsched.errors import AgentSchedError, CodecError, ConfigurationError
+from agentsched.errors import AgentSchedError, ConfigurationError
 from agentsched.llm_backend.api_keys import read_api_key
 from agentsched.preflight import insist
 from agentsched.telemetry.events import CONFIGURATION_NOTE
 from agentsched.telemetry.logs import configure, say
-from agentsched.wire.doorbell import Doorbell
+from agentsched.wire.doorbell import TASK_NAME
 from agentsched.worker import runtime
 from agentsched.worker.capacity import capacity_of, models_served, node_name, slots_of
+from agentsched.worker.celery_tasks import CeleryTasks
 from agentsched.worker.console import print_where_there_is_room
 from agentsched.worker.shutdown import stop_worker
 from agentsched.worker.thread_pool import TaskPool
@@ -125,6 +124,7 @@ def open_runtime(sender: Any, **_: object) -> None:  # noqa: ANN401
         settings, [queue.name for queue in sender.task_consumer.queues]
     )
     pool, controller = sender.pool, sender.controller
+    limits = TimeLimits(controller.soft_time_limit, controller.time_limit)
 
     def slots() -> dict[str, int]:
         return slots_of(models, pool.limit)
@@ -134,23 +134,14 @@ def open_runtime(sender: Any, **_: object) -> None:  # noqa: ANN401
             settings,
             worker_id=f"{sender.hostname}/{uuid4().hex[:8]}",
             slots=slots,
+            limit=lambda: pool.limit,
+            tasks=CeleryTasks(sender.app.tasks[TASK_NAME], sender, limits),
             give_up=stop_worker,
-            limits=TimeLimits(controller.soft_time_limit, controller.time_limit),
         )
     except AgentSchedError as error:
         logger.critical("the worker cannot start: %s", error)
         raise SystemExit(1) from None
     pool.slots = slots
     pool.on_leaving = opened.leave
-
-
-@task_revoked.connect(weak=False)
-def cancel_request(request: Any, terminated: bool, **_: object) -> None:  # noqa: ANN401, FBT001
-    """Cancel the request of a revoked doorbell that Celery has dropped.
-
-    Runs in the consumer's loop, and does not block. What was terminated is cancelled
-    already.
-    """
-    if (opened := runtime.opened()) and not terminated:
-        with contextlib.suppress(CodecError):
-            opened.revokes.dropped(Doorbell.from_wire(request.kwargs))
+    pool.on_resized = opened.slots.resized
+    pool.on_ending = opened.wait

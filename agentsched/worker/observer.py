@@ -1,6 +1,6 @@
 """What a worker shows of itself: a log event and the metrics of every turn, its health.
 
-It decides nothing: execution and keeper work the same without it.
+It decides nothing: slots and keeper work the same without it.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,9 +9,8 @@ from math import inf
 from agentsched.errors import DeliveryFailed
 from agentsched.telemetry import events, metrics
 from agentsched.telemetry.health import Check, Indicator, RedisIndicator
-from agentsched.telemetry.logs import doorbell_fields, request_fields, say
+from agentsched.telemetry.logs import request_fields, say
 from agentsched.telemetry.meters import Meters
-from agentsched.wire.doorbell import Doorbell
 from agentsched.worker.call_result import CallResult, Job
 
 
@@ -119,17 +118,13 @@ class WorkerObserver:
         """Somebody else has the request, or answered it."""
         say(events.REQUEST_LOST, **_of(job))
 
-    def ended(self, doorbell: Doorbell, how: str) -> None:
-        """The work on a doorbell is over."""
-        self._meters.count(metrics.DOORBELLS_ENDED, doorbell.model, how)
+    def ended(self, job: Job, how: str) -> None:
+        """The work on a request that was taken is over."""
+        self._meters.count(metrics.TAKES_ENDED, job.model, how)
 
-    def stale(self, doorbell: Doorbell) -> None:
-        """The doorbell is old, or of an epoch that is over."""
-        say(events.DOORBELL_STALE, ring=doorbell.ring, **doorbell_fields(doorbell))
-
-    def abandoned(self, doorbell: Doorbell) -> None:
+    def abandoned(self, job: Job) -> None:
         """Redis did not answer for too long."""
-        say(events.REQUEST_ABANDONED, **doorbell_fields(doorbell))
+        say(events.REQUEST_ABANDONED, **_of(job))
 
 
 def _of(job: Job) -> dict[str, object]:

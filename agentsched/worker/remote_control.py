@@ -4,7 +4,6 @@
 consumer's loop: nothing here blocks.
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from celery.platforms import EX_OK
@@ -13,8 +12,6 @@ from celery.worker import control as celery_control
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
 
-from agentsched.errors import CodecError
-from agentsched.wire.doorbell import Doorbell, task_ids
 from agentsched.worker import runtime
 
 Reply = dict[str, str]
@@ -67,35 +64,12 @@ def _revoke(
     signal: str | None,
 ) -> Reply:
     ids = frozenset(maybe_list(task_id) or ())
-    worker_state.revoked.update(ids)  # before anything asks `is_revoked`
+    worker_state.revoked.update(ids)  # before anything asks for it
     if opened := runtime.opened():
         # Before Celery's own, which has the pool stop what runs for another reason.
-        opened.revokes.revoke(ids, _at_work(ids) if terminate else None)
+        running = opened.tasks.named(ids) if terminate else None
+        opened.revokes.revoke(ids, running)
     # celery-types has no commands.
     celery_control.revoke(state, list(ids), terminate=terminate, signal=signal)  # type: ignore[attr-defined]
     calls = "are aborted" if terminate else "that run go on"
     return {"ok": f"cancelled: the requests of {', '.join(sorted(ids))}; calls {calls}"}
-
-
-def is_revoked(doorbell: Doorbell) -> bool:
-    """Return whether this process has heard that its request, at any ring, is revoked."""
-    if not worker_state.revoked:
-        return False
-    ids = task_ids(doorbell.key, doorbell.epoch, doorbell.ring)
-    return any(task_id in worker_state.revoked for task_id in ids)
-
-
-def _at_work(ids: frozenset[str]) -> list[Doorbell]:
-    return [
-        doorbell
-        for doorbell in _doorbells(tuple(worker_state.requests.values()))
-        if ids.intersection(task_ids(doorbell.key, doorbell.epoch, doorbell.ring))
-    ]
-
-
-def _doorbells(requests: Iterable[Any]) -> Iterator[Doorbell]:
-    for request in requests:
-        try:
-            yield Doorbell.from_wire(request.kwargs)
-        except CodecError:
-            continue

@@ -28,22 +28,22 @@ class Revokes:
         self._leases = leases
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="revokes")
 
-    def revoke(self, ids: frozenset[str], abort: Iterable[Doorbell] | None) -> None:
+    def revoke(self, ids: frozenset[str], abort: Iterable[str] | None) -> None:
         """Cancel the requests that these task ids name; does not block.
 
-        An id names its request, whatever ring it belongs to. What names no unanswered
+        An id names its request, whichever of its takes it belongs to. What names no unanswered
         request is logged.
 
         Args:
             ids: as the operator gave them.
-            abort: the doorbells among them that this process works on: their calls are
-                aborted, and what runs elsewhere is cancelled, too. None: what runs
-                goes on.
+            abort: the keys of the requests among them that this process works on: their
+                calls are aborted, and what runs elsewhere is cancelled, too. None: what
+                runs goes on.
         """
         running = abort is not None
-        for doorbell in abort or ():
-            # Its thread answers, which frees the slot at once.
-            self._leases.stop_request(doorbell.key, Stop.CANCELLED)
+        for key in abort or ():
+            # Its slot answers, which frees it at once.
+            self._leases.stop_request(key, Stop.CANCELLED)
         self._submit(lambda: self._cancel_named(ids, running=running))
 
     def dropped(self, doorbell: Doorbell) -> None:
@@ -78,16 +78,17 @@ class Revokes:
     def _named(self, epoch: str, ids: frozenset[str]) -> Mapping[str, str]:
         """Return task id -> key of the requests that are named."""
         found = self._ledger.snapshot(epoch)
-        rings = {entry.facts.key: entry.ring for entry in found.ready}
+        turns = {entry.facts.key: entry.turn for entry in found.ready}
         in_flight = [slot.key for slot in found.slots]
         views = self._ledger.inspect(epoch, in_flight)
         for key, view in zip(in_flight, views, strict=True):
             if view is not None:
-                rings[key] = view.ring
+                turns[key] = view.turn
         return {
             task_id: key
-            for key, ring in rings.items()
-            for task_id in ids.intersection(task_ids(key, epoch, ring))
+            for key, turn in turns.items()
+            # One more: the doorbell of a take that is still to come.
+            for task_id in ids.intersection(task_ids(key, epoch, turn + 1))
         }
 
     def _cancel(self, epoch: str, keys: list[str], *, running: bool = False) -> None:

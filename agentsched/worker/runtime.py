@@ -5,6 +5,7 @@ thread or connection is older than the process that uses it.
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from agentsched.config.settings import Settings
 from agentsched.kafka.librdkafka import Properties, producer_properties
@@ -18,14 +19,14 @@ from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import MeteredSink, Meters
 from agentsched.worker.abort_listener import AbortListener
 from agentsched.worker.call_loop import CallLoop
-from agentsched.worker.execution import Execution
+from agentsched.worker.celery_tasks import CeleryTasks
 from agentsched.worker.health_page import WorkerPage
 from agentsched.worker.heartbeat import Heartbeat
 from agentsched.worker.leases import LeaseBook
 from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.revoke import Revokes
+from agentsched.worker.slots import Slots
 from agentsched.worker.suspects import Suspects
-from agentsched.worker.time_limits import NO_LIMITS, TimeLimits
 
 CLOSE_S = 5.0
 """For each of the parts that are closed."""
@@ -34,27 +35,29 @@ CLOSE_S = 5.0
 class Runtime:
     """What one worker process works with."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (its parts are what it is)
         self,
         settings: Settings,
         worker_id: str,
         slots: Callable[[], Mapping[str, int]],
+        limit: Callable[[], int],
+        tasks: CeleryTasks,
         give_up: Callable[[], None],
-        limits: TimeLimits = NO_LIMITS,
     ) -> None:
-        """Makes all clients and starts the keeper.
+        """Makes all clients, and starts slots and keeper.
 
         Args:
             settings: the whole configuration.
             worker_id: names this process; unlike any other that runs or ran.
             slots: see `Heartbeat`.
+            limit: how many slots there are over all models, now.
+            tasks: what Celery is shown.
             give_up: ends this process, see `Heartbeat`.
-            limits: of calls for which the task has none of its own.
 
         Raises:
             AgentSchedError: the port of `http` cannot be had.
         """
-        self.limits = limits
+        self.tasks = tasks
         self._settings = settings
         self._worker_id = worker_id
         meters = Meters("worker")
@@ -74,15 +77,20 @@ class Runtime:
         self._page = WorkerPage(settings, meters, observer, calls, self._producer)
         self._page.start()
         self._suspects = Suspects(self._leases.clock)
-        self.execution = Execution(
+        self._steps = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self.slots = Slots(
             settings,
             self._ledger,
             ReplySink(MeteredSink(self._producer, meters), settings.kafka.output_topic),
             self._completer,
-            self._calls,
             self._leases,
             self._suspects,
+            worker_id,
+            list(slots()),
+            limit,
             observer,
+            self._steps,
+            tasks,
         )
         self.revokes = Revokes(self._ledger, self._leases)
         self._keeper = Heartbeat(
@@ -91,6 +99,7 @@ class Runtime:
             settings.timing,
             worker_id,
             slots,
+            self.slots,
             observer,
             self._page.address,
             give_up=give_up,
@@ -98,6 +107,7 @@ class Runtime:
         self._aborts = AbortListener(self._ledger.voided(), self._leases)
         # The keeper last: from the first heartbeat on there is work.
         self._aborts.start()
+        self._served = self._calls.start(self.slots.run())
         self._keeper.start()
         say(events.WORKER_STARTED, worker_id=worker_id, slots=dict(slots()))
 
@@ -109,8 +119,12 @@ class Runtime:
         """
         self._keeper.leave(0.0 if at_once else self._settings.timing.drain_s)
 
+    def wait(self) -> None:
+        """Wait for the slots to end, after `leave`; what runs longer is put back."""
+        self._served.result()
+
     def close(self) -> None:
-        """Close everything, after the last task has ended.
+        """Close everything, after the slots have ended.
 
         Replies first: a reply that is still in the producer is what an agent waits for.
         """
@@ -119,6 +133,7 @@ class Runtime:
         self.revokes.close()
         self._page.stop_poll()
         self._producer.close(CLOSE_S)
+        self._steps.shutdown()
         self._suspects.close()
         self._calls.start(self._completer.close()).result()
         self._calls.close(CLOSE_S)
@@ -139,12 +154,13 @@ def _producer_keys(settings: Settings) -> Properties:
 _opened: Runtime | None = None
 
 
-def open_runtime(
+def open_runtime(  # noqa: PLR0913  (as `Runtime`)
     settings: Settings,
     worker_id: str,
     slots: Callable[[], Mapping[str, int]],
+    limit: Callable[[], int],
+    tasks: CeleryTasks,
     give_up: Callable[[], None],
-    limits: TimeLimits = NO_LIMITS,
 ) -> Runtime:
     """Make this process's runtime; there is one. See `Runtime`.
 
@@ -152,28 +168,15 @@ def open_runtime(
         RuntimeError: there is one already.
         AgentSchedError: see `Runtime`.
     """
-    global _opened  # noqa: PLW0603  (Celery's tasks have no other way to it)
+    global _opened  # noqa: PLW0603  (Celery's hooks have no other way to it)
     if _opened is not None:
         raise RuntimeError("this process has a runtime already")
-    _opened = Runtime(settings, worker_id, slots, give_up, limits)
+    _opened = Runtime(settings, worker_id, slots, limit, tasks, give_up)
     return _opened
 
 
 def opened() -> Runtime | None:
     """Return this process's runtime, if it is open."""
-    return _opened
-
-
-def current() -> Runtime:
-    """Return this process's runtime.
-
-    Raises:
-        RuntimeError: it is not open: the task runs outside of `celery worker`.
-    """
-    if _opened is None:
-        raise RuntimeError(
-            "no runtime: tasks run in `celery -A agentsched worker` only"
-        )
     return _opened
 
 

@@ -16,7 +16,7 @@ from agentsched.llm_backend.client import HttpCompleter
 from agentsched.worker.call import ask
 from agentsched.worker.call_result import Job
 from agentsched.worker.clock import Clock
-from agentsched.worker.suspect_protocol import decode_claimed, encode_answer
+from agentsched.worker.suspect_protocol import decode_taken, encode_answer
 
 
 def _read_lines(lines: "SimpleQueue[bytes]") -> None:
@@ -40,7 +40,8 @@ def main() -> None:
         completer = HttpCompleter(settings)
         while True:
             line = lines.get()
-            job = Job.from_claim(decode_claimed(line), clock.now_s())
+            taken = decode_taken(line)
+            job = Job.of(taken, clock.now_s()).opened(taken.payload)
             answer = runner.run(ask(settings, completer, job, clock))
             sys.stdout.buffer.write(encode_answer(answer))
             sys.stdout.buffer.flush()

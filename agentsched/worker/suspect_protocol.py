@@ -4,41 +4,40 @@ The request stays sealed in the parent: base64 of its bytes, parsed by the child
 """
 
 import base64
+import dataclasses
 import json
 from typing import Any
 
 from agentsched.ledger.redis.codec import decode_facts, encode_facts
-from agentsched.ledger.values import CallOutcome, Claimed, ClaimOutcome
+from agentsched.ledger.turns import Taken
+from agentsched.ledger.values import CallOutcome
 from agentsched.worker.call_result import CallResult
 
 
-def encode_claimed(claimed: Claimed, time_left_s: float) -> bytes:
-    """Write a claimed request as a line; raises ValueError without its facts.
+def encode_taken(taken: Taken, time_left_s: float) -> bytes:
+    """Write a request that was taken as a line.
 
     Args:
-        claimed: with outcome CLAIMED.
+        taken: the request, sealed.
         time_left_s: until the deadline, now.
     """
-    if claimed.facts is None:
-        raise ValueError("a claim without facts: the ledger broke its contract")
+    fields = {f.name: getattr(taken, f.name) for f in dataclasses.fields(taken)}
     return _line(
-        facts=encode_facts(claimed.facts),
-        payload=base64.b64encode(claimed.payload).decode(),
-        model=claimed.model,
-        endpoint=claimed.endpoint,
-        attempt=claimed.attempt,
-        time_left_ms=round(time_left_s * 1000),
-        queued_ms=claimed.queued_ms,
+        **fields
+        | {
+            "facts": encode_facts(taken.facts),
+            "payload": base64.b64encode(taken.payload).decode(),
+            "time_left_ms": round(time_left_s * 1000),
+        }
     )
 
 
-def decode_claimed(line: bytes) -> Claimed:
-    """Read what `encode_claimed` wrote."""
+def decode_taken(line: bytes) -> Taken:
+    """Read what `encode_taken` wrote."""
     data = json.loads(line)
-    return Claimed(
-        ClaimOutcome.CLAIMED,
-        decode_facts(data.pop("facts")),
-        base64.b64decode(data.pop("payload")),
+    return Taken(
+        facts=decode_facts(data.pop("facts")),
+        payload=base64.b64decode(data.pop("payload")),
         **data,
     )
 

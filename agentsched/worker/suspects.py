@@ -4,30 +4,30 @@ Only what crashes there is held against a request; so the innocent, who were in 
 beside it, are never taken for poison. It claims and hands in nothing.
 """
 
+import asyncio
 import logging
 import os
 import random
-import select
+import selectors
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from agentsched.ledger.values import Claimed
+from agentsched.ledger.turns import Taken
 from agentsched.worker.call_result import CallResult
 from agentsched.worker.clock import Clock
-from agentsched.worker.suspect_protocol import decode_answer, encode_claimed
+from agentsched.worker.suspect_protocol import decode_answer, encode_taken
 
 logger = logging.getLogger(__name__)
 
-SUSPECT_CRASHES = 2
-"""Crashes with others after which a request runs alone (design, 3.6)."""
 MAX_CRASHES = 3
 """Crashes alone after which it is answered POISON (design, 3.6)."""
 AT_ONCE = 4
-BUSY_DELAY_MS = (500, 2_500)
-"""When a suspect comes again that found all children busy: its slot serves others
-meanwhile. Spread, so that they do not all come at once and find them busy again."""
+NO_CHILD_DELAY_MS = (500, 2_500)
+"""When a suspect comes again for which no child could be started. Spread, so that they do
+not all come at once and find the machine as full again."""
 OVERTIME_S = 5.0
 """A child ends its call at the deadline; one that does not is killed so much later."""
 STOP_S = 2.0
@@ -96,15 +96,21 @@ class Child:
         stdin.write(line)
         stdin.flush()
         answer = b""
-        while not answer.endswith(b"\n"):
-            left_s = max(0.0, until - clock.now_s())
-            if not select.select([stdout], [], [], left_s)[0]:
-                break
-            part = os.read(stdout.fileno(), 65536)
-            if not part:
-                break
-            answer += part
+        # Not `select`: it takes no descriptor above 1,023, and a worker has many.
+        with selectors.DefaultSelector() as readable:
+            readable.register(stdout, selectors.EVENT_READ)
+            while not answer.endswith(b"\n"):
+                if not readable.select(max(0.0, until - clock.now_s())):
+                    break
+                part = os.read(stdout.fileno(), 65536)
+                if not part:
+                    break
+                answer += part
         return answer
+
+
+class NoChild(Exception):  # noqa: N818
+    """No process could be started for a suspect."""
 
 
 class Suspects:
@@ -123,58 +129,65 @@ class Suspects:
         self._chance = random.Random()  # noqa: S311  (no secret)
         self._lock = threading.Lock()
         self._idle: list[Child] = []
-        self._used = 0
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="suspect")
 
-    def take(self) -> Child | None:
-        """Return a child of one's own; None while all are busy. Give it back."""
-        with self._lock:
-            if self._used >= AT_ONCE:
-                return None
-            self._used += 1
-            if self._idle:
-                return self._idle.pop()
-        try:
-            return self._start()
-        except OSError as error:
-            logger.warning("no child for a suspect: %s", type(error).__name__)
-            self._give_up()
-            return None
-
-    def run(
-        self, child: Child, claimed: Claimed, time_left_s: float
+    async def run(
+        self, taken: Taken, time_left_s: float, began: Callable[[Child], None]
     ) -> CallResult | None:
-        """Have one suspect answered by a child that was taken; blocks.
+        """Have one suspect answered by a child; no more than `AT_ONCE` at a time.
+
+        Args:
+            taken: the suspect, sealed.
+            time_left_s: until its deadline.
+            began: is given the child, which can be cancelled; called in another thread.
 
         Returns:
             None where it was cancelled meanwhile.
 
         Raises:
             Crashed: see `Child.run`; the next child is a new one.
+            NoChild: it was not tried.
         """
-        until = self._clock.now_s() + time_left_s + OVERTIME_S
-        answer = None
-        try:
-            line = encode_claimed(claimed, time_left_s)
-            answer = child.run(line, until, self._clock)
-        finally:
-            self._give_up(child if answer is not None else None)
-            if answer is None:
-                child.close()
-        return None if answer is None else decode_answer(answer)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, self._run, taken, time_left_s, began
+        )
 
-    def busy_delay_ms(self) -> int:
-        """Return when a suspect shall come again that found all children busy."""
-        return self._chance.randint(*BUSY_DELAY_MS)
+    def no_child_delay_ms(self) -> int:
+        """Return when a suspect shall come again that had no child."""
+        return self._chance.randint(*NO_CHILD_DELAY_MS)
 
     def close(self) -> None:
-        """End the children that are idle; after the last task there are no others."""
+        """End the children, after the last suspect; idempotent."""
+        self._threads.shutdown()
         with self._lock:
             idle, self._idle = self._idle, []
         for child in idle:
             child.close()
 
-    def _give_up(self, child: Child | None = None) -> None:
+    def _run(
+        self, taken: Taken, time_left_s: float, began: Callable[[Child], None]
+    ) -> CallResult | None:
+        until = self._clock.now_s() + time_left_s + OVERTIME_S
+        child, answer = self._take(), None
+        began(child)
+        try:
+            line = encode_taken(taken, time_left_s)
+            answer = child.run(line, until, self._clock)
+        finally:
+            if answer is None:
+                child.close()
+            else:
+                with self._lock:
+                    self._idle.append(child)
+        return None if answer is None else decode_answer(answer)
+
+    def _take(self) -> Child:
         with self._lock:
-            self._used -= 1
-            if child is not None:
-                self._idle.append(child)
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return self._start()
+        except OSError as error:
+            logger.warning("no child for a suspect: %s", type(error).__name__)
+            raise NoChild from None

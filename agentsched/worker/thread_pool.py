@@ -1,7 +1,7 @@
 """Celery's threads pool, without its leaks: the pool that every worker uses.
 
-Knows no request. A pool thread waits for its call, which runs on the call loop, so a
-few hundred threads are cheap.
+Knows no request: those run in the loop of the slots, whose number is the pool's size. Its
+threads are for other tasks, of users who have some.
 """
 
 import contextlib
@@ -44,6 +44,10 @@ def _nothing_to_leave(*, at_once: bool) -> None:
     """Stand in until the worker is ready."""
 
 
+def _nothing() -> None:
+    """Stand in until the worker is ready."""
+
+
 def _no_slots() -> Mapping[str, int]:
     """Stand in until the worker is ready."""
     return {}
@@ -60,6 +64,10 @@ class TaskPool(ThreadsPool):
     on_leaving: Leave = staticmethod(_nothing_to_leave)
     """Is told that no more tasks will come, and whether those that run shall end at
     once; set when the worker is ready."""
+    on_resized: Callable[[], None] = staticmethod(_nothing)
+    """Is told that `limit` is another."""
+    on_ending: Callable[[], None] = staticmethod(_nothing)
+    """Waits for the slots to end; after `on_leaving`."""
     slots: Callable[[], Mapping[str, int]] = staticmethod(_no_slots)
     """Requests at once per model, as heartbeats say it; set when the worker is ready."""
 
@@ -89,10 +97,10 @@ class TaskPool(ThreadsPool):
 
         def run() -> None:
             if accept_callback is not None:
-                self._tell(accept_callback, threading.get_ident(), time.monotonic())
+                self.tell(accept_callback, threading.get_ident(), time.monotonic())
             result = _result(target, args or (), kwargs or {})
             if callback is not None:
-                self._tell(callback, result)
+                self.tell(callback, result)
 
         self.executor.submit(run)
         return Started()
@@ -109,7 +117,7 @@ class TaskPool(ThreadsPool):
         self.on_leaving(at_once=False)
 
     def on_stop(self) -> None:
-        """Wait for the threads; the loop has ended, so that Celery is told here.
+        """Wait for slots and threads; the loop has ended, so that Celery is told here.
 
         A cold shutdown stops the pool in the signal's handler, before anybody is told.
         """
@@ -119,7 +127,7 @@ class TaskPool(ThreadsPool):
         self._end(cancel_futures=False)
 
     def on_terminate(self) -> None:
-        """Wait for the threads; what they did was put back before."""
+        """Wait for slots and threads; what they did was put back before."""
         self._end(cancel_futures=True)
 
     def grow(self, n: int = 1) -> None:
@@ -130,12 +138,21 @@ class TaskPool(ThreadsPool):
         """Allow fewer at once; idle threads stay, as they cost nothing."""
         self._resize(self.limit - n)
 
+    def tell(self, callback: Callback, *args: Any) -> None:  # noqa: ANN401
+        """Have the consumer's loop call something; safe in every thread."""
+        self._news.put((callback, args))
+        if self._wakeup is None:
+            self._tell_news()
+        else:
+            self._wakeup.ring()
+
     def _get_info(self) -> Any:  # noqa: ANN401  (Celery's own type is narrower)
         """Return what `celery inspect stats` and Flower show of the pool."""
         info = super()._get_info()  # type: ignore[misc]  # celery-types has it not
         return {**info, "slots": dict(self.slots())}
 
     def _end(self, *, cancel_futures: bool) -> None:
+        self.on_ending()
         self.executor.shutdown(wait=True, cancel_futures=cancel_futures)
         self._tell_news()
         if self._wakeup is not None:
@@ -144,13 +161,7 @@ class TaskPool(ThreadsPool):
     def _resize(self, limit: int) -> None:
         self.limit = max(1, limit)
         self.executor._max_workers = self.limit  # noqa: SLF001  (there is no other way)
-
-    def _tell(self, callback: Callback, *args: Any) -> None:  # noqa: ANN401
-        self._news.put((callback, args))
-        if self._wakeup is None:
-            self._tell_news()
-        else:
-            self._wakeup.ring()
+        self.on_resized()
 
     def _tell_news(self) -> None:
         with contextlib.suppress(Empty):

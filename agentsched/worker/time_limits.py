@@ -6,14 +6,12 @@ is answered. The hard limit does not wait for that. Nothing here answers.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from agentsched.errors import CallFailed, ErrorCode
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 CLOSE_S = 1.0
 """How long a call may take to close its connection after the hard limit."""
@@ -35,16 +33,6 @@ class TimeLimits:
 NO_LIMITS = TimeLimits()
 
 
-class UnderWay(Protocol[T_co]):
-    """A call on the call loop; see `agentsched.worker.call_loop.Call`."""
-
-    def cancel(self) -> object:
-        """Ask it to stop; does not block."""
-
-    def result(self, timeout_s: float | None) -> T_co:
-        """Wait for its end; TimeoutError: it has not ended."""
-
-
 async def within(limits: TimeLimits, call: Callable[[], Awaitable[T]]) -> T:
     """Await a call, up to the soft limit.
 
@@ -63,22 +51,25 @@ async def within(limits: TimeLimits, call: Callable[[], Awaitable[T]]) -> T:
         raise exceeded("soft", limits.soft_s) from None
 
 
-def wait_for(call: UnderWay[T], limits: TimeLimits) -> T:
-    """Block until a call has ended, and cancel it at the hard limit.
+async def wait_for(call: "asyncio.Task[T]", limits: TimeLimits) -> T:
+    """Await a call, and cancel it at the hard limit.
 
     Raises:
         CallFailed: TIME_LIMIT_EXCEEDED, after the call has ended; or as the call.
-        CancelledError: (of concurrent.futures) it was cancelled, and has ended.
+        CancelledError: it was cancelled, and has ended.
         TimeoutError: it was cancelled at the limit, and does not end.
     """
-    try:
-        return call.result(limits.hard_s)
-    except TimeoutError:
+    if limits.hard_s is None:
+        return await call
+    await asyncio.wait({call}, timeout=limits.hard_s)
+    if not call.done():
         call.cancel()
-    try:
-        return call.result(CLOSE_S)
-    except CancelledError:
-        raise exceeded("hard", limits.hard_s) from None
+        await asyncio.wait({call}, timeout=CLOSE_S)
+        if not call.done():
+            raise TimeoutError
+        if call.cancelled():
+            raise exceeded("hard", limits.hard_s)
+    return call.result()
 
 
 def exceeded(which: str, limit_s: float | None) -> CallFailed:

@@ -21,6 +21,7 @@ class Wakeup:
             call: what the loop shall call, once or more after each `ring`.
         """
         self._call = call
+        self._rung = False
         self._reader, self._writer = socket.socketpair()
         self._reader.settimeout(0)
         self._writer.settimeout(0)
@@ -31,7 +32,9 @@ class Wakeup:
 
     def ring(self) -> None:
         """Ask for the call; does not block, safe in every thread, also when closed."""
-        # A full buffer: enough bytes lie there already.
+        if self._rung:
+            return  # the loop has yet to hear of the one before
+        self._rung = True
         with contextlib.suppress(OSError):
             self._writer.send(b"\0")
 
@@ -41,7 +44,7 @@ class Wakeup:
         self._writer.close()
 
     def _hear(self) -> None:
-        # Read before the call: what rings meanwhile has another call.
         with contextlib.suppress(OSError):
             self._reader.recv(4096)
+        self._rung = False  # before the call: what rings meanwhile has another one
         self._call()

@@ -4,8 +4,9 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from queue import SimpleQueue
 from time import time_ns
 from typing import Any
 
@@ -13,7 +14,8 @@ from agentsched.config.settings import EndpointSettings, Settings
 from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.memory.membership import MemoryMembership
-from agentsched.ledger.values import Admission, Limits, ReserveOutcome, State
+from agentsched.ledger.turns import Member, Plan, PlanOutcome, PoolList, Turn
+from agentsched.ledger.values import Admission, Limits, State
 from agentsched.protocols import Completion
 from agentsched.types import Message
 from agentsched.wire.codec import encode_message, hash_value
@@ -21,11 +23,16 @@ from agentsched.wire.doorbell import Doorbell
 from agentsched.wire.records import OutboundRecord, RecordAt
 from agentsched.worker.call_loop import CallLoop
 from agentsched.worker.clock import Clock
-from agentsched.worker.execution import Ended, Execution
+from agentsched.worker.execution import Ended, Run
 from agentsched.worker.leases import LeaseBook
 from agentsched.worker.observer import WorkerObserver
+from agentsched.worker.slots import Slots
 from agentsched.worker.suspects import Suspects
+from agentsched.worker.task_view import TaskView
+from agentsched.worker.time_limits import NO_LIMITS, TimeLimits
 from tests.support.requests import facts, settings
+
+WORKER = "worker/1"
 
 ANSWER = Completion(
     content="four",
@@ -47,8 +54,8 @@ class UnreliableMembership(MemoryMembership):
         super().__init__(ledger.server)
         self._ledger = ledger
 
-    def beat_worker(self, *args: Any) -> None:
-        self._ledger.scripted("beat_worker", super().beat_worker, *args)
+    def beat_worker(self, *args: Any) -> str:
+        return self._ledger.scripted("beat_worker", super().beat_worker, *args)
 
     def leave_worker(self, *args: Any) -> None:
         self._ledger.scripted("leave_worker", super().leave_worker, *args)
@@ -67,13 +74,13 @@ class UnreliableLedger(MemoryLedger):
 
     def __getattribute__(self, name: str) -> Any:
         attribute = super().__getattribute__(name)
-        if name not in {"claim", "renew", "complete", "published", "put_back"}:
+        if name not in {"turn", "renew", "settle"}:
             return attribute
         return lambda *args: self.scripted(name, attribute, *args)
 
     def scripted(self, name: str, step: Callable[..., Any], *args: Any) -> Any:
         """Do a step, as far as the script lets it."""
-        self.steps.append(name)
+        self.steps += _steps(args[1]) if name == "turn" else [name]
         if name in self.unreachable:
             raise LedgerUnavailable("scripted")
         if name in self.newer:
@@ -83,6 +90,16 @@ class UnreliableLedger(MemoryLedger):
             self.lost_answers[name] -= 1
             raise LedgerUnavailable("scripted: the answer is lost")
         return answer
+
+
+def _steps(turn: Turn) -> list[str]:
+    """What a turn does, in the order in which it is done."""
+    return (
+        ["published"] * len(turn.published)
+        + ["complete"] * len(turn.completions)
+        + ["put_back"] * len(turn.hand_backs)
+        + ["turn"]
+    )
 
 
 class MemorySink:
@@ -140,13 +157,33 @@ class ScriptedCompleter:
         return self.outcome
 
 
+class Ends(TaskView):
+    """Keeps how the work on each request ended."""
+
+    def __init__(self) -> None:
+        self.ended_so: SimpleQueue[Ended] = SimpleQueue()
+        self.is_revoked = False
+        self.time_limits = NO_LIMITS
+
+    def limits(self) -> TimeLimits:
+        return self.time_limits
+
+    def revoked(self, run: Run) -> bool:
+        return self.is_revoked
+
+    def ended(self, run: Run, ended: Ended) -> None:
+        self.ended_so.put(ended)
+
+
 class Desk:
-    """One execution and its surroundings."""
+    """The slots of one process and their surroundings, on a loop of their own."""
 
     def __init__(
         self,
         clock: Clock | None = None,
         observer: WorkerObserver | None = None,
+        slots: int = 2,
+        capacity: int = 10,
         **changes: Any,
     ) -> None:
         self.settings: Settings = settings(**changes)
@@ -156,50 +193,101 @@ class Desk:
         self.calls = CallLoop()
         self.leases = LeaseBook(clock)
         self.suspects = Suspects(self.leases.clock)
-        self.execution = Execution(
+        self.ends = Ends()
+        self.limit = slots
+        self.acknowledged: list[str] = []
+        self._thread = ThreadPoolExecutor(1)
+        self.slots = Slots(
             self.settings,
             self.ledger,
             self.sink,
             self.completer,
-            self.calls,
             self.leases,
             self.suspects,
-            observer,
+            WORKER,
+            ["m"],
+            lambda: self.limit,
+            observer or WorkerObserver(),
+            self._thread,
+            self.ends,
         )
         self.endpoint = self.settings.models[0].endpoints[0]
         self.epoch = self.ledger.membership.beat().pulse.epoch
         self.ledger.set_limits(
-            self.epoch, Limits(capacity={("m", self.endpoint.name): 10})
+            self.epoch, Limits(capacity={("m", self.endpoint.name): capacity})
         )
-        assert self.ledger.membership.lead("test", 60_000)
+        self._number = self._offset = 0
+        self.beat()
+        self.served = self.calls.start(self.slots.run())
 
-    def rung(
+    def close(self) -> None:
+        """End the loop, whatever runs on it."""
+        self.calls.close(5)
+        self._thread.shutdown()
+        self.suspects.close()
+
+    def beat(self) -> None:
+        """What the keeper does every second."""
+        parked = self.slots.parked()
+        epoch = self.ledger.membership.beat_worker(WORKER, {"m": 9}, 60_000, "", parked)
+        self.slots.open_epoch(epoch)
+
+    def admitted(
         self,
         key: str = "k1",
         ttl_ms: int = 60_000,
         traceparent: str = "",
         **fields: Any,
     ) -> Doorbell:
-        """A doorbell for a request that is admitted and reserved."""
+        """A doorbell for a request that is admitted, and not listed yet."""
         body = {"id": "label", "content": "2+2?"} | fields
         payload = encode_message(body)
         self.payload_hash = hash_value(payload)
         request = replace(
-            facts(key, traceparent=traceparent),
+            facts(key, traceparent=traceparent, offset=self._offset),
             arrival_ms=now_ms() - 50,
             deadline_ms=now_ms() + ttl_ms,
         )
+        self._offset += 1
         self.ledger.admit(
-            self.epoch, [Admission(request, payload, hash_value(payload))]
+            self.epoch, [Admission(request, payload, self.payload_hash)]
         )
-        outcome = self.ledger.reserve(
-            self.epoch, "test", key, 1, "m", self.endpoint.name
-        )
-        assert outcome is ReserveOutcome.RESERVED
         return Doorbell.of(request, 1, self.epoch, "m")
 
+    def plan(self) -> None:
+        """List all that is ready, as the dispatcher would."""
+        assert self.ledger.membership.lead("test", 60_000)
+        ready = self.ledger.snapshot(self.epoch).ready
+        members = tuple(
+            Member(one.facts.key, one.payload_hash, one.turn, order)
+            for order, one in enumerate(ready)
+        )
+        self._number += 1
+        pool = PoolList("m", self.endpoint.name, members)
+        plan = Plan("test", self._number, 0, "", (pool,))
+        revision = self.ledger.plan(self.epoch, plan).revision
+        planned = self.ledger.plan(self.epoch, replace(plan, revision=revision))
+        assert planned.outcome is PlanOutcome.PLANNED
+
+    def ring(self, doorbell: Doorbell) -> None:
+        """A doorbell gets to the process."""
+        self.slots.ring(doorbell, lambda: self.acknowledged.append(doorbell.key))
+
+    def begin(self, **fields: Any) -> Doorbell:
+        """Admit, list and ring."""
+        doorbell = self.admitted(**fields)
+        self.plan()
+        self.ring(doorbell)
+        return doorbell
+
+    def ended(self) -> Ended:
+        """How the next request ended whose work is over."""
+        return self.ends.ended_so.get(timeout=60)
+
     def run(self, **fields: Any) -> Ended:
-        return self.execution.run(self.rung(**fields))
+        """One request, from its doorbell to its end."""
+        self.begin(**fields)
+        return self.ended()
 
     def reply(self) -> dict[str, Any]:
         """The one reply; it names the payload that it answers, whatever it says."""
