@@ -48,7 +48,8 @@ class Doorbell:
     @property
     def task_id(self) -> str:
         """Celery's id of that take; another one for each: Celery drops a repeated id
-        that was revoked."""
+        that was revoked.
+        """
         return _task_id(self.key, self.epoch, self.turn)
 
     def to_wire(self) -> dict[str, Any]:

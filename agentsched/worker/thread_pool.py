@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn, Protocol
 
@@ -18,6 +19,8 @@ from celery.concurrency.thread import TaskPool as ThreadsPool
 from celery.exceptions import Reject
 from celery.worker import state as worker_state
 
+from agentsched.telemetry.events import BUG
+from agentsched.telemetry.logs import say, where
 from agentsched.worker.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -75,7 +78,7 @@ class TaskPool(ThreadsPool):
         """Celery makes it; threads start when they are needed."""
         super().__init__(*args, **kwargs)
         self.executor = ThreadPoolExecutor(self.limit, thread_name_prefix="slot")
-        self._news: SimpleQueue[tuple[Callback, tuple[Any, ...]]] = SimpleQueue()
+        self._news: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wakeup: Wakeup | None = None
 
     def register_with_event_loop(self, loop: Any) -> None:  # noqa: ANN401  (kombu's Hub)
@@ -97,10 +100,11 @@ class TaskPool(ThreadsPool):
 
         def run() -> None:
             if accept_callback is not None:
-                self.tell(accept_callback, threading.get_ident(), time.monotonic())
+                accepted = (threading.get_ident(), time.monotonic())
+                self._put(partial(_call, accept_callback, accepted))
             result = _result(target, args or (), kwargs or {})
             if callback is not None:
-                self.tell(callback, result)
+                self._put(partial(_call, callback, (result,)))
 
         self.executor.submit(run)
         return Started()
@@ -139,12 +143,8 @@ class TaskPool(ThreadsPool):
         self._resize(self.limit - n)
 
     def tell(self, callback: Callback, *args: Any) -> None:  # noqa: ANN401
-        """Have the consumer's loop call something; safe in every thread."""
-        self._news.put((callback, args))
-        if self._wakeup is None:
-            self._tell_news()
-        else:
-            self._wakeup.ring()
+        """Have the consumer's loop call something of ours; safe in every thread."""
+        self._put(partial(_call_ours, callback, args))
 
     def _get_info(self) -> Any:  # noqa: ANN401  (Celery's own type is narrower)
         """Return what `celery inspect stats` and Flower show of the pool."""
@@ -163,11 +163,17 @@ class TaskPool(ThreadsPool):
         self.executor._max_workers = self.limit  # noqa: SLF001  (there is no other way)
         self.on_resized()
 
+    def _put(self, news: Callable[[], None]) -> None:
+        self._news.put(news)
+        if self._wakeup is None:
+            self._tell_news()
+        else:
+            self._wakeup.ring()
+
     def _tell_news(self) -> None:
         with contextlib.suppress(Empty):
             while True:
-                callback, args = self._news.get_nowait()
-                _call(callback, args)
+                self._news.get_nowait()()
 
 
 def _result(target: Target, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
@@ -186,6 +192,13 @@ def _call(callback: Callback, args: tuple[Any, ...]) -> None:
     else:
         return
     callback(_failure(escaped))
+
+
+def _call_ours(callback: Callback, args: tuple[Any, ...]) -> None:
+    try:
+        callback(*args)
+    except Exception as error:  # noqa: BLE001  (it would end the consumer)
+        say(BUG, error=type(error).__name__, where=where(error.__traceback__))
 
 
 def _failure(escaped: str) -> tuple[bool, ExceptionInfo, float]:

@@ -58,11 +58,11 @@ def get(page: Page, path: str, **headers: str) -> tuple[int, str, bytes]:
 
 
 def test_metrics_are_shown_as_prometheus_reads_them(things, page) -> None:
-    things.meters.count(metrics.DOORBELLS_ENDED, "gpt-4", "answered")
+    things.meters.count(metrics.TAKES_ENDED, "gpt-4", "answered")
     status, kind, body = get(page, "/metrics")
     assert status == 200
     assert kind.startswith("text/plain")
-    line = b'agentsched_doorbells_ended_total{ended="answered",model="gpt-4"} 1.0'
+    line = b'agentsched_takes_ended_total{ended="answered",model="gpt-4"} 1.0'
     assert line in body
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 from time import time_ns
 from typing import Any
+from uuid import uuid4
 
 from agentsched.config.settings import EndpointSettings, Settings
 from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
@@ -249,9 +250,7 @@ class Desk:
             deadline_ms=now_ms() + ttl_ms,
         )
         self._offset += 1
-        self.ledger.admit(
-            self.epoch, [Admission(request, payload, self.payload_hash)]
-        )
+        self.ledger.admit(self.epoch, [Admission(request, payload, self.payload_hash)])
         return Doorbell.of(request, 1, self.epoch, "m")
 
     def plan(self) -> None:
@@ -288,6 +287,18 @@ class Desk:
         """One request, from its doorbell to its end."""
         self.begin(**fields)
         return self.ended()
+
+    def crash(self, key: str = "k1", times: int = 1) -> None:
+        """Another process takes a request and dies, so often."""
+        self.ledger.membership.beat_worker("dead", {"m": 9}, 60_000, "", 0)
+        for _ in range(times):
+            self.plan()
+            number = self._number
+            lost = Turn("dead", number, number - 1, 0, models=("m",))
+            lost = replace(lost, lease_ids=(uuid4().hex,), free_children=1)
+            (taken,) = MemoryLedger.turn(self.ledger, self.epoch, lost).taken
+            assert taken.key == key
+            assert self.ledger.expire(self.epoch, key)
 
     def reply(self) -> dict[str, Any]:
         """The one reply; it names the payload that it answers, whatever it says."""

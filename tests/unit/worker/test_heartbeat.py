@@ -1,11 +1,15 @@
 """The keeper: heartbeats, renewals and the way out."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
 from agentsched.config.settings import TimingSettings
+from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.turns import HandBack, Turn
 from agentsched.worker.heartbeat import Heartbeat
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
 from tests.support.waiting import eventually
@@ -14,16 +18,49 @@ from tests.unit.worker.fakes import Desk, UnreliableLedger
 QUICK = TimingSettings(lease_s=5, renew_s=0.05, heartbeat_ttl_s=60)
 
 
+class Served:
+    """Slots that turn, as long as a test wants."""
+
+    def __init__(self) -> None:
+        self.stuck = False
+        self.epochs: list[str] = []
+        self.left = False
+        self.free = 2
+
+    @property
+    def turned_s(self) -> float:
+        return 0.0 if self.stuck else time.monotonic()
+
+    def open_epoch(self, epoch: str) -> None:
+        self.epochs.append(epoch)
+
+    def parked(self) -> int:
+        return self.free
+
+    def leave(self) -> None:
+        self.left = True
+
+
 class Kept:
     """A keeper with a ledger in memory."""
 
-    def __init__(self, ledger: UnreliableLedger, leases: LeaseBook) -> None:
+    def __init__(
+        self, ledger: UnreliableLedger, leases: LeaseBook, *, stuck: bool = False
+    ) -> None:
         self.ledger = ledger
         self.leases = leases
         self.gave_up = threading.Event()
+        self.served = Served()
+        self.served.stuck = stuck
         slots: Callable[[], Mapping[str, int]] = lambda: {"m": 2}  # noqa: E731
         self.keeper = Heartbeat(
-            ledger, leases, QUICK, "w1", slots, give_up=self.gave_up.set
+            ledger,
+            leases,
+            QUICK,
+            "w1",
+            slots,
+            self.served,
+            give_up=self.gave_up.set,
         )
         self.keeper.start()
 
@@ -34,8 +71,10 @@ class Kept:
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     desk = Desk()
+    desk.taker = 0
+    eventually(lambda: desk.slots.waiting())  # it looks for nothing more
     yield desk
-    desk.calls.close(5)
+    desk.close()
 
 
 @pytest.fixture
@@ -45,10 +84,16 @@ def kept(desk: Desk) -> Iterator[Kept]:
     kept.keeper.stop(5)
 
 
-def claimed(desk: Desk, key: str = "k1", lease_ms: int = 60_000) -> HeldLease:
-    doorbell = desk.rung(key)
+def taken(desk: Desk, key: str = "k1", lease_ms: int = 60_000) -> HeldLease:
+    """A lease that this process has."""
+    desk.admitted(key)
+    desk.plan()
+    desk.ledger.membership.beat_worker("taker", {"m": 9}, 60_000, "", 0)
     lease = desk.leases.hold(desk.epoch, key, f"lease-{key}")
-    desk.ledger.claim(desk.epoch, key, doorbell.ring, lease.lease_id, lease_ms)
+    desk.taker += 1
+    turn = Turn("taker", desk.taker, desk.taker - 1, lease_ms, models=("m",))
+    turn = replace(turn, lease_ids=(lease.lease_id,))
+    assert len(MemoryLedger.turn(desk.ledger, desk.epoch, turn).taken) == 1
     lease.begin()
     return lease
 
@@ -63,8 +108,39 @@ def test_who_leaves_has_no_slots_at_once(kept: Kept) -> None:
     eventually(lambda: not kept.ledger.membership.live_slots())
 
 
+def test_a_heartbeat_says_what_is_parked_and_names_the_epoch(
+    desk: Desk, kept: Kept
+) -> None:
+    eventually(lambda: kept.served.epochs)
+    assert kept.served.epochs[0] == desk.epoch
+    assert desk.ledger.server.data.parked["w1"] == 2
+
+
+def test_slots_whose_loop_is_stuck_wait_for_nothing(desk: Desk) -> None:
+    kept = Kept(desk.ledger, desk.leases, stuck=True)
+    eventually(lambda: kept.served.epochs)
+    assert not desk.ledger.server.data.parked.get("w1")
+    kept.keeper.stop(5)
+
+
+def test_leases_of_a_loop_that_is_stuck_are_not_renewed(desk: Desk, kept: Kept) -> None:
+    taken(desk)
+    eventually(lambda: kept.renewed(1))
+    kept.served.stuck = True
+    eventually(lambda: len(kept.served.epochs) > 1)
+    before = desk.ledger.steps.count("renew")
+    beats = len(kept.served.epochs)
+    eventually(lambda: len(kept.served.epochs) > beats)
+    assert desk.ledger.steps.count("renew") == before
+
+
+def test_who_leaves_tells_the_slots(kept: Kept) -> None:
+    kept.keeper.leave(60)
+    eventually(lambda: kept.served.left)
+
+
 def test_a_lease_is_renewed_in_time(desk: Desk, kept: Kept) -> None:
-    lease = claimed(desk, lease_ms=1000)
+    lease = taken(desk, lease_ms=1000)
     view = eventually(
         lambda: v if (v := desk.ledger.inspect(desk.epoch, ["k1"])[0]) else None
     )
@@ -76,7 +152,7 @@ def test_a_lease_is_renewed_in_time(desk: Desk, kept: Kept) -> None:
 
 
 def test_all_leases_are_renewed_in_one_step(desk: Desk, kept: Kept) -> None:
-    leases = [claimed(desk, key) for key in ("k1", "k2", "k3")]
+    leases = [taken(desk, key) for key in ("k1", "k2", "k3")]
     before = desk.ledger.steps.count("renew")
     eventually(lambda: kept.renewed(before + 2))
     assert {lease.stopped for lease in leases} == {None}
@@ -84,28 +160,31 @@ def test_all_leases_are_renewed_in_one_step(desk: Desk, kept: Kept) -> None:
     assert beats < 3 * len(leases)
 
 
-def test_a_lease_that_is_not_claimed_yet_is_left_alone(desk: Desk, kept: Kept) -> None:
+def test_a_lease_that_is_only_asked_for_is_left_alone(desk: Desk, kept: Kept) -> None:
     waiting = desk.leases.hold(desk.epoch, "k9", "lease-k9")
-    claimed(desk)
+    taken(desk)
     eventually(lambda: kept.renewed(2))
     assert waiting.stopped is None
 
 
 def test_a_lease_of_another_is_stopped_as_lost(desk: Desk, kept: Kept) -> None:
-    lease = claimed(desk)
-    desk.ledger.put_back(desk.epoch, "k1", lease.lease_id)
+    lease = taken(desk)
+    lost = HandBack("k1", lease.lease_id)
+    MemoryLedger.turn(
+        desk.ledger, desk.epoch, Turn("other", 1, 0, 1000, hand_backs=(lost,))
+    )
     eventually(lambda: lease.stopped is Stop.LOST)
 
 
 def test_a_new_epoch_loses_all_leases(desk: Desk, kept: Kept) -> None:
-    lease = claimed(desk)
+    lease = taken(desk)
     desk.ledger.server.lose()
     desk.ledger.membership.beat()
     eventually(lambda: lease.stopped is Stop.LOST)
 
 
 def test_calls_go_on_while_redis_is_away(desk: Desk, kept: Kept) -> None:
-    lease = claimed(desk)
+    lease = taken(desk)
     desk.ledger.unreachable.add("renew")
     before = desk.ledger.steps.count("renew")
     eventually(lambda: kept.renewed(before + 3))
@@ -116,27 +195,27 @@ def test_calls_go_on_while_redis_is_away(desk: Desk, kept: Kept) -> None:
 def test_a_worker_that_is_too_old_for_the_ledger_ends(
     desk: Desk, kept: Kept, step: str
 ) -> None:
-    lease = claimed(desk)
+    lease = taken(desk)
     desk.ledger.newer.add(step)
     eventually(kept.gave_up.is_set)
     assert lease.stopped is None  # what runs may end
 
 
 def test_what_outlasts_the_drain_is_put_back(desk: Desk, kept: Kept) -> None:
-    lease = claimed(desk)
+    lease = taken(desk)
     kept.keeper.leave(0.05)
     eventually(lambda: lease.stopped is Stop.PUT_BACK)
 
 
 def test_leases_are_renewed_while_the_worker_drains(desk: Desk, kept: Kept) -> None:
-    claimed(desk)
+    taken(desk)
     kept.keeper.leave(60)
     before = desk.ledger.steps.count("renew")
     eventually(lambda: kept.renewed(before + 2))
 
 
 def test_the_shorter_drain_counts(desk: Desk, kept: Kept) -> None:
-    lease = claimed(desk)
+    lease = taken(desk)
     kept.keeper.leave(60)
     kept.keeper.leave(0)
     eventually(lambda: lease.stopped is Stop.PUT_BACK)

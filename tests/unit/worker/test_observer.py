@@ -2,18 +2,18 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from agentsched.errors import CallFailed, ErrorCode
+from agentsched.ledger.turns import Taken
 from agentsched.telemetry import metrics
 from agentsched.telemetry.logs import LogEntry
 from agentsched.telemetry.meters import Meters
-from agentsched.worker import ledger_retry
 from agentsched.worker.call_result import Job
 from agentsched.worker.heartbeat import Heartbeat
 from agentsched.worker.observer import WorkerObserver
+from tests.support.requests import facts
 from tests.support.waiting import eventually
 from tests.unit.worker.fakes import Desk
 
@@ -37,7 +37,7 @@ def desk(caplog) -> Iterator[Watched]:
     caplog.set_level(logging.DEBUG, logger="agentsched.events")
     desk = Watched()
     yield desk
-    desk.calls.close(5)
+    desk.close()
 
 
 def said(caplog) -> list[str]:
@@ -55,7 +55,7 @@ def test_an_answered_request_is_in_every_number_once(desk, caplog) -> None:
     ):
         assert desk.value(histogram, *LABELS, suffix="_count") == 1
     assert desk.value(metrics.MODEL_CALL_SECONDS, *LABELS, suffix="_sum") == 0.25
-    assert desk.value(metrics.DOORBELLS_ENDED, "m", "answered") == 1
+    assert desk.value(metrics.TAKES_ENDED, "m", "answered") == 1
     assert desk.value(metrics.CALLS_IN_FLIGHT, *LABELS) == 0
     assert desk.value(metrics.ATTEMPTS_REPEATED, *LABELS) is None
     assert said(caplog) == ["request_claimed", "request_completed"]
@@ -86,29 +86,14 @@ def test_a_failed_request_counts_with_its_code(desk, caplog) -> None:
     assert "code=MODEL_REJECTED" in caplog.text
 
 
-def test_an_overdue_request_is_no_call(desk) -> None:
-    desk.run(ttl_ms=-1)
-    assert desk.value(metrics.ANSWERED, *LABELS, "DEADLINE_EXCEEDED") == 1
-    assert desk.value(metrics.MODEL_CALL_SECONDS, *LABELS, suffix="_count") is None
-
-
 def test_a_second_start_is_counted(desk) -> None:
-    doorbell = desk.rung()
-    desk.ledger.claim(desk.epoch, "k1", doorbell.ring, "lost", 60_000)
-    desk.ledger.put_back(desk.epoch, "k1", "lost")
-    endpoint = desk.endpoint.name
-    desk.ledger.reserve(desk.epoch, "test", "k1", 2, "m", endpoint)
-    desk.execution.run(replace(doorbell, ring=2))
+    eventually(lambda: desk.slots.waiting())
+    doorbell = desk.admitted()
+    desk.crash()
+    desk.plan()
+    desk.ring(doorbell)
+    desk.ended()
     assert desk.value(metrics.ATTEMPTS_REPEATED, *LABELS) == 1
-
-
-def test_a_stale_doorbell_is_counted_and_starts_nothing(desk, caplog) -> None:
-    doorbell = desk.rung()
-    desk.execution.run(doorbell)
-    desk.execution.run(doorbell)
-    assert desk.value(metrics.DOORBELLS_ENDED, "m", "stale") == 1
-    assert desk.value(metrics.ANSWERED, *LABELS, "OK") == 1
-    assert said(caplog)[-1] == "doorbell_stale"
 
 
 def test_a_reply_that_kafka_does_not_take_is_answered_and_not_published(
@@ -118,23 +103,20 @@ def test_a_reply_that_kafka_does_not_take_is_answered_and_not_published(
     desk.run()
     assert desk.value(metrics.ANSWERED, *LABELS, "OK") == 1
     assert desk.value(metrics.REQUEST_SECONDS, *LABELS, suffix="_count") is None
-    assert desk.value(metrics.DOORBELLS_ENDED, "m", "stored") == 1
+    assert desk.value(metrics.TAKES_ENDED, "m", "stored") == 1
     assert said(caplog)[-1] == "reply_stored"
 
 
-def test_without_redis_the_request_is_told_as_abandoned(
-    desk, caplog, monkeypatch
-) -> None:
-    monkeypatch.setattr(ledger_retry, "PATIENCE_S", 0.1)
-    desk.ledger.unreachable.add("claim")
+def test_without_redis_the_request_is_told_as_abandoned(desk, caplog) -> None:
+    desk.completer.meanwhile = lambda: desk.ledger.newer.add("turn")
     desk.run()
-    assert desk.value(metrics.DOORBELLS_ENDED, "m", "unavailable") == 1
-    assert said(caplog) == ["request_abandoned"]
+    assert desk.value(metrics.TAKES_ENDED, "m", "unavailable") == 1
+    assert said(caplog) == ["request_claimed", "request_abandoned"]
 
 
 def test_a_crash_of_a_suspect_is_counted(desk, caplog) -> None:
-    claimed = desk.ledger.claim(desk.epoch, "k1", desk.rung().ring, "lease", 60_000)
-    desk.observer.crashed(Job.from_claim(claimed, 0.0), 139)
+    taken = Taken("k1", "l", facts(), b"", "", "m", "e", 1, 1, 1000, 0, 2)
+    desk.observer.crashed(Job.of(taken, 0.0), 139)
     assert desk.value(metrics.SUSPECT_CRASHES) == 1
     assert "exit_code=139" in caplog.text
 
@@ -149,7 +131,13 @@ def test_no_prompt_and_no_answer_is_told(desk, caplog) -> None:
 def keeper(desk: Watched) -> Iterator[Heartbeat]:
     timing = desk.settings.timing
     keeper = Heartbeat(
-        desk.ledger, desk.leases, timing, "w1", lambda: {"m": 2}, desk.observer
+        desk.ledger,
+        desk.leases,
+        timing,
+        "w1",
+        lambda: {"m": 2},
+        desk.slots,
+        desk.observer,
     )
     yield keeper
     keeper.stop(5)

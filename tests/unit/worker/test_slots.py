@@ -220,6 +220,7 @@ def test_a_doorbell_of_another_epoch_is_acknowledged(desk: Desk) -> None:
     desk.ledger.server.lose()
     desk.ledger.membership.beat()
     desk.ring(doorbell)
+    desk.beat()
     eventually(lambda: desk.acknowledged == ["k1"])
     assert desk.completer.asked == []
 

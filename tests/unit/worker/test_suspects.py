@@ -1,31 +1,27 @@
 """A suspect runs in a process of its own, and only what crashes there counts."""
 
+import contextlib
 import os
+import resource
 import sys
-import threading
 
 import pytest
 
-from agentsched.ledger.values import (
-    CallOutcome,
-    Claimed,
-    ClaimOutcome,
-    Ending,
-    ReserveOutcome,
-    State,
-)
+from agentsched.ledger.turns import SUSPECT_CRASHES, Taken
+from agentsched.ledger.values import CallOutcome, Ending, State
 from agentsched.worker.call_result import CallResult
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended
 from agentsched.worker.leases import Stop
 from agentsched.worker.suspect_protocol import (
     decode_answer,
-    decode_claimed,
+    decode_taken,
     encode_answer,
-    encode_claimed,
+    encode_taken,
 )
-from agentsched.worker.suspects import AT_ONCE, SUSPECT_CRASHES, Child, Suspects
+from agentsched.worker.suspects import AT_ONCE, Child
 from tests.support.requests import facts
+from tests.support.waiting import eventually
 from tests.unit.worker.fakes import Desk
 
 ANSWER = CallResult(b'{"content": "four"}', CallOutcome(ok=True, model_ms=7))
@@ -35,122 +31,137 @@ DIES = "import os, sys\nsys.stdin.readline()\nos._exit(9)"
 HANGS = "import sys, time\nsys.stdin.readline()\ntime.sleep(600)"
 
 
-def desk_with(script):
-    started = []
+@pytest.fixture
+def make_desk(monkeypatch):
+    desks = []
 
-    def start():
-        child = Child([sys.executable, "-c", script])
-        started.append(child)
-        return child
+    def make(script):
+        started = []
 
-    desk = Desk()
-    desk.suspects = Suspects(desk.leases.clock, start)
-    desk.execution._suspects = desk.suspects
-    desk.children = started
-    return desk
+        def start(*_):
+            started.append(Child([sys.executable, "-c", script]))
+            return started[-1]
 
+        desk = Desk(slots=6)
+        desk.suspects._start = start
+        desk.children = started
+        desks.append(desk)
+        return desk
 
-def close(desk):
-    desk.suspects.close()
-    desk.calls.close(5)
-
-
-def suspect(desk, crashes=SUSPECT_CRASHES):
-    """A doorbell of a request that was in flight in so many crashes."""
-    doorbell = desk.rung()
-    key, ring = doorbell.key, 1
-    for _ in range(crashes):
-        desk.ledger.claim(desk.epoch, key, ring, f"dead-{ring}", 0)
-        assert desk.ledger.expire(desk.epoch, key)
-        ring += 1
-        reserve(desk, key, ring)
-    return doorbell_of(doorbell, ring)
+    yield make
+    for desk in desks:
+        desk.close()
 
 
-def reserve(desk, key, ring):
-    place = ("m", desk.endpoint.name)
-    outcome = desk.ledger.reserve(desk.epoch, "test", key, ring, *place)
-    assert outcome is ReserveOutcome.RESERVED
+def suspect(desk, key="k1", crashes=SUSPECT_CRASHES):
+    """A doorbell of a request that was in flight in so many crashes; it is listed."""
+    eventually(lambda: desk.slots.waiting())
+    doorbell = desk.admitted(key)
+    desk.crash(key, crashes)
+    desk.plan()
+    return doorbell
 
 
-def doorbell_of(doorbell, ring):
-    return type(doorbell).from_wire(doorbell.to_wire() | {"ring": ring})
+def run(desk, doorbell):
+    desk.ring(doorbell)
+    return desk.ended()
 
 
-def test_a_suspect_is_answered_by_its_child_and_not_by_the_worker():
-    desk = desk_with(ANSWERS)
-    assert desk.execution.run(suspect(desk)) is Ended.ANSWERED
+def test_a_suspect_is_answered_by_its_child_and_not_by_the_worker(make_desk):
+    desk = make_desk(ANSWERS)
+    assert run(desk, suspect(desk)) is Ended.ANSWERED
     assert desk.reply() == {"content": "four"}
     assert desk.completer.asked == []
-    close(desk)
 
 
-def test_one_crash_makes_no_suspect():
-    desk = desk_with(DIES)
-    assert desk.execution.run(suspect(desk, crashes=1)) is Ended.ANSWERED
+def test_one_crash_makes_no_suspect(make_desk):
+    desk = make_desk(DIES)
+    assert run(desk, suspect(desk, crashes=1)) is Ended.ANSWERED
     assert len(desk.completer.asked) == 1
-    close(desk)
 
 
-def test_a_child_that_dies_gives_the_request_back():
-    desk = desk_with(DIES)
-    assert desk.execution.run(suspect(desk)) is Ended.PUT_BACK
+def test_a_child_that_dies_gives_the_request_back(make_desk):
+    desk = make_desk(DIES)
+    assert run(desk, suspect(desk)) is Ended.PUT_BACK
     assert (desk.state(), desk.in_flight(), desk.sink.records) == (State.READY, 0, [])
-    close(desk)
 
 
-def test_three_crashes_alone_are_poison():
-    desk = desk_with(DIES)
+def test_three_crashes_alone_are_poison(make_desk):
+    desk = make_desk(DIES)
     doorbell = suspect(desk)
     for more in range(3):
         assert view(desk).ending is None
         if more:
-            reserve(desk, doorbell.key, doorbell.ring + more)
-        desk.execution.run(doorbell_of(doorbell, doorbell.ring + more))
+            desk.plan()
+        run(desk, doorbell)
     assert view(desk).ending is Ending.POISON
     assert len(desk.children) == 3
-    close(desk)
 
 
 def view(desk):
     return desk.ledger.inspect(desk.epoch, ["k1"])[0]
 
 
-def test_a_child_serves_one_suspect_after_the_other():
-    desk = desk_with(ANSWERS)
-    for _ in range(2):
-        child = desk.suspects.take()
-        claimed = Claimed(ClaimOutcome.CLAIMED, facts("k1"), b"{}", "m", "e", 3, 9)
-        assert desk.suspects.run(child, claimed, 5.0) == ANSWER
+def test_a_child_serves_one_suspect_after_the_other(make_desk):
+    desk = make_desk(ANSWERS)
+    for key in ("k1", "k2"):
+        assert run(desk, suspect(desk, key)) is Ended.ANSWERED
     assert len(desk.children) == 1
-    close(desk)
 
 
-def test_a_suspect_that_finds_no_child_comes_again_and_was_not_started():
-    desk = desk_with(ANSWERS)
-    doorbell = suspect(desk)
-    taken = [desk.suspects.take() for _ in range(AT_ONCE)]
-    assert desk.execution.run(doorbell) is Ended.PUT_BACK
+def test_no_more_suspects_are_taken_than_there_are_children(make_desk):
+    desk = make_desk(HANGS)
+    keys = [f"k{n}" for n in range(AT_ONCE + 1)]
+    for key in keys:
+        doorbell = suspect(desk, key)
+        desk.ring(doorbell)
+        eventually(lambda: desk.slots._turns.idle and desk.slots.waiting())
+    eventually(lambda: len(desk.children) == AT_ONCE)
+    assert desk.state(keys[-1]) is State.READY
+    # The free slots go on.
+    doorbell = desk.admitted("innocent")
+    desk.plan()
+    assert run(desk, doorbell) is Ended.ANSWERED
+    desk.leases.stop_all(Stop.PUT_BACK)
+    assert [desk.ended() for _ in range(AT_ONCE)] == [Ended.PUT_BACK] * AT_ONCE
+
+
+def test_a_suspect_for_which_no_child_starts_comes_again_and_was_not_started(make_desk):
+    desk = make_desk(ANSWERS)
+
+    def fail():
+        raise OSError("no more processes")
+
+    desk.suspects._start = fail
+    assert run(desk, suspect(desk)) is Ended.PUT_BACK
     (entry,) = desk.ledger.snapshot(desk.epoch).ready
     assert entry.not_before_ms > desk.ledger.membership.now_ms()
-    for child in taken:
-        child.close()
-    close(desk)
+    assert view(desk).attempts == SUSPECT_CRASHES
 
 
-def test_a_suspect_that_is_cancelled_ends_with_its_child():
-    desk = desk_with(HANGS)
-    doorbell, ended = suspect(desk), []
-    thread = threading.Thread(target=lambda: ended.append(desk.execution.run(doorbell)))
-    thread.start()
-    while not (desk.children and desk.leases.held()):
-        os.sched_yield()
+def test_a_suspect_that_is_cancelled_ends_with_its_child(make_desk):
+    desk = make_desk(HANGS)
+    desk.ring(suspect(desk))
+    eventually(lambda: desk.children and desk.leases.held())
     for lease in desk.leases.held():
         lease.stop(Stop.LOST)
-    thread.join(10)
-    assert ended == [Ended.PUT_BACK]
+    assert desk.ended() is Ended.PUT_BACK
     assert view(desk).ending is None
-    close(desk)
+
+
+def test_a_child_is_read_whatever_number_its_pipe_has():
+    """`select` takes none above 1,023, and a worker with many calls has more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    with contextlib.ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            files.enter_context(open(os.devnull, "rb"))  # noqa: PTH123
+        child = Child([sys.executable, "-c", ANSWERS])
+        clock = Clock()
+        assert child._process.stdout.fileno() > 1024
+        assert child.run(b"{}\n", clock.now_s() + 60, clock) == LINE.encode() + b"\n"
+        child.close()
 
 
 def test_a_child_that_does_not_end_in_time_is_killed():
@@ -162,17 +173,21 @@ def test_a_child_that_does_not_end_in_time_is_killed():
 
 
 def test_what_is_written_for_the_child_is_what_it_reads():
-    claimed = Claimed(
-        ClaimOutcome.CLAIMED,
+    taken = Taken(
+        "k1",
+        "lease",
         facts("k1"),
         b"\xff any bytes \n",
+        "ab" * 16,
         "m",
         "http://127.0.0.1:1/v1",
+        turn=3,
         attempt=3,
         time_left_ms=1500,
         queued_ms=40,
+        crashes=2,
     )
-    assert decode_claimed(encode_claimed(claimed, 1.5)) == claimed
+    assert decode_taken(encode_taken(taken, 1.5)) == taken
 
 
 def test_an_answer_comes_back_as_it_was():

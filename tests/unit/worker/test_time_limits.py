@@ -21,11 +21,12 @@ def desk() -> Iterator[Desk]:
     desk = Desk()
     desk.completer.hangs = True
     yield desk
-    desk.calls.close(5)
+    desk.close()
 
 
 def run(desk: Desk, **limit: float) -> Ended:
-    return desk.execution.run(desk.rung(), TimeLimits(**limit))
+    desk.ends.time_limits = TimeLimits(**limit)
+    return desk.run()
 
 
 @pytest.mark.parametrize("which", ["soft", "hard"])
@@ -56,7 +57,7 @@ def test_a_call_that_does_not_close_is_answered_at_the_hard_limit(
     """Its slot stays in use: the model server may still work on it."""
     monkeypatch.setattr(time_limits, "CLOSE_S", SOON_S)
     stubborn = Stubborn()
-    desk.execution._completer = stubborn
+    desk.slots._execution._completer = stubborn
 
     assert run(desk, soft_s=SOON_S, hard_s=4 * SOON_S) is Ended.ANSWERED
 
