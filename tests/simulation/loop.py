@@ -38,6 +38,9 @@ class SimLoop(BaseEventLoop):
         self._default_executor = SimThreads(world, process, math.inf)  # type: ignore[assignment]
         self._begun: dict[Task[Any], None] = {}
 
+    def __del__(self) -> None:
+        """The children of a killed worker leave theirs open."""
+
     def time(self) -> float:
         return self._world.now_ms / 1000
 

@@ -11,6 +11,7 @@ from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.wire.codec import Identity, cancel_record
 from agentsched.wire.records import OutboundRecord, Partition
 from agentsched.worker.execution import Execution
+from agentsched.worker.turns import Turns
 from bridge.core.rules import Rules
 from bridge.effects import Effects
 from tests.simulation.bridge import SimBridge
@@ -48,6 +49,7 @@ class Parts:
     ledger: type[MemoryLedger] = MemoryLedger
     effects: type[Effects] = Effects
     execution: type[Execution] = Execution
+    turns: type[Turns] = Turns
     rules: type[Rules] = Rules
     outstanding: type[Outstanding] = Outstanding
 
@@ -165,6 +167,7 @@ class _System:
             shape.serves[int(name.rpartition("-")[2]) - 1],
             shape.slots,
             self.parts.execution,
+            self.parts.turns,
         )
 
     def _restart(self, process: Process) -> None:
