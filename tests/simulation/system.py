@@ -113,6 +113,7 @@ class _System:
         self.nemesis.heal()
         if not self._settles(CALM_MS, self.witness.at_rest):
             self.witness.blame("not at rest after the calm", self.witness.unrest())
+            self.witness.violations += world.bugs
             return
         fresh = Submission(
             len(plan.submissions), 0, TOPICS[0], "fresh", "fresh-a", (("content", "?"),)

@@ -104,7 +104,8 @@ class TurnRules:
 
     def _check_start(self, era: str, one: Taken) -> None:
         server = self._redis.ledger.server
-        if one.facts.deadline_ms <= self._world.now_ms:
+        entry = self._redis.ledger._book.find(one.key)
+        if entry and entry.facts.deadline_ms <= self._world.now_ms:
             self._blame("a request starts after its deadline", one.key[:8])
         if one.model not in one.facts.models:
             self._blame("a request starts on a model that may not answer it")
