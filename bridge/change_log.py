@@ -65,6 +65,9 @@ class ChangeReader:
         self._stopped = make_event()
         self._epoch = self._cursor = ""
         self._failures = 0
+        self.detailed = False
+        """Whether entries and slots are read, too: only who leads needs them. Set it before
+        the snapshot with which a dispatcher begins."""
         self._thread = (make_thread or _daemon_thread)(self._run)
 
     def start(self, epoch: str, cursor: str) -> None:
@@ -97,7 +100,9 @@ class ChangeReader:
 
     def _read(self, epoch: str) -> None:
         try:
-            self._cursor, changes = self._ledger.changes(epoch, self._cursor, BLOCK_MS)
+            self._cursor, changes = self._ledger.changes(
+                epoch, self._cursor, BLOCK_MS, detailed=lambda: self.detailed
+            )
         except EpochChanged:
             # Redis was put back: another epoch has to begin, then it goes on there.
             self._hand_over(epoch, [Change(ChangeKind.GONE, at=self._cursor)])

@@ -274,6 +274,7 @@ class Daemon:
             self._reader.switch(event.epoch)
         self._observer.saw(event, self._state)
         self._state, commands = step(self._state, event)
+        self._reader.detailed = self._state.leading
         return [(self._state.epoch, command) for command in commands]
 
     def _take_waiting(self, until_ms: int) -> None:

@@ -9,7 +9,7 @@ does not allow is a no-op that says so in its answer.
 All methods block for one round trip, and are safe to call from several threads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from agentsched.ledger.operator_protocol import Operations
@@ -20,13 +20,11 @@ from agentsched.ledger.values import (
     Beat,
     CallOutcome,
     Change,
-    Claimed,
     EntryView,
     Limits,
     ModelTotals,
     PartitionView,
     PutBack,
-    ReserveOutcome,
     Snapshot,
     State,
     StoredReply,
@@ -36,8 +34,13 @@ from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from agentsched.wire.records import RecordAt
 
 
+def always() -> bool:
+    """Say yes."""
+    return True
+
+
 class Ledger(Protocol):
-    """The states of requests. READY -> RUNG -> RUNNING -> DONE -> ANSWERED."""
+    """The states of requests. READY -> RUNNING -> DONE -> ANSWERED."""
 
     # -- bridge -----------------------------------------------------------------
 
@@ -46,7 +49,8 @@ class Ledger(Protocol):
 
         The same coordinates (source and offset) again: SAME. Other coordinates with
         the same payload hash: ATTACHED before a reply is stored, STORED while it is not
-        known to be in Kafka, else REPEATED. Another hash: CONFLICT. FULL when `Limits.ready_max_entries` are READY or RUNG.
+        known to be in Kafka, else REPEATED. Another hash: CONFLICT. FULL when
+        `Limits.ready_max_entries` are READY.
         One that comes with its reply is DONE at once and is never FULL. CANCELLED when
         somebody has cancelled it before: it is not stored, unless it comes with its reply.
         The batch is not one transaction; each request is.
@@ -56,43 +60,10 @@ class Ledger(Protocol):
         """Forget READY entries (identity too), so that better ones find room.
 
         Returns, for each key, whether it is gone from the ready set: False when it is in
-        another state, has to end, was rung before (its ring number and its crashes
-        must not be forgotten) or has attached records (whose bridges were told that its
+        another state, has to end, was taken before (its turn and its crashes must not
+        be forgotten) or has attached records (whose bridges were told that its
         reply settles them). An unknown key counts as gone.
         """
-
-    def reserve(  # noqa: PLR0913  (a step of the protocol; the values have no other home)
-        self,
-        epoch: str,
-        dispatcher_id: str,
-        key: str,
-        ring: int,
-        model: str,
-        endpoint: str,
-    ) -> ReserveOutcome:
-        """READY -> RUNG with ring number `ring` and one slot of (model, endpoint).
-
-        Args:
-            epoch: see the module.
-            key: the request.
-            dispatcher_id: the id that holds the dispatcher lease now.
-            ring: the entry's last ring number plus one; any other is NOT_READY.
-            model: one of the entry's models.
-            endpoint: the name of one of the model's endpoints.
-
-        Repeated with the same ring after success: RESERVED again.
-        """
-
-    def ring_again(self, epoch: str, key: str, ring: int) -> bool:
-        """RUNG with this ring number -> RUNG with `ring` + 1, its age starts anew.
-
-        The doorbell with the old number is refused from then on. Returns False when
-        the entry is not RUNG with `ring`; repeated after success (RUNG with ring + 1
-        reached by this very step): True.
-        """
-
-    def unreserve(self, epoch: str, key: str, ring: int) -> bool:
-        """RUNG with this ring number -> READY; its slot is free."""
 
     def expire(self, epoch: str, key: str) -> bool:
         """RUNNING with a lease that is over -> READY, one crash more; False otherwise."""
@@ -125,14 +96,6 @@ class Ledger(Protocol):
         the process nothing is taken, its other steps are done.
         """
 
-    def claim(
-        self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
-    ) -> Claimed:
-        """RUNG -> RUNNING under `lease_id` (random, made by the caller).
-
-        Repeated with the same lease_id while RUNNING: the same answer.
-        """
-
     def renew(
         self, epoch: str, leases: Mapping[str, str], lease_ms: int
     ) -> dict[str, bool]:
@@ -141,7 +104,7 @@ class Ledger(Protocol):
         Who gets False stops its call and hands nothing in.
         """
 
-    def put_back(  # noqa: PLR0913  (as reserve)
+    def put_back(  # noqa: PLR0913  (a step of the protocol; the values have no other home)
         self,
         epoch: str,
         key: str,
@@ -156,7 +119,7 @@ class Ledger(Protocol):
             epoch: see the module.
             key: the request.
             lease_id: whose lease.
-            delay_ms: it is not reserved before so much time has passed.
+            delay_ms: it does not start before so much time has passed.
             why: what is counted. No reason counts as a crash in the sense of `expire`.
             crashes_most: with CRASHED: after so many of them it has to end as POISON.
         """
@@ -175,7 +138,7 @@ class Ledger(Protocol):
 
         With a lease_id: from RUNNING while that lease_id is current, even past its
         expiry; the slot is free then, and also when the lease was voided.
-        Without: from READY, RUNG and RUNNING; a lease is voided, and the slot of a
+        Without: from READY and RUNNING; a lease is voided, and the slot of a
         RUNNING request stays in use until its holder calls or its lease is over.
         Returns whether this reply is the stored one: True again when the winner
         repeats the step (same lease_id, or None again with the same bytes).
@@ -189,15 +152,15 @@ class Ledger(Protocol):
 
         Marks the offsets of the request (all that are attached) as done in the bitmap
         of their sources. Repeated: True again. Only who won `complete` calls it: where
-        the entry is READY, RUNG or RUNNING all the same, Redis has lost the reply that
+        the entry is READY or RUNNING all the same, Redis has lost the reply that
         Kafka has, and the entry is ANSWERED, too; a lease is voided. False: unknown.
         """
 
     def cancel(self, epoch: str, key: str, keep_s: int) -> State | None:
         """Have an unanswered request end: its bridge answers it CANCELLED.
 
-        An entry that is not DONE yet is marked: `inspect` shows it; `reserve`, `claim` and
-        `withdraw` refuse it. For an unknown key the wish is kept for `keep_s` seconds: `admit` then says
+        An entry that is not DONE yet is marked: `inspect` shows it; `turn` and `withdraw`
+        leave it alone. For an unknown key the wish is kept for `keep_s` seconds: `admit` then says
         CANCELLED. All bridges hear of it through the change log. Returns the state that
         the entry is in; None: unknown. Repeated it changes nothing.
         """
@@ -240,9 +203,18 @@ class Ledger(Protocol):
         """The ready set and the slots in use, with the cursor for `changes`."""
 
     def changes(
-        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+        self,
+        epoch: str,
+        cursor: str,
+        block_ms: int,
+        limit: int = 1000,
+        detailed: Callable[[], bool] = always,
     ) -> tuple[str, list[Change]]:
         """What happened after `cursor`, waiting up to `block_ms` for the first.
+
+        `detailed` is asked when they are there: without entries and slots, which only the
+        dispatcher needs, they are read at a quarter of the cost. Who begins to need them
+        takes a snapshot afterwards: what came before is in it.
 
         Unlike the steps it does not check the epoch. Old changes are dropped: take a
         new snapshot now and then. Raises `EpochChanged` instead of going on where the

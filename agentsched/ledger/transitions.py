@@ -8,20 +8,17 @@ from types import MappingProxyType
 
 from agentsched.ledger.values import State
 
-_UNANSWERED = (State.READY, State.RUNG, State.RUNNING, State.DONE)
+_UNANSWERED = (State.READY, State.RUNNING, State.DONE)
 _MOVES: dict[str, dict[State | None, set[State | None]]] = {
     "admit": {None: {None, State.READY, State.DONE}},
     "withdraw": {State.READY: {None, State.READY}},
-    "reserve": {State.READY: {State.READY, State.RUNG}},
-    "ring_again": {},
-    "unreserve": {State.RUNG: {State.READY, State.RUNG}},
+    "plan": {},
+    "turn": {State.READY: {State.READY, State.RUNNING}},
     "expire": {State.RUNNING: {State.READY, State.RUNNING}},
-    "claim": {State.RUNG: {State.READY, State.RUNG, State.RUNNING}},
     "renew": {},
     "put_back": {State.RUNNING: {State.READY, State.RUNNING}},
     "complete": {
         State.READY: {State.READY, State.DONE},
-        State.RUNG: {State.RUNG, State.DONE},
         State.RUNNING: {State.RUNNING, State.DONE},
     },
     "cancel": {},

@@ -27,9 +27,7 @@ class State(StrEnum):
     """Where an admitted request is; a request that is only in Kafka has no state."""
 
     READY = "ready"
-    """May be reserved (from `not_before_ms` on)."""
-    RUNG = "rung"
-    """Capacity is reserved and a doorbell is out."""
+    """May start (from `not_before_ms` on), as soon as it is listed."""
     RUNNING = "running"
     """A worker holds the lease."""
     DONE = "done"
@@ -95,20 +93,6 @@ class Admitted:
     """Only with REPEATED."""
 
 
-class ReserveOutcome(StrEnum):
-    """What `reserve` did."""
-
-    RESERVED = "reserved"
-    NOT_DISPATCHER = "not_dispatcher"
-    """The dispatcher lease is somebody else's, or over."""
-    NOT_READY = "not_ready"
-    """The entry is in another state, unknown, or its ring number is not the one given."""
-    TOO_EARLY = "too_early"
-    """Its not-before time is still to come."""
-    NO_CAPACITY = "no_capacity"
-    """The endpoint, or the limit over all models, is full."""
-
-
 class Ending(StrEnum):
     """Why an unanswered request has to end without a call; its bridge answers it."""
 
@@ -126,37 +110,6 @@ class PutBack(StrEnum):
     """It was not started after all: the start does not count."""
     CRASHED = "crashed"
     """It ended the process that ran it alone: that is counted."""
-
-
-class ClaimOutcome(StrEnum):
-    """What `claim` found."""
-
-    CLAIMED = "claimed"
-    STALE = "stale"
-    """The doorbell's ring number is old, or the request is not RUNG: forget the doorbell."""
-    OVERDUE = "overdue"
-    """The deadline has passed: complete without a lease, DEADLINE_EXCEEDED. Still RUNG."""
-    PUT_BACK = "put_back"
-    """The limits were lowered: the request is READY again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The answer of `claim`; all but `outcome` only with CLAIMED and OVERDUE."""
-
-    outcome: ClaimOutcome
-    facts: RequestFacts | None = None
-    payload: bytes = b""
-    model: str = ""
-    endpoint: str = ""
-    attempt: int = 0
-    """1 for the first start of this request; for OVERDUE the starts so far."""
-    time_left_ms: int = 0
-    """Until the deadline; 0 or less with OVERDUE."""
-    queued_ms: int = 0
-    """From the broker's append time until now."""
-    crashes: int = 0
-    """How often its lease has run out: whoever ran it may have died of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +138,12 @@ class EntryView:
     """What the reconciler sees of one entry."""
 
     state: State
-    ring: int
     since_ms: int
-    """Age of the state (for RUNG: of the last ring), in milliseconds."""
+    """Age of the state, in milliseconds."""
     lease_left_ms: int = 0
     """RUNNING only; 0 or less: the lease is over."""
     model: str = ""
-    """RUNG and RUNNING: where it was reserved."""
+    """RUNNING: where."""
     overdue_ms: int = 0
     """How long the deadline has passed; 0 or less: not yet."""
     ending: "Ending | None" = None
@@ -217,8 +169,6 @@ class ReadyEntry:
     """One entry of the ready set, as the dispatcher sees it."""
 
     facts: RequestFacts
-    ring: int
-    """The number of the last ring; 0 before the first."""
     not_before_ms: int = 0
     turn: int = 0
     """How often it was taken."""
@@ -230,7 +180,7 @@ class ReadyEntry:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Capacity in use: one request that is RUNG or RUNNING, or whose lease was voided."""
+    """Capacity in use: one request that is RUNNING, or whose lease was voided."""
 
     key: str
     model: str
@@ -255,9 +205,9 @@ class ChangeKind(StrEnum):
     READY = "ready"
     """It entered the ready set (or again): `ready` is set."""
     LEFT = "left"
-    """It left the ready set without a reservation (withdrawn, or completed)."""
+    """It left the ready set and was not taken (withdrawn, or completed)."""
     TAKEN = "taken"
-    """It was reserved: it left the ready set and `slot` is in use."""
+    """It is RUNNING: it left the ready set and `slot` is in use."""
     FREED = "freed"
     """Its slot is free again."""
     ENDING = "ending"
@@ -295,7 +245,7 @@ class Limits:
     max_in_flight: int = 0
     """Over all models; 0: no limit but the capacities."""
     ready_max_entries: int = 2000
-    """READY and RUNG together, over all bridges."""
+    """READY ones, over all bridges."""
     horizon_s: int = 3600
     """How long an answered request is remembered against duplicates."""
 

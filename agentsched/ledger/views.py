@@ -20,7 +20,7 @@ class Pool:
     model: str
     endpoint: str
     in_flight: int
-    """Slots in use: doorbell out, running, or until the end of a voided lease."""
+    """Slots in use: running, or until the end of a voided lease."""
     capacity: int
 
 
@@ -47,7 +47,7 @@ class Description:
     """None with ANSWERED: only the place of the reply is kept."""
     model: str = ""
     endpoint: str = ""
-    """Where it was reserved; RUNG and RUNNING."""
+    """Where it runs; RUNNING."""
     attempts: int = 0
     """How often a worker started it."""
     crashes: int = 0

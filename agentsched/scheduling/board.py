@@ -235,6 +235,10 @@ class Board:
             ready.member = member
         return ready.member
 
+    def slots(self) -> Iterator[Slot]:
+        """Yield every slot in use."""
+        return (taken.slot for taken in self._taken.values())
+
     def in_use(self, model: str) -> int:
         """Return how many slots of a model are in use."""
         return self._in_use[model]

@@ -111,7 +111,9 @@ class Lists:
         return bool(self._listed)
 
     def _owe(self, board: Board, supply: Supply, model: str, now_ms: int) -> list[str]:
-        floors = self._floors.setdefault(model, ClassFloors())
+        floors = self._floors.get(model)
+        if floors is None:
+            floors = self._floors[model] = ClassFloors()
         waiting = tuple(cls for cls in CLASSES if board.waits(model, cls))
         floors.pass_time(now_ms, supply.live(model), waiting)
         return floors.owed(waiting.__contains__)

@@ -146,7 +146,7 @@ def _on_answer(state: BridgeState, entry: Indexed, answer: Admitted) -> list[Com
 
 def _share(state: BridgeState) -> int:
     """Return this bridge's share of the ready set, in entries."""
-    return state.rules.settings.ready_max_entries // max(1, state.bridges)
+    return state.rules.ready_max_entries // max(1, state.bridges)
 
 
 def _share_bytes(state: BridgeState) -> int:

@@ -259,7 +259,9 @@ def _weigh(state: BridgeState, entry: Indexed, more: int) -> None:
 
 def _count(state: BridgeState, entry: Indexed, more: int) -> None:
     agent_id = entry.traits.agent_id
-    count = state.agents.setdefault(agent_id, AgentCount())
+    count = state.agents.get(agent_id)
+    if count is None:
+        count = state.agents[agent_id] = AgentCount()
     if entry.stage is Stage.IN_FLIGHT:
         count.in_flight += more
     elif entry.stage in WAITS:

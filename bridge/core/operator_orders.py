@@ -31,7 +31,7 @@ def on_orders(state: BridgeState, event: OrdersSeen) -> list[Command]:
 def refresh_blocked(state: BridgeState) -> None:
     """Work out whose requests are refused: by order, or by the configuration."""
     ordered = state.controls.blocked if state.controls else ()
-    blocked = state.rules.blocked_agents().union(ordered)
+    blocked = state.rules.blocked_agents.union(ordered)
     if blocked == state.blocked:
         return
     fresh, state.blocked = blocked - state.blocked, blocked

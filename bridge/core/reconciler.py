@@ -98,5 +98,4 @@ def _ending(state: BridgeState, entry: Indexed, view: EntryView) -> ReplyError |
 
 
 def _has_model(state: BridgeState, entry: Indexed) -> bool:
-    settings = state.rules.settings
-    return any(settings.model(name) for name in entry.traits.models)
+    return any(name in state.rules.models for name in entry.traits.models)

@@ -148,7 +148,7 @@ def _on_changed(state: BridgeState, event: ev.Changed) -> list[Command]:
         if change.kind is ChangeKind.GONE:
             return [BeatEpoch(state.pulse, change.at)]
         if change.kind is ChangeKind.ORDERS:
-            commands = [ReadOrders()]
+            commands.append(ReadOrders())
             continue
         if change.kind is ChangeKind.SETTLED:
             _settle(state, change.source, change.offset)
@@ -161,8 +161,8 @@ def _on_changed(state: BridgeState, event: ev.Changed) -> list[Command]:
         for entry in index.with_key(state, change.key) if stage else ():
             if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):
                 index.move(state, entry, stage)
-        dispatcher.on_change(state, change)
-    return commands
+    dispatcher.on_changes(state, event.changes)
+    return list(dict.fromkeys(commands))
 
 
 def _settle(state: BridgeState, source: str, offset: int) -> None:

@@ -26,14 +26,13 @@ def test_a_replayed_record_changes_nothing(world: World):
     assert world.cursor() == cursor
 
 
-@pytest.mark.parametrize("state", ["rung", "running", "done"])
+@pytest.mark.parametrize("state", ["ready", "running", "done"])
 def test_a_replayed_record_says_where_its_request_is(world: World, state: str):
     admission = world.admission()
     key = admission.facts.key
     world.admit(admission)
-    world.reserve(key)
-    if state != "rung":
-        world.claim(key)
+    if state != "ready":
+        world.take(key)
     if state == "done":
         world.complete(key, "L1")
     assert world.admit(admission) == [Admitted(AdmitOutcome.SAME, State(state))]
@@ -108,8 +107,7 @@ def test_another_payload_under_the_same_identity_is_a_conflict(world: World, way
 def test_a_conflict_leaves_the_first_payload(world: World):
     key = world.ready()
     world.admit(world.admission(key=key, payload=b'{"content":"other"}'))
-    world.reserve(key)
-    assert world.claim(key).payload == b'{"content":"hello"}'
+    assert world.take(key).payload == b'{"content":"hello"}'
 
 
 def test_the_ready_set_is_bounded(world: World):
@@ -124,12 +122,6 @@ def test_a_refused_request_leaves_no_trace(world: World):
     world.admit(admission)
     assert world.state(admission.facts.key) is None
     assert world.ledger.partition(world.epoch, SOURCE, 0, 100).live == {}
-
-
-def test_a_rung_request_counts_in_the_ready_set(world: World):
-    world.limit(ready_max_entries=1)
-    world.rung()
-    assert world.admit(world.admission())[0].outcome is AdmitOutcome.FULL
 
 
 def test_a_running_request_does_not_count_in_the_ready_set(world: World):
@@ -166,9 +158,8 @@ def test_a_payload_and_facts_come_back_as_they_were(world: World):
         agent_id="ägent\n1", correlation_id="lone \ud800 | %7C", models=("a|b", "c")
     )
     world.admit(Admission(facts, payload, "0" * 32))
-    world.reserve(facts.key)
-    claimed = world.claim(facts.key)
-    assert (claimed.facts, claimed.payload) == (facts, payload)
+    taken = world.take(facts.key)
+    assert (taken.facts, taken.payload) == (facts, payload)
 
 
 def test_a_withdrawn_request_is_forgotten_with_its_identity(world: World):
@@ -185,16 +176,16 @@ def test_a_withdrawn_offset_is_not_done(world: World):
 
 
 def test_withdraw_says_of_each_key_whether_it_is_gone(world: World):
-    keys = [world.ready(), world.rung(), world.unknown(), world.done()]
+    keys = [world.ready(), world.running(), world.unknown(), world.done()]
     assert world.ledger.withdraw(world.epoch, keys) == [True, False, True, False]
 
 
-def test_a_request_that_was_rung_stays_with_its_ring_number_and_its_crashes(
+def test_a_request_that_was_taken_stays_with_its_turn_and_its_crashes(
     world: World,
 ):
     key = world.returned()
     assert world.ledger.withdraw(world.epoch, [key]) == [False]
-    assert world.view(key).ring == 1
+    assert world.view(key).turn == 1
 
 
 def test_a_request_that_was_sent_again_is_not_withdrawn(world: World):
@@ -257,8 +248,8 @@ def test_published_it_settles_its_offset(world: World):
 
 
 def test_a_request_that_runs_is_not_ended_by_it(world: World):
-    key = world.running()
-    payload = world.claim(key).payload
+    key = world.ready()
+    payload = world.take(key).payload
     again = world.admit(_with_its_reply(world, key=key, payload=payload))
     assert again == [Admitted(AdmitOutcome.ATTACHED, State.RUNNING)]
     assert world.ledger.reply(world.epoch, key) is None

@@ -8,10 +8,8 @@ from agentsched.ledger.values import (
     AdmitOutcome,
     Admitted,
     ChangeKind,
-    ClaimOutcome,
     Ending,
     PutBack,
-    ReserveOutcome,
     State,
 )
 from tests.support.ledgers import World
@@ -24,7 +22,7 @@ def cancel(world: World, key: str) -> State | None:
     return world.ledger.cancel(world.epoch, key, KEEP_S)
 
 
-@pytest.mark.parametrize("state", ["ready", "rung", "running"])
+@pytest.mark.parametrize("state", ["ready", "running"])
 def test_an_unanswered_request_is_marked_and_stays_where_it_is(world: World, state):
     key = getattr(world, state)()
     assert not world.view(key).ending
@@ -98,21 +96,19 @@ def test_the_end_of_a_lease_by_its_holder_is_not(world: World):
     voided = world.ledger.voided()
     voided.take(0.01)
     world.complete(world.running("L1"), "L1")
-    world.complete(world.rung())
+    world.complete(world.ready())
     world.complete(world.running("L2"))
     assert eventually(lambda: voided.take(0.1)) == "L2"
     voided.close()
 
 
-@pytest.mark.parametrize("state", ["ready", "rung"])
-def test_what_has_to_end_does_not_start(world: World, state):
-    key = getattr(world, state)()
+def test_what_has_to_end_does_not_start(world: World):
+    key = world.ready()
     cancel(world, key)
     assert key not in {
         entry.facts.key for entry in world.ledger.snapshot(world.epoch).ready
     }
-    assert world.reserve(key) is not ReserveOutcome.RESERVED or state == "rung"
-    assert world.claim(key).outcome is ClaimOutcome.STALE
+    assert world.take(key) is None
 
 
 def test_what_comes_back_and_has_to_end_is_not_offered_again(world: World):
@@ -125,30 +121,31 @@ def test_what_comes_back_and_has_to_end_is_not_offered_again(world: World):
     assert (world.state(key), world.in_flight()) == (State.READY, 0)
 
 
-def crash_alone(world: World, key: str, ring: int, most: int = 3) -> None:
-    world.reserve(key, ring)
-    world.claim(key, ring, f"A{ring}")
-    step = (world.epoch, key, f"A{ring}", 0, PutBack.CRASHED, most)
+def crash_alone(world: World, key: str, turn: int, most: int = 3) -> None:
+    assert world.take(key, f"A{turn}").turn == turn
+    step = (world.epoch, key, f"A{turn}", 0, PutBack.CRASHED, most)
     assert world.ledger.put_back(*step)
     assert world.ledger.put_back(*step)  # repeated, and counted once
 
 
 def test_a_request_that_crashes_alone_too_often_is_poison(world: World):
     key = world.ready()
-    for ring in (1, 2):
-        crash_alone(world, key, ring)
+    for turn in (1, 2):
+        crash_alone(world, key, turn)
         assert (world.state(key), world.view(key).ending) == (State.READY, None)
     crash_alone(world, key, 3)
     assert world.view(key).ending is Ending.POISON
     assert world.view(key).attempts == 3
-    assert world.reserve(key, 4) is ReserveOutcome.NOT_READY
+    assert world.take(key) is None
 
 
 def test_crashes_with_others_are_counted_for_the_worker_and_poison_nobody(world: World):
     key = world.ready()
-    for ring in (1, 2, 3, 4):
-        world.reserve(key, ring)
-        assert world.claim(key, ring, f"L{ring}", 1).crashes == ring - 1
+    world.beat()
+    for crashes in range(4):
+        world.plan(key)
+        answer = world.turn(f"L{crashes}", lease_ms=1, free_children=1)
+        assert [one.crashes for one in answer.taken] == [crashes]
         world.backend.advance(2)
         assert world.ledger.expire(world.epoch, key)
     assert world.view(key).ending is None
@@ -157,5 +154,4 @@ def test_crashes_with_others_are_counted_for_the_worker_and_poison_nobody(world:
 def test_a_start_that_was_none_does_not_count(world: World):
     key = world.running("L1")
     world.ledger.put_back(world.epoch, key, "L1", 0, PutBack.UNSTARTED)
-    world.reserve(key, 2)
-    assert world.claim(key, 2, "L2").attempt == 1
+    assert world.take(key, "L2").attempt == 1

@@ -1,187 +1,112 @@
-"""What `reserve`, `ring_again` and `unreserve` promise, on every adapter."""
+"""What `turn` promises of capacity, on every adapter."""
 
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
+from agentsched.ledger.turns import Plan, PoolList
+from tests.support.ledgers import GPT, GPT_AT, LEADER, LLAMA, LLAMA_AT, LONG_MS, World
 
-from agentsched.ledger.values import ClaimOutcome, ReserveOutcome, State
-from tests.support.ledgers import GPT, GPT_AT, LEADER, LLAMA, World
-
-RESERVED = ReserveOutcome.RESERVED
-NOT_READY = ReserveOutcome.NOT_READY
-NO_CAPACITY = ReserveOutcome.NO_CAPACITY
+BARS = (("a|b", "c"), ("a", "b|c"))
 
 
-def test_a_reserved_request_is_rung_for_its_model(world: World):
-    key = world.rung()
-    view = world.view(key)
-    assert (view.state, view.ring, view.model) == (State.RUNG, 1, GPT)
+def _list(world: World, model: str, endpoint: str, *keys: str) -> None:
+    pool = PoolList(model, endpoint, tuple(map(world.member, keys)))
+    world.plan(lists=(pool,))
 
 
-def test_a_repeated_reserve_has_the_same_answer_and_one_slot(world: World):
-    key = world.rung()
-    assert world.reserve(key) is RESERVED
-    assert world.in_flight() == 1
+def test_every_model_has_its_own_capacity(world: World):
+    world.beat()
+    llama, gpt = ([world.ready() for _ in range(3)] for _ in range(2))
+    world.plan(*llama, model=LLAMA)
+    world.plan(*gpt, model=GPT)
+    assert set(world.takes(*"123456")) == {*llama[:2], *gpt}
+    assert (world.in_flight(LLAMA), world.in_flight(GPT)) == (2, 3)
 
 
-def test_a_reserve_for_another_model_is_no_repetition(world: World):
-    assert world.reserve(world.rung(), model=LLAMA) is NOT_READY
-
-
-@pytest.mark.parametrize("ring", [0, 2])
-def test_a_wrong_ring_number_reserves_nothing(world: World, ring: int):
-    assert world.reserve(world.ready(), ring) is NOT_READY
-
-
-def test_ring_numbers_go_on_after_a_return_to_ready(world: World):
-    key = world.rung()
-    world.ledger.unreserve(world.epoch, key, 1)
-    assert world.reserve(key, 1) is NOT_READY
-    assert world.reserve(key, 2) is RESERVED
-
-
-def test_who_does_not_hold_the_dispatcher_lease_reserves_nothing(world: World):
-    key = world.ready()
-    assert world.reserve(key, by="another") is ReserveOutcome.NOT_DISPATCHER
-    assert world.state(key) is State.READY
-
-
-def test_a_dispatcher_whose_lease_is_over_reserves_nothing(world: World):
-    key = world.ready()
-    world.ledger.membership.resign(LEADER)
-    world.ledger.membership.lead("short", 20)
-    world.backend.advance(21)
-    assert world.reserve(key, by="short") is ReserveOutcome.NOT_DISPATCHER
-
-
-def test_nobody_reserves_while_there_is_no_dispatcher(world: World):
-    world.ledger.membership.resign(LEADER)
-    assert world.reserve(world.ready(), by="") is ReserveOutcome.NOT_DISPATCHER
-
-
-def test_a_full_endpoint_reserves_nothing(world: World):
-    for _ in range(2):
-        world.reserve(world.ready(), model=LLAMA)
-    key = world.ready()
-    assert world.reserve(key, model=LLAMA) is NO_CAPACITY
-    assert world.state(key) is State.READY
-
-
-def test_a_full_endpoint_does_not_hinder_another(world: World):
-    for _ in range(2):
-        world.reserve(world.ready(), model=LLAMA)
-    assert world.reserve(world.ready(), model=GPT) is RESERVED
+def test_endpoints_of_one_model_have_capacities_of_their_own(world: World):
+    other = "https://gpt.example/v2"
+    world.limit(capacity={(GPT, GPT_AT): 1, (GPT, other): 2})
+    world.beat()
+    keys = [world.ready() for _ in range(5)]
+    for endpoint in (GPT_AT, other):
+        _list(world, GPT, endpoint, *keys)
+    assert len(world.takes(*"12345")) == 3
+    places = [slot.endpoint for slot in world.ledger.snapshot(world.epoch).slots]
+    assert sorted(places) == [GPT_AT, other, other]
 
 
 def test_the_limit_over_all_models_counts_every_endpoint(world: World):
     world.limit(max_in_flight=2)
-    world.reserve(world.ready(), model=GPT)
-    world.reserve(world.ready(), model=LLAMA)
-    assert world.reserve(world.ready(), model=GPT) is NO_CAPACITY
+    world.running("1")
+    world.plan(world.ready(), model=LLAMA)
+    assert len(world.takes("2")) == 1
+    world.plan(world.ready())
+    assert world.takes("3") == []
 
 
-def test_a_rung_and_a_running_request_hold_a_slot_each(world: World):
+def test_lowered_limits_start_nothing_and_stop_nothing(world: World):
+    first, second = world.running("1"), world.running("2")
     world.limit(capacity={(GPT, GPT_AT): 2})
-    world.running()
-    world.rung()
-    assert world.reserve(world.ready()) is NO_CAPACITY
+    key = world.ready()
+    assert world.take(key, "3") is None
+    assert world.complete(first, "1")
+    assert world.take(key, "4")
+    assert world.complete(second, "2")
 
 
 def test_without_limits_there_is_no_capacity(world: World):
     world.backend.lose()
     world.epoch = world.ledger.membership.beat().pulse.epoch
-    world.ledger.membership.lead(LEADER, 60_000)
-    assert world.reserve(world.ready()) is NO_CAPACITY
+    world.ledger.membership.lead(LEADER, LONG_MS)
+    assert world.take(world.ready()) is None
 
 
 def test_an_unknown_endpoint_has_no_capacity(world: World):
-    key = world.ready()
-    answer = world.ledger.reserve(world.epoch, LEADER, key, 1, GPT, "https://other")
-    assert answer is NO_CAPACITY
+    world.beat()
+    _list(world, GPT, "https://other", world.ready())
+    assert world.takes("1") == []
 
 
 def test_a_model_name_with_a_bar_is_no_other_pool(world: World):
-    world.limit(capacity={("a|b", "c"): 1, ("a", "b|c"): 0})
+    world.limit(capacity={BARS[0]: 1, BARS[1]: 0})
+    world.beat()
     key = world.ready()
-    answer = world.ledger.reserve(world.epoch, LEADER, key, 1, "a", "b|c")
-    assert answer is NO_CAPACITY
-    assert world.ledger.reserve(world.epoch, LEADER, key, 1, "a|b", "c") is RESERVED
+    models = tuple(model for model, _ in BARS)
+    _list(world, *BARS[1], key)
+    assert world.takes("1", models=models) == []
+    _list(world, *BARS[0], key)
+    (taken,) = world.turn("2", models=models).taken
+    assert (taken.model, taken.endpoint) == BARS[0]
     assert world.view(key).model == "a|b"
 
 
-def test_fifty_reserves_from_four_threads_fill_seven_slots(world: World):
+def test_a_percent_sign_is_read_back(world: World):
+    world.limit(capacity={("a%7Cb", "c%25"): 1})
+    world.beat()
+    _list(world, "a%7Cb", "c%25", world.ready())
+    (taken,) = world.turn("1", models=("a%7Cb",)).taken
+    assert (taken.model, taken.endpoint) == ("a%7Cb", "c%25")
+
+
+def test_four_workers_at_once_fill_seven_slots_and_no_more(world: World):
     keys = [world.ready() for _ in range(50)]
+    members = tuple(world.member(key, order) for order, key in enumerate(keys))
+    pools = ((GPT, GPT_AT), (LLAMA, LLAMA_AT))
+    world.limit(capacity={(GPT, GPT_AT): 5, (LLAMA, LLAMA_AT): 2})
+    lists = tuple(PoolList(*pool, members) for pool in pools)
+    plan = Plan(LEADER, 1, world.revision(), "", lists)
+    world.ledger.plan(world.epoch, plan)
+    workers = [f"w{number}" for number in range(4)]
+    turns = []
+    for worker in workers:
+        world.beat(worker)
+        turns += [
+            world.next_turn(f"{worker}.{n}", f"{worker}.{n}b", worker_id=worker)
+            for n in range(5)
+        ]
     with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(world.reserve, keys))
-    assert answers.count(RESERVED) == 7
-    assert answers.count(NO_CAPACITY) == 43
-    assert world.in_flight() == 7
-
-
-def test_a_retry_is_not_reserved_before_its_time(world: World):
-    key = world.running()
-    world.ledger.put_back(world.epoch, key, "L1", 300)
-    assert world.reserve(key, 2) is ReserveOutcome.TOO_EARLY
-    world.backend.advance(301)
-    assert world.reserve(key, 2) is RESERVED
-
-
-def test_a_new_ring_makes_the_old_doorbell_stale(world: World):
-    key = world.rung()
-    assert world.ledger.ring_again(world.epoch, key, 1)
-    assert world.claim(key, 1).outcome is ClaimOutcome.STALE
-    assert world.claim(key, 2).outcome is ClaimOutcome.CLAIMED
-
-
-def test_a_repeated_ring_again_has_the_same_answer_and_one_effect(world: World):
-    key = world.rung()
-    assert world.ledger.ring_again(world.epoch, key, 1)
-    assert world.ledger.ring_again(world.epoch, key, 1)
-    assert world.view(key).ring == 2
-
-
-def test_a_ring_again_long_ago_is_no_repetition(world: World):
-    key = world.rung()
-    world.ledger.ring_again(world.epoch, key, 1)
-    world.ledger.ring_again(world.epoch, key, 2)
-    assert not world.ledger.ring_again(world.epoch, key, 1)
-
-
-def test_a_ring_number_that_reserve_reached_is_no_repetition(world: World):
-    key = world.rung()
-    world.ledger.unreserve(world.epoch, key, 1)
-    world.reserve(key, 2)
-    assert not world.ledger.ring_again(world.epoch, key, 1)
-    assert world.view(key).ring == 2
-
-
-def test_the_age_of_a_ring_starts_anew(world: World):
-    key = world.rung()
-    world.backend.advance(200)
-    assert world.view(key).since_ms >= 200
-    world.ledger.ring_again(world.epoch, key, 1)
-    assert world.view(key).since_ms < 200
-
-
-def test_an_unreserved_request_is_ready_and_its_slot_free(world: World):
-    key = world.rung()
-    assert world.ledger.unreserve(world.epoch, key, 1)
-    assert world.state(key) is State.READY
-    assert world.in_flight() == 0
-
-
-def test_a_repeated_unreserve_has_the_same_answer(world: World):
-    key = world.rung()
-    assert world.ledger.unreserve(world.epoch, key, 1)
-    assert world.ledger.unreserve(world.epoch, key, 1)
-
-
-def test_an_unreserve_with_an_old_ring_number_does_nothing(world: World):
-    key = world.rung()
-    world.ledger.ring_again(world.epoch, key, 1)
-    assert not world.ledger.unreserve(world.epoch, key, 1)
-    assert world.state(key) is State.RUNG
-
-
-def test_a_request_that_was_never_rung_cannot_be_unreserved(world: World):
-    assert not world.ledger.unreserve(world.epoch, world.ready(), 0)
+        answers = list(
+            threads.map(lambda turn: world.ledger.turn(world.epoch, turn), turns)
+        )
+    taken = [one.key for answer in answers for one in answer.taken]
+    assert len(taken) == len(set(taken)) == 7
+    assert (world.in_flight(GPT), world.in_flight(LLAMA)) == (5, 2)

@@ -2,23 +2,25 @@
 
 from threading import Thread
 
-from agentsched.ledger.values import Change, ChangeKind, ReadyEntry, Slot
+from agentsched.ledger.turns import PoolList
+from agentsched.ledger.values import Admission, Change, ChangeKind, ReadyEntry, Slot
 from agentsched.wire.codec import hash_value
 from tests.support.ledgers import GPT, GPT_AT, LLAMA, LLAMA_AT, SOURCE, World
 from tests.support.waiting import eventually
 
 
+def _ready_entry(admission: Admission) -> ReadyEntry:
+    return ReadyEntry(admission.facts, payload_hash=admission.payload_hash)
+
+
 def test_a_snapshot_shows_the_ready_set_and_the_slots(world: World):
     ready = world.admission()
     world.admit(ready)
-    rung, running = world.rung(), world.running()
+    running = world.running()
     world.done()
     snapshot = world.ledger.snapshot(world.epoch)
-    assert snapshot.ready == (ReadyEntry(ready.facts, 0, 0),)
-    assert {slot.key: slot for slot in snapshot.slots} == {
-        rung: Slot(rung, GPT, GPT_AT, "high"),
-        running: Slot(running, GPT, GPT_AT, "high"),
-    }
+    assert snapshot.ready == (_ready_entry(ready),)
+    assert snapshot.slots == (Slot(running, GPT, GPT_AT, "high"),)
 
 
 def test_a_snapshot_has_the_ledgers_time(world: World):
@@ -27,13 +29,13 @@ def test_a_snapshot_has_the_ledgers_time(world: World):
     assert world.ledger.snapshot(world.epoch).now_ms <= world.backend.now_ms()
 
 
-def test_a_snapshot_shows_ring_and_earliest_start_of_a_retry(world: World):
+def test_a_snapshot_shows_turn_and_earliest_start_of_a_retry(world: World):
     key = world.running()
     before = world.backend.now_ms()
     world.ledger.put_back(world.epoch, key, "L1", 60_000)
     after = world.backend.now_ms()
     (entry,) = world.ledger.snapshot(world.epoch).ready
-    assert (entry.facts.key, entry.ring) == (key, 1)
+    assert (entry.facts.key, entry.turn) == (key, 1)
     assert before + 60_000 <= entry.not_before_ms <= after + 60_000
 
 
@@ -63,14 +65,14 @@ def test_an_admitted_request_is_a_change_with_its_facts(world: World):
     key = admission.facts.key
     (change,) = world.changes_since(cursor)
     assert change == Change(
-        ChangeKind.READY, change.at, key, ready=ReadyEntry(admission.facts, 0, 0)
+        ChangeKind.READY, change.at, key, ready=_ready_entry(admission)
     )
 
 
-def test_a_reserved_request_is_a_change_with_its_slot(world: World):
+def test_a_request_that_starts_is_a_change_with_its_slot(world: World):
     key = world.ready(cls="low")
     cursor = world.cursor()
-    world.reserve(key, model=LLAMA)
+    world.take(key, model=LLAMA)
     (change,) = world.changes_since(cursor)
     slot = Slot(key, LLAMA, LLAMA_AT, "low")
     assert change == Change(ChangeKind.TAKEN, change.at, key, slot=slot)
@@ -105,8 +107,8 @@ def test_a_request_that_comes_back_leaves_these_changes(world: World):
     key = world.running()
     cursor = world.cursor()
     world.ledger.put_back(world.epoch, key, "L1")
-    world.reserve(key, 2)
-    world.ledger.unreserve(world.epoch, key, 2)
+    world.take(key, "L2")
+    world.ledger.put_back(world.epoch, key, "L2")
     assert world.kinds_since(cursor) == [
         *("freed", "ready"),
         *("taken", "freed", "ready"),
@@ -143,14 +145,6 @@ def test_the_end_of_a_voided_lease_is_a_change_once_somebody_looks(world: World)
     world.backend.advance(301)
     world.ledger.renew(world.epoch, {}, 1)
     assert world.kinds_since(cursor) == ["freed"]
-
-
-def test_a_claim_that_is_put_back_frees_the_slot(world: World):
-    key = world.rung()
-    cursor = world.cursor()
-    world.limit(capacity={})
-    world.claim(key)
-    assert world.kinds_since(cursor) == ["freed", "ready"]
 
 
 def test_changes_come_in_pages(world: World):
@@ -195,14 +189,16 @@ def test_a_reader_without_a_change_returns_after_its_time(world: World):
 def test_new_limits_replace_all_the_old_ones(world: World):
     world.limit(capacity={(LLAMA, LLAMA_AT): 1})
     assert set(world.ledger.totals(world.epoch)) == {LLAMA}
-    assert world.reserve(world.ready(), model=GPT) == "no_capacity"
+    assert world.take(world.ready(), model=GPT) is None
 
 
 def test_totals_are_summed_over_the_endpoints_of_a_model(world: World):
     other = "https://gpt-2.example/v1"
     world.limit(capacity={(GPT, GPT_AT): 1, (GPT, other): 1})
-    world.rung()
-    world.ledger.reserve(world.epoch, "dispatcher-1", world.ready(), 1, GPT, other)
+    world.running()
+    pool = PoolList(GPT, other, (world.member(world.ready()),))
+    world.plan(lists=(pool,))
+    world.turn("L2")
     assert world.in_flight() == 2
 
 

@@ -3,16 +3,15 @@
 import pytest
 
 from agentsched.errors import EpochChanged
-from tests.support.ledgers import LIMITS, LONG_MS, OK, REPLY_AT, SOURCE, World
+from agentsched.ledger.turns import Plan
+from tests.support.ledgers import LEADER, LIMITS, LONG_MS, OK, REPLY_AT, SOURCE, World
 
 STEPS = {
     "admit": lambda w, e, k: w.ledger.admit(e, [w.admission(key=k)]),
     "withdraw": lambda w, e, k: w.ledger.withdraw(e, [k]),
-    "reserve": lambda w, e, k: w.ledger.reserve(e, "d", k, 1, "m", "e"),
-    "ring_again": lambda w, e, k: w.ledger.ring_again(e, k, 1),
-    "unreserve": lambda w, e, k: w.ledger.unreserve(e, k, 1),
+    "plan": lambda w, e, _: w.ledger.plan(e, Plan(LEADER, 9, 0, "", ())),
+    "turn": lambda w, e, _: w.ledger.turn(e, w.next_turn("L9")),
     "expire": lambda w, e, k: w.ledger.expire(e, k),
-    "claim": lambda w, e, k: w.ledger.claim(e, k, 1, "L1", LONG_MS),
     "renew": lambda w, e, k: w.ledger.renew(e, {k: "L1"}, LONG_MS),
     "put_back": lambda w, e, k: w.ledger.put_back(e, k, "L1"),
     "complete": lambda w, e, k: w.ledger.complete(e, k, "L1", b"r", OK),
@@ -46,7 +45,7 @@ def test_a_step_with_an_old_epoch_has_no_effect(world: World, step: str):
     world.ledger.set_limits(world.epoch, LIMITS)
     with pytest.raises(EpochChanged):
         STEPS[step](world, old, key)
-    assert world.ledger.snapshot(world.epoch).cursor == "0-0"
+    assert world.changes_of_requests() == []
     assert world.done_offsets() == set()
     assert world.state(key) is None
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from agentsched.errors import NewerFormat
+from agentsched.ledger.turns import Member, Plan, PlanOutcome, PoolList, Taken, Turn
 from agentsched.ledger.values import (
     AdmitOutcome,
     Admitted,
     CallOutcome,
-    ClaimOutcome,
     Ending,
-    ReserveOutcome,
     State,
 )
+from agentsched.wire.codec import hash_value
 from tests.golden import history
 from tests.golden.history import (
     AGAIN,
@@ -72,6 +72,7 @@ class Kept:
         self.left = Snapshot.read(number)
         self.now_ms = load(backend.client, backend.namespace, self.left)
         self.epoch = self.ledger.membership.beat().pulse.epoch
+        self.number = 100
 
     def admission(self, state: str, again: int = 0, payload: bytes = PAYLOAD):
         return history.admission(state, self.now_ms, again, payload)
@@ -83,22 +84,32 @@ class Kept:
         (view,) = self.ledger.inspect(self.epoch, [key_of(name)])
         return view.state if view else None
 
-    def run(self, name: str, ring: int) -> None:
-        """From READY to the end."""
-        wanted = (DISPATCHER, key_of(name), ring, MODEL, ENDPOINT)
-        # Its time may still be to come, by milliseconds.
-        eventually(
-            lambda: self.ledger.reserve(self.epoch, *wanted) is ReserveOutcome.RESERVED
+    def take(self, name: str, turn: int, worker: str = "w2") -> Taken | None:
+        """List it, and have a worker take it."""
+        self.number += 1
+        member = Member(key_of(name), hash_value(PAYLOAD), turn, 0)
+        lists = (PoolList(MODEL, ENDPOINT, (member,)),)
+        revision = self.ledger.operations.orders(self.epoch, "b1").revision
+        plan = Plan(DISPATCHER, self.number, revision, "", lists)
+        assert self.ledger.plan(self.epoch, plan).outcome is PlanOutcome.PLANNED
+        self.ledger.membership.beat_worker(worker, {MODEL: 1}, LONG_MS)
+        asked = Turn(
+            worker,
+            self.number,
+            self.number - 1,
+            LONG_MS,
+            models=(MODEL,),
+            lease_ids=(f"new-{name}",),
         )
-        self.answer(name, ring)
+        return next(iter(self.ledger.turn(self.epoch, asked).taken), None)
 
-    def answer(self, name: str, ring: int) -> None:
-        """From RUNG to the end."""
+    def run(self, name: str, turn: int) -> None:
+        """From READY to the end."""
         at = (self.epoch, key_of(name))
-        claimed = self.ledger.claim(*at, ring, f"new-{name}", LONG_MS)
-        assert claimed.outcome is ClaimOutcome.CLAIMED
-        assert claimed.payload == PAYLOAD
-        assert claimed.facts == self.admission(name).facts
+        # Its time may still be to come, by milliseconds.
+        taken = eventually(lambda: self.take(name, turn))
+        assert (taken.payload, taken.facts) == (PAYLOAD, self.admission(name).facts)
+        assert taken.turn == turn + 1
         assert self.ledger.complete(*at, f"new-{name}", REPLY, OK)
         assert self.ledger.published(*at, REPLY_AT)
 
@@ -115,10 +126,9 @@ def test_the_epoch_goes_on(kept: Kept):
 
 
 def test_every_request_is_found_in_its_state(kept: Kept):
-    ready = ("ready", "attached", "returned", "crashed", "ending")
+    ready = ("ready", "attached", "returned", "crashed", "rung", "ending")
     assert {name: kept.state(name) for name in OFFSETS} == {
         **dict.fromkeys(ready, State.READY),
-        "rung": State.RUNG,
         "running": State.RUNNING,
         "done": State.DONE,
         "answered": State.ANSWERED,
@@ -128,23 +138,28 @@ def test_every_request_is_found_in_its_state(kept: Kept):
 
 def test_the_ready_set_and_the_slots_are_read(kept: Kept):
     found = kept.ledger.snapshot(kept.epoch)
-    assert {entry.facts.correlation_id: entry.ring for entry in found.ready} == {
+    assert {entry.facts.correlation_id: entry.turn for entry in found.ready} == {
         "c-1": 0,
         "c-2": 0,
         "c-3": 1,
         "c-4": 1,
+        "c-5": 1,
     }
+    assert {entry.payload_hash for entry in found.ready} == {hash_value(PAYLOAD)}
     assert {entry.facts for entry in found.ready} == {
         kept.admission(name).facts
-        for name in ("ready", "attached", "returned", "crashed")
+        for name in ("ready", "attached", "returned", "crashed", "rung")
     }
     assert {
         (slot.key, slot.model, slot.endpoint, slot.cls) for slot in found.slots
-    } == {(key_of(name), MODEL, ENDPOINT, "high") for name in ("rung", "running")}
+    } == {(key_of(name), MODEL, ENDPOINT, "high") for name in ("running",)}
 
 
 def test_the_change_log_is_read(kept: Kept):
     _, changes = kept.ledger.changes(kept.epoch, "0-0", 0)
+    if kept.left.format < 3:
+        assert changes == [], "hints that nobody needs any more"
+        return
     kinds = [change.kind.value for change in changes]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "orders": 4,
@@ -159,9 +174,9 @@ def test_the_change_log_is_read(kept: Kept):
 
 def test_every_request_goes_on_to_its_end(kept: Kept):
     ledger, epoch = kept.ledger, kept.epoch
-    for name, ring in {"ready": 1, "attached": 1, "returned": 2, "crashed": 2}.items():
-        kept.run(name, ring)
-    kept.answer("rung", 1)
+    turns = {"ready": 0, "attached": 0, "returned": 1, "crashed": 1, "rung": 1}
+    for name, turn in turns.items():
+        kept.run(name, turn)
     running, lease = key_of("running"), "lease-running"
     assert ledger.renew(epoch, {running: lease}, LONG_MS) == {running: True}
     assert ledger.complete(epoch, running, lease, REPLY, OK)
@@ -186,6 +201,28 @@ def test_every_request_goes_on_to_its_end(kept: Kept):
     assert ledger.totals(epoch)[MODEL].in_flight == 0
     found = ledger.snapshot(epoch)
     assert (found.ready, found.slots) == ((), ())
+
+
+def test_a_request_of_format_2_that_crashed_comes_back_with_its_turn(empty: OnRedis):
+    kept = Kept(empty, 2)
+    running = key_of("running")
+    root = f"{empty.namespace}:{kept.epoch}:"
+    empty.client.hset(f"{root}req:{running}", "lease_end", 1)
+    assert kept.ledger.expire(kept.epoch, running)
+    found = kept.ledger.snapshot(kept.epoch).ready
+    (entry,) = (one for one in found if one.facts.key == running)
+    assert (entry.turn, entry.crashes) == (1, 1)
+    assert kept.ledger.withdraw(kept.epoch, [running]) == [False]
+    kept.run("running", 1)
+
+
+def test_format_2_is_made_anew_once(empty: OnRedis):
+    kept = Kept(empty, 2)
+    before = kept.ledger.snapshot(kept.epoch).ready
+    assert kept.take("rung", 1)
+    kept.ledger.membership.beat()
+    after = {entry.facts.key for entry in kept.ledger.snapshot(kept.epoch).ready}
+    assert after == {entry.facts.key for entry in before} - {key_of("rung")}
 
 
 def test_an_answered_request_is_known_by_all_that_is_left_of_it(kept: Kept):
@@ -267,7 +304,8 @@ STEPS = {
     "lead": lambda k: k.ledger.membership.lead(DISPATCHER, LONG_MS),
     "impose": lambda k: k.ledger.operations.impose(CONTROLS[0]),
     "admit": lambda k: k.admit(("answered",)),
-    "claim": lambda k: k.ledger.claim(k.epoch, key_of("rung"), 1, "L", LONG_MS),
+    "plan": lambda k: k.ledger.plan(k.epoch, Plan(DISPATCHER, 9, 0, "", ())),
+    "turn": lambda k: k.ledger.turn(k.epoch, Turn("w1", 9, 8, LONG_MS)),
     "snapshot": lambda k: k.ledger.snapshot(k.epoch),
 }
 

@@ -22,15 +22,24 @@ from hypothesis.stateful import (
 )
 
 from agentsched.ledger.transitions import STEP_TABLE
+from agentsched.ledger.turns import (
+    Completion,
+    HandBack,
+    Member,
+    Plan,
+    PoolList,
+    Publication,
+    Taken,
+    Turn,
+    TurnAnswer,
+)
 from agentsched.ledger.values import (
     Admission,
     CallOutcome,
     Change,
-    Claimed,
     EntryView,
     Limits,
     PutBack,
-    ReserveOutcome,
     Snapshot,
     State,
 )
@@ -45,6 +54,7 @@ from tests.support.ledgers import (
     LLAMA,
     LLAMA_AT,
     SOURCE,
+    WORKER,
     InMemory,
     OnRedis,
 )
@@ -85,6 +95,7 @@ class Twins(RuleBasedStateMachine):
         self._known = [NO_EPOCH, NO_EPOCH]
         """The highest pulse that a bridge saw in each."""
         self._saved: tuple[Any, Any, Any] | None = None
+        self._plans = self._turns = 0
         self._beat()
 
     def _beat(self) -> list[bool]:
@@ -112,6 +123,7 @@ class Twins(RuleBasedStateMachine):
         self._set_limits()
         for ledger in self._ledgers:
             assert ledger.membership.lead(LEADER, HOUR_MS)
+            ledger.membership.beat_worker(WORKER, {GPT: 2}, HOUR_MS)
         self._listen()
 
     def _listen(self) -> None:
@@ -149,10 +161,6 @@ class Twins(RuleBasedStateMachine):
         (view,) = self._both("inspect", (key,))
         return view
 
-    def _ring(self, key: str) -> int:
-        view = self._before[key]
-        return view.ring if view else 0
-
     # -- steps: mostly on an entry that they can move -----------------------------
 
     def _one_of(self, data: st.DataObject, *states: State | None) -> str:
@@ -179,11 +187,17 @@ class Twins(RuleBasedStateMachine):
         match state:
             case State.READY:
                 self._admit(key, 0, 0, overdue=False, reply=b"")
-            case State.RUNG:
-                pool = POOLS[KEYS.index(key) % len(POOLS)]
-                self._do("reserve", key, LEADER, key, 1, *pool)
             case State.RUNNING:
-                self._do("claim", key, key, 1, "L1", HOUR_MS)
+                pool = POOLS[KEYS.index(key) % len(POOLS)]
+                self._plans, self._turns = self._plans + 1, self._turns + 1
+                lists = (PoolList(*pool, (self._member(key),)),)
+                plan = Plan(LEADER, self._plans, self._revision(), "", lists)
+                self._do_all("plan", plan)
+                models, seen = (pool[0],), self._turns - 1
+                turn = Turn(
+                    WORKER, self._turns, seen, HOUR_MS, models=models, lease_ids=("L1",)
+                )
+                self._do_all("turn", turn)
             case State.DONE:
                 self._do("complete", key, key, "L1", REPLIES[0], CallOutcome(ok=True))
             case State.ANSWERED:
@@ -244,38 +258,92 @@ class Twins(RuleBasedStateMachine):
 
     @_any(State.READY)
     @rule(
-        data=st.data(),
-        wrong=off_by,
+        listed=st.lists(keys, max_size=3),
         pool=st.sampled_from(POOLS),
+        wrong=off_by,
+        payload=st.sampled_from((0, 0, 0, 1)),
+        late=st.sampled_from((0, 0, 0, 0, 1, 5)),
         by=st.sampled_from((LEADER, LEADER, LEADER, "another")),
     )
-    def reserve(self, data, wrong, pool, by):
-        key = self._one_of(data, State.READY)
-        was = self._state(key)
-        ring = self._ring(key) + 1 + wrong
-        outcome = self._do("reserve", key, by, key, ring, *pool)
-        if outcome is ReserveOutcome.RESERVED and was is State.READY:
+    def plan(self, listed, pool, wrong, payload, late, by):
+        self._plans += 1
+        members = tuple(self._member(key, wrong, payload) for key in listed)
+        lists = (PoolList(*pool, members),)
+        plan = Plan(by, self._plans - late, self._revision(), "", lists)
+        self._do_all("plan", plan)
+
+    def _member(self, key: str, wrong: int = 0, payload: int = 0) -> Member:
+        view = self._before[key]
+        turn = (view.turn if view else 0) + wrong
+        return Member(key, hash_value(PAYLOADS[payload]), turn, KEYS.index(key))
+
+    def _revision(self) -> int:
+        one, other = (
+            ledger.operations.orders(epoch, "b1").revision
+            for ledger, epoch in zip(self._ledgers, self._epochs, strict=True)
+        )
+        assert one == other
+        return one
+
+    @_any(State.READY, State.RUNNING)
+    @rule(
+        data=st.data(),
+        lease_ids=st.sampled_from((("L1",), ("L1", "L2"), ("L2", "L1"), ())),
+        unseen=st.sampled_from((1, 1, 1, 2)),
+        children=st.integers(0, 1),
+        does=st.sampled_from(("", "", "complete", "put_back", "published")),
+    )
+    def turn(self, data, lease_ids, unseen, children, does):
+        self._turns += 1
+        turn = Turn(
+            WORKER,
+            self._turns,
+            self._turns - unseen,
+            HOUR_MS,
+            models=(GPT, LLAMA),
+            lease_ids=lease_ids,
+            free_children=children,
+            free_slots=len(lease_ids),
+        )
+        key = self._one_of(data, State.RUNNING, State.DONE)
+        lease = data.draw(leases)
+        match does:
+            case "complete":
+                done = Completion(key, lease, REPLIES[0], CallOutcome(ok=True))
+                self._turn(replace(turn, completions=(done,)))
+            case "put_back":
+                back = HandBack(key, lease, why=PutBack.UNSTARTED)
+                self._turn(replace(turn, hand_backs=(back,)))
+            case "published" if self._state(key) is State.DONE:
+                sent = Publication(key, RecordAt("results", 3, 77))
+                self._turn(replace(turn, published=(sent,)))
+            case _:
+                self._do_all("turn", turn)
+
+    def _turn(self, turn: Turn) -> None:
+        """Do one that does more than to take."""
+        answer = self._both("turn", turn)
+        self._last = ("turn", (turn,), answer)
+        self._before = {key: self._view(key) for key in KEYS}
+
+    def _do_all(self, step: str, *arguments: Any) -> Any:
+        """Do a step that may move all, and check that it led where the table says."""
+        was = {key: self._state(key) for key in KEYS}
+        answer = self._both(step, *arguments)
+        self._last = (step, arguments, answer)
+        put_back = step == "turn" and arguments[0].seen < arguments[0].number - 1
+        for key in KEYS:
+            self._before[key] = self._view(key)
+            now = self._state(key)
+            back = put_back and was[key] is State.RUNNING
+            assert now in STEP_TABLE[step, was[key]] or (back and now is State.READY)
+        if step == "turn" and answer.taken:
             used = [(slot.model, slot.endpoint) for slot in self._snapshot().slots]
-            assert used.count(pool) <= self._capacity[pool]
-            assert by == LEADER
-
-    @_any(State.RUNG)
-    @rule(data=st.data(), wrong=off_by)
-    def ring_again(self, data, wrong):
-        key = self._one_of(data, State.RUNG)
-        self._do("ring_again", key, key, self._ring(key) + wrong)
-
-    @_any(State.RUNG)
-    @rule(data=st.data(), wrong=off_by)
-    def unreserve(self, data, wrong):
-        key = self._one_of(data, State.RUNG)
-        self._do("unreserve", key, key, self._ring(key) + wrong)
-
-    @_any(State.RUNG)
-    @rule(data=st.data(), wrong=off_by, lease=leases, lease_ms=lease_times)
-    def claim(self, data, wrong, lease, lease_ms):
-        key = self._one_of(data, State.RUNG)
-        self._do("claim", key, key, self._ring(key) + wrong, lease, lease_ms)
+            for one in answer.taken:
+                pool = one.model, one.endpoint
+                assert used.count(pool) <= self._capacity[pool]
+                assert one.time_left_ms > 0
+        return answer
 
     @_any(State.RUNNING)
     @rule(data=st.data())
@@ -300,7 +368,7 @@ class Twins(RuleBasedStateMachine):
         key = self._one_of(data, State.RUNNING)
         self._do("put_back", key, key, lease, delay_ms, why, 2)
 
-    @_any(State.READY, State.RUNG, State.RUNNING)
+    @_any(State.READY, State.RUNNING)
     @rule(
         data=st.data(),
         lease=st.sampled_from((*LEASES, *LEASES, None)),
@@ -324,18 +392,14 @@ class Twins(RuleBasedStateMachine):
         if self._state(key) is State.RUNNING:
             self._voided.add(key)
 
-    @rule(data=st.data(), lease=leases, key=keys, ring=st.integers(0, 3))
-    def a_step_astray(self, data, lease, key, ring):
+    @rule(data=st.data(), lease=leases, key=keys)
+    def a_step_astray(self, data, lease, key):
         """Whatever somebody may do who is late, or knows nothing."""
         step, *arguments = data.draw(
             st.sampled_from(
                 [
                     ("withdraw", [key]),
-                    ("reserve", LEADER, key, ring, GPT, GPT_AT),
-                    ("ring_again", key, ring),
-                    ("unreserve", key, ring),
                     ("expire", key),
-                    ("claim", key, ring, lease, HOUR_MS),
                     ("renew", {key: lease}, HOUR_MS),
                     ("put_back", key, lease, 0, PutBack.STOPPED, 2),
                     ("complete", key, lease, REPLIES[0], CallOutcome(ok=False)),
@@ -356,7 +420,7 @@ class Twins(RuleBasedStateMachine):
         step, arguments, first = self._last
         before = self._picture()
         again = self._both(step, *arguments)
-        if step in {"ring_again", "complete", "published", "withdraw", "reserve"}:
+        if step in {"complete", "published", "withdraw", "plan", "turn"}:
             assert timeless(again) == timeless(first), step
         if step != "renew":
             assert self._picture() == before, step
@@ -443,12 +507,12 @@ class Twins(RuleBasedStateMachine):
         return timeless(views), timeless(self._snapshot()), done, totals
 
     @invariant()
-    def rings_grow_and_what_is_done_stays_done(self):
+    def turns_grow_and_what_is_done_stays_done(self):
         for key in KEYS:
             view = self._view(key)
             before = self._before[key]
             if view and before and view.state is not State.ANSWERED:
-                assert view.ring >= before.ring
+                assert view.turn >= before.turn
             reply = self._both("reply", key)
             if reply is not None:
                 assert self._replies.setdefault(key, reply.value) == reply.value
@@ -456,17 +520,16 @@ class Twins(RuleBasedStateMachine):
                 self._replies.pop(key, None)
 
     @invariant()
-    def slots_are_what_is_rung_or_runs_or_was_voided(self):
+    def slots_are_what_runs_or_was_voided(self):
         slots = {slot.key for slot in self._snapshot().slots}
         views = {key: view for key in KEYS if (view := self._view(key))}
-        rung = {key for key, view in views.items() if view.state is State.RUNG}
         runs = {
             key
             for key, view in views.items()
             if view.state is State.RUNNING and view.lease_left_ms > 0
         }
-        assert rung | runs <= slots
-        assert slots <= rung | runs | self._voided
+        assert runs <= slots
+        assert slots <= runs | self._voided
 
     @invariant()
     def the_partition_and_the_totals_agree(self):
@@ -499,7 +562,7 @@ class Twins(RuleBasedStateMachine):
             ledger.membership.drop_older(epoch)
         client, root = self._redis.client, f"{self._redis.namespace}:"
         kept = {"epoch", "dispatcher", "changes", "limits", "totals", "watermarks"}
-        kept |= {"places"}
+        kept |= {"places", "plan", "next", "lists", "turns", "revision", "workers"}
         for name in self._redis.names():
             words = set(name.decode().removeprefix(root).split(":"))
             assert words & kept or client.ttl(name) > 0, name
@@ -512,7 +575,9 @@ def timeless(value: Any) -> Any:
     match value:
         case list() | tuple() if not hasattr(value, "_fields"):
             value = [timeless(one) for one in value]
-        case Claimed():
+        case TurnAnswer():
+            value = replace(value, taken=tuple(map(timeless, value.taken)))
+        case Taken():
             value = replace(value, time_left_ms=value.time_left_ms > 0, queued_ms=0)
         case EntryView():
             value = replace(

@@ -1,10 +1,10 @@
-"""What `claim`, `renew`, `put_back`, `expire` and `complete` promise, on every adapter."""
+"""What `renew`, `put_back`, `expire` and `complete` promise, on every adapter."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agentsched.ledger.values import CallOutcome, ClaimOutcome, ReserveOutcome, State
+from agentsched.ledger.values import CallOutcome, State
 from tests.support.ledgers import GPT, GPT_AT, LONG_MS, World
 
 
@@ -12,88 +12,8 @@ def _expire_and_reclaim(world: World) -> str:
     """RUNNING under L2, while the zombie of L1 still believes in its lease."""
     key = world.crashed("L1")
     assert world.ledger.expire(world.epoch, key)
-    world.reserve(key, 2)
-    world.claim(key, 2, "L2")
+    world.take(key, "L2")
     return key
-
-
-def test_a_claim_gives_the_worker_all_that_it_needs(world: World):
-    facts = world.facts()
-    admission = world.admission(key=facts.key, deadline_ms=facts.deadline_ms)
-    world.admit(admission)
-    world.reserve(facts.key)
-    claimed = world.claim(facts.key)
-    assert claimed.outcome is ClaimOutcome.CLAIMED
-    assert (claimed.facts, claimed.payload) == (admission.facts, admission.payload)
-    assert (claimed.model, claimed.endpoint, claimed.attempt) == (GPT, GPT_AT, 1)
-    assert 500_000 < claimed.time_left_ms <= 600_000
-    assert 5 <= claimed.queued_ms < 60_000
-
-
-def test_a_repeated_claim_has_the_same_answer_and_counts_once(world: World):
-    key = world.rung()
-    first, again = world.claim(key), world.claim(key)
-    assert again.outcome is ClaimOutcome.CLAIMED
-    assert (again.payload, again.attempt) == (first.payload, 1)
-
-
-def test_another_lease_cannot_claim_what_runs(world: World):
-    assert world.claim(world.running("L1"), lease="L2").outcome is ClaimOutcome.STALE
-
-
-def test_of_two_workers_with_one_doorbell_one_wins(world: World):
-    for _ in range(5):
-        key = world.rung()
-        with ThreadPoolExecutor(2) as threads:
-            claims = list(
-                threads.map(lambda it: world.claim(*it), [(key, 1, "A"), (key, 1, "B")])
-            )
-        outcomes = sorted(claim.outcome for claim in claims)
-        assert outcomes == [ClaimOutcome.CLAIMED, ClaimOutcome.STALE]
-        world.complete(key)
-        world.ledger.put_back(world.epoch, key, "A")
-        world.ledger.put_back(world.epoch, key, "B")
-
-
-def test_a_late_claim_is_refused(world: World):
-    key = world.rung()
-    world.ledger.unreserve(world.epoch, key, 1)
-    world.reserve(key, 2)
-    assert world.claim(key, 1).outcome is ClaimOutcome.STALE
-
-
-def test_an_overdue_request_is_not_started(world: World):
-    key = world.rung(deadline_ms=world.backend.now_ms() - 50)
-    claimed = world.claim(key)
-    assert claimed.outcome is ClaimOutcome.OVERDUE
-    assert claimed.facts.key == key
-    assert (claimed.payload, claimed.attempt) == (b'{"content":"hello"}', 0)
-    assert claimed.time_left_ms <= 0
-    assert world.state(key) is State.RUNG
-
-
-def test_a_claim_beyond_a_lowered_capacity_puts_the_request_back(world: World):
-    keys = [world.rung() for _ in range(3)]
-    world.limit(capacity={(GPT, GPT_AT): 2})
-    assert world.claim(keys[0]).outcome is ClaimOutcome.PUT_BACK
-    assert world.state(keys[0]) is State.READY
-    assert world.claim(keys[1]).outcome is ClaimOutcome.CLAIMED
-    assert world.in_flight() == 2
-
-
-def test_a_lease_that_is_over_does_not_hinder_a_claim(world: World):
-    world.running(ms=300)
-    key = world.rung()
-    world.limit(capacity={(GPT, GPT_AT): 1})
-    world.backend.advance(301)
-    assert world.claim(key, lease="L2").outcome is ClaimOutcome.CLAIMED
-
-
-def test_a_claim_beyond_a_lowered_limit_over_all_models_is_put_back(world: World):
-    keys = [world.rung() for _ in range(2)]
-    world.limit(max_in_flight=1)
-    assert world.claim(keys[0]).outcome is ClaimOutcome.PUT_BACK
-    assert world.claim(keys[1]).outcome is ClaimOutcome.CLAIMED
 
 
 def test_a_renewed_lease_lasts_longer(world: World):
@@ -133,8 +53,7 @@ def test_a_request_that_was_put_back_is_ready_and_its_slot_free(world: World):
 def test_a_repeated_put_back_has_the_same_answer_and_no_effect(world: World):
     key = world.running("L1")
     world.ledger.put_back(world.epoch, key, "L1")
-    world.reserve(key, 2)
-    world.claim(key, 2, "L2")
+    world.take(key, "L2")
     assert world.ledger.put_back(world.epoch, key, "L1")
     assert world.state(key) is State.RUNNING
 
@@ -142,8 +61,7 @@ def test_a_repeated_put_back_has_the_same_answer_and_no_effect(world: World):
 def test_a_put_back_counts_the_start_and_keeps_the_request(world: World):
     key = world.running("L1")
     world.ledger.put_back(world.epoch, key, "L1")
-    world.reserve(key, 2)
-    assert world.claim(key, 2, "L2").attempt == 2
+    assert world.take(key, "L2").attempt == 2
 
 
 def test_a_current_lease_does_not_expire(world: World):
@@ -163,14 +81,13 @@ def test_a_slot_is_free_at_the_end_of_its_lease_without_any_step(world: World):
     world.limit(capacity={(GPT, GPT_AT): 1})
     world.crashed()
     assert world.in_flight() == 0
-    assert world.reserve(world.ready()) is ReserveOutcome.RESERVED
+    assert world.take(world.ready(), "L2")
 
 
 def test_the_attempt_counts_the_starts_over_a_crash(world: World):
     key = world.crashed("L1")
     world.ledger.expire(world.epoch, key)
-    world.reserve(key, 2)
-    assert world.claim(key, 2, "L2").attempt == 2
+    assert world.take(key, "L2").attempt == 2
 
 
 def test_a_holder_completes_even_past_its_lease(world: World):
@@ -257,11 +174,6 @@ def test_of_two_completes_one_wins(world: World):
         assert stored == (b"answer" if won[0] else b"overdue")
 
 
-def test_a_complete_without_lease_frees_a_rung_slot_at_once(world: World):
-    world.complete(world.rung())
-    assert world.in_flight() == 0
-
-
 def test_the_slot_of_a_voided_lease_stays_in_use_until_its_holder_calls(world: World):
     key = world.running("L1")
     world.complete(key)
@@ -314,7 +226,7 @@ def test_calls_are_counted_once_with_their_time(world: World):
 
 
 def test_a_reply_without_a_call_is_no_call(world: World):
-    world.complete(world.rung(), outcome=CallOutcome(ok=False, called=False))
+    world.complete(world.running(), "L1", outcome=CallOutcome(ok=False, called=False))
     assert world.ledger.totals(world.epoch)[GPT].calls == 0
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from agentsched.errors import EpochChanged
-from agentsched.ledger.values import ReserveOutcome, State
+from agentsched.ledger.values import State
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from tests.support.ledgers import LONG_MS, OK, SOURCE, OnRedis, World
 
@@ -165,14 +165,14 @@ def test_without_any_knowledge_the_first_generation_begins(world: World):
     assert world.ledger.membership.beat(NO_EPOCH).pulse.epoch.startswith("00000001")
 
 
-@pytest.mark.parametrize("way", ["ready", "rung", "running"])
+@pytest.mark.parametrize("way", ["ready", "running"])
 def test_a_reply_in_kafka_ends_what_a_rollback_brought_back(world: World, way: str):
     key = getattr(world, way)(offset=4)
     assert world.publish(key)
     assert world.state(key) is State.ANSWERED
     assert world.done_offsets() == {4}
     assert world.ledger.snapshot(world.epoch).ready == ()
-    assert world.reserve(key, 2) is ReserveOutcome.NOT_READY
+    assert world.take(key) is None
     assert not world.complete(key, "L1")
     assert world.publish(key)
 

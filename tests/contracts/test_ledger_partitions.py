@@ -16,7 +16,7 @@ def _live(world: World, watermark: int = 0, end: int = END) -> dict[int, str]:
     return world.ledger.partition(world.epoch, SOURCE, watermark, end).live
 
 
-@pytest.mark.parametrize("way", ["ready", "rung", "running", "done"])
+@pytest.mark.parametrize("way", ["ready", "running", "done"])
 def test_an_admitted_offset_is_live_until_it_is_answered(world: World, way: str):
     key = getattr(world, way)(offset=41)
     assert _live(world) == {41: key}
@@ -119,7 +119,7 @@ def test_the_watermark_that_was_told_last_is_known(world: World):
     assert other.watermark == 0
 
 
-@pytest.mark.parametrize("way", ["ready", "rung", "running", "done", "crashed"])
+@pytest.mark.parametrize("way", ["ready", "running", "done", "crashed"])
 def test_what_is_answered_and_came_back_is_forgotten_below_the_watermark(
     world: World, way: str
 ):
@@ -151,10 +151,4 @@ def test_the_slot_of_a_call_that_came_back_is_free_when_the_call_ends(world: Wor
     world.ledger.forget_answered(world.epoch, SOURCE, [range(42)])
     assert world.in_flight() == 1
     assert not world.complete(key, "L1")
-    assert world.in_flight() == 0
-
-
-def test_the_slot_of_a_reservation_that_came_back_is_free_at_once(world: World):
-    world.rung(offset=41)
-    world.ledger.forget_answered(world.epoch, SOURCE, [range(42)])
     assert world.in_flight() == 0

@@ -10,7 +10,7 @@ from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
 from agentsched.ledger.operator_orders import Control, ControlKind
 from agentsched.ledger.redis.ledger import RedisLedger
-from agentsched.ledger.values import AdmitOutcome, ClaimOutcome
+from agentsched.ledger.values import AdmitOutcome
 from tests.support.ledgers import LONG_MS, OnRedis, World
 
 SECRET = b"the-prompt-of-a-person"
@@ -60,7 +60,7 @@ def test_every_step_is_told_with_its_end(tmp_path: Path):
         epoch = ledger.membership.beat().pulse.epoch
         ledger.withdraw(epoch, [KEY])
         with pytest.raises(EpochChanged):
-            ledger.unreserve("another", KEY, 1)
+            ledger.expire("another", KEY)
         with pytest.raises(EpochChanged):
             ledger.withdraw("another", [KEY])
     with pytest.raises(LedgerUnavailable):
@@ -68,7 +68,7 @@ def test_every_step_is_told_with_its_end(tmp_path: Path):
     assert told == [
         ("beat", ""),
         ("withdraw", ""),
-        ("unreserve", "EpochChanged"),
+        ("expire", "EpochChanged"),
         ("withdraw", "EpochChanged"),
         ("live_slots", "LedgerUnavailable"),
     ]
@@ -78,17 +78,17 @@ def test_every_step_is_told_with_its_end(tmp_path: Path):
 def test_connections_that_the_server_closed_are_replaced(
     on_redis: World, redis_url: str
 ):
-    key = on_redis.rung()
+    key = on_redis.ready()
     ours = on_redis.backend.client.client_id()
     with redis.Redis.from_url(redis_url) as other:
         assert other.client_kill_filter(_id=ours) == 1
-    assert on_redis.claim(key).outcome is ClaimOutcome.CLAIMED
+    assert on_redis.take(key)
 
 
 def test_scripts_that_the_server_forgot_are_loaded_again(on_own_redis: World):
-    key = on_own_redis.rung()
+    key = on_own_redis.ready()
     on_own_redis.backend.client.script_flush()
-    assert on_own_redis.claim(key).payload
+    assert on_own_redis.take(key).payload
     on_own_redis.backend.client.script_flush()
     answers = on_own_redis.admit(*(on_own_redis.admission() for _ in range(3)))
     assert [answer.outcome for answer in answers] == [AdmitOutcome.NEW] * 3

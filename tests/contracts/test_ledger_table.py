@@ -14,13 +14,12 @@ FAR = 10**6
 def _entries(world: World, state: State | None) -> list[str]:
     """Entries in one state that differ in what a step may ask for."""
     if state is State.RUNNING:
-        # The crashed one first: its slot must not be swept by making the other.
-        return [world.crashed(), world.running()]
+        # The crashed one last: its slot must not be swept by making the other.
+        return [world.running(), world.crashed()]
     if state is State.READY:
         return [world.ready(), world.returned()]
     make = {
         None: world.unknown,
-        State.RUNG: world.rung,
         State.DONE: world.done,
         State.ANSWERED: world.answered,
     }[state]
@@ -44,14 +43,14 @@ def _admit_with_its_reply(world: World, key: str) -> None:
     world.admit(replace(world.admission(key=key), reply=b"r"))
 
 
-def _reserve(world: World, key: str) -> None:
-    view = world.view(key)
-    world.reserve(key, view.ring + 1 if view else 1)
-
-
-def _claim_without_capacity(world: World, key: str) -> None:
+def _turn_without_capacity(world: World, key: str) -> None:
     world.limit(capacity={(GPT, GPT_AT): 0})
-    world.claim(key, lease="other")
+    world.take(key, "other")
+
+
+def _turn_of_an_old_list(world: World, key: str) -> None:
+    world.plan(replace(world.member(key), turn=9))
+    world.turn("other")
 
 
 def _forget_at(world: World, key: str) -> None:
@@ -63,25 +62,16 @@ def _forget_at(world: World, key: str) -> None:
 CALLS = {
     "admit": [_admit, _admit_when_full, _admit_other_payload, _admit_with_its_reply],
     "withdraw": [lambda w, key: w.ledger.withdraw(w.epoch, [key])],
-    "reserve": [
-        _reserve,
-        lambda w, key: w.reserve(key, 9),
-        lambda w, key: w.reserve(key, by="another"),
+    "plan": [
+        lambda w, key: w.plan(key),
+        lambda w, key: w.plan(key, dispatcher_id="another"),
     ],
-    "ring_again": [
-        lambda w, key: w.ledger.ring_again(w.epoch, key, 1),
-        lambda w, key: w.ledger.ring_again(w.epoch, key, 9),
-    ],
-    "unreserve": [
-        lambda w, key: w.ledger.unreserve(w.epoch, key, 1),
-        lambda w, key: w.ledger.unreserve(w.epoch, key, 9),
+    "turn": [
+        lambda w, key: w.take(key, "other"),
+        _turn_without_capacity,
+        _turn_of_an_old_list,
     ],
     "expire": [lambda w, key: w.ledger.expire(w.epoch, key)],
-    "claim": [
-        lambda w, key: w.claim(key, lease="other"),
-        lambda w, key: w.claim(key, ring=9, lease="other"),
-        _claim_without_capacity,
-    ],
     "renew": [
         lambda w, key: w.ledger.renew(w.epoch, {key: "L1"}, 60_000),
         lambda w, key: w.ledger.renew(w.epoch, {key: "other"}, 60_000),
@@ -116,11 +106,11 @@ def test_a_step_leads_where_the_table_says_and_nowhere_else(
     assert STEP_TABLE[step, state] == reached
 
 
-# These keep the state and move its ring, its lease or a mark: they have tests of their own.
+# These keep the state and move its lease or a mark: they have tests of their own.
 NO_OPS = [
     (step, state)
     for (step, state), reached in STEP_TABLE.items()
-    if reached == {state} and step not in {"ring_again", "renew", "cancel"}
+    if reached == {state} and step not in {"renew", "cancel"}
 ]
 
 
@@ -129,6 +119,7 @@ def test_what_the_table_does_not_allow_changes_nothing(
     world: World, step: str, state: State | None
 ):
     for key in _entries(world, state):
+        world.ledger.snapshot(world.epoch)  # what is left of old slots goes now
         before = world.trace(key)
         for call in CALLS[step]:
             call(world, key)

@@ -51,7 +51,8 @@ def test_a_finished_request_leaves_nothing_behind_but_its_tombstone(on_redis: Wo
     on_redis.answered()
     new = [name for name in left(on_redis) if name not in before]
     (bucket,) = left(on_redis, "answered:")
-    assert new == ["answered", bucket, "changes", "places", "totals:gpt-4"]
+    kept = ["answered", bucket, "changes", "lists:gpt-4", "places", "plan"]
+    assert new == [*kept, "totals:gpt-4", "turns"]
     assert on_redis.backend.client.hlen(root(on_redis) + bucket) == 1
 
 
@@ -60,8 +61,7 @@ def test_neither_prompt_nor_reply_outlive_the_answer(on_redis: World):
     key = admission.facts.key
     on_redis.admit(admission)
     assert PROMPT.decode() in content(on_redis)
-    on_redis.reserve(key)
-    on_redis.claim(key)
+    on_redis.take(key)
     on_redis.complete(key, "L1", REPLY)
     assert PROMPT.decode() not in content(on_redis)
     assert REPLY.decode() in content(on_redis)

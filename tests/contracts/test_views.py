@@ -30,8 +30,8 @@ def test_the_epoch_is_shown_and_none_is_made(world: World):
 
 
 def test_every_pool_shows_its_slots_in_use(world: World):
-    world.rung()
-    world.running()
+    world.running("L1")
+    world.running("L2")
     world.ready()
     assert world.ledger.views.pools(world.epoch) == [
         Pool(GPT, GPT_AT, 2, 7),
@@ -96,15 +96,10 @@ def test_the_age_of_the_state_is_told(world: World):
     assert describe(world, key).since_ms >= 30
 
 
-def test_a_rung_request_is_described_by_its_reservation(world: World):
-    key = world.rung()
-    found = describe(world, key)
-    assert (found.state, found.model, found.endpoint) == (State.RUNG, GPT, GPT_AT)
-
-
 def test_a_running_request_is_described_by_its_lease(world: World):
     found = describe(world, world.running(ms=LONG_MS))
     assert (found.state, found.model, found.attempts) == (State.RUNNING, GPT, 1)
+    assert found.endpoint == GPT_AT
     assert 0 < found.lease_left_ms <= LONG_MS
 
 

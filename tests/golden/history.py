@@ -11,14 +11,13 @@ from agentsched.ledger.bridge_reports import (
 )
 from agentsched.ledger.operator_orders import Control, ControlKind
 from agentsched.ledger.redis.ledger import RedisLedger
+from agentsched.ledger.turns import Member, Plan, PlanOutcome, PoolList, Turn
 from agentsched.ledger.values import (
     Admission,
     AdmitOutcome,
     CallOutcome,
-    ClaimOutcome,
     Limits,
     PutBack,
-    ReserveOutcome,
 )
 from agentsched.wire.codec import hash_value
 from agentsched.wire.records import RecordAt
@@ -48,7 +47,8 @@ OFFSETS = MappingProxyType(
         "cancelled": 10,
     }
 )
-"""Each request by its state."""
+"""Each request by its state. `rung`: in format 2 its doorbell was out; now it is READY."""
+STARTED = ("returned", "crashed", "rung", "running", "done", "answered")
 SETTLED = 20
 CONTROLS = (
     Control(ControlKind.PAUSE, MODEL, "ana@ops", "vendor is down"),
@@ -126,14 +126,10 @@ def write(ledger: RedisLedger) -> Written:
     for state in ("attached", "answered"):
         (answer,) = ledger.admit(epoch, [admission(state, now_ms, AGAIN)])
         assert answer.outcome is AdmitOutcome.ATTACHED
-    for state in ("returned", "crashed", "rung", "running", "done", "answered"):
-        reserved = ledger.reserve(epoch, DISPATCHER, key_of(state), 1, MODEL, ENDPOINT)
-        assert reserved is ReserveOutcome.RESERVED
-    assert ledger.unreserve(epoch, key_of("returned"), 1)
-    for state in ("crashed", "running", "done", "answered"):
-        lease_id = f"lease-{state}"
-        claimed = ledger.claim(epoch, key_of(state), 1, lease_id, LONG_MS)
-        assert claimed.outcome is ClaimOutcome.CLAIMED
+    _start(ledger, epoch)
+    for state in ("returned", "rung"):
+        unstarted = (f"lease-{state}", 0, PutBack.UNSTARTED)
+        assert ledger.put_back(epoch, key_of(state), *unstarted)
     crashed = ("lease-crashed", 1, PutBack.CRASHED, 3)
     assert ledger.put_back(epoch, key_of("crashed"), *crashed)
     ledger.cancel(epoch, key_of("ending"), LONG_MS)
@@ -145,6 +141,20 @@ def write(ledger: RedisLedger) -> Written:
     ledger.settle(epoch, SOURCE, SETTLED)
     ledger.forget_done(epoch, OTHER_SOURCE, 5)
     return Written(epoch, now_ms)
+
+
+def _start(ledger: RedisLedger, epoch: str) -> None:
+    revision = ledger.operations.orders(epoch, "b1").revision
+    members = tuple(
+        Member(key_of(state), hash_value(PAYLOAD), 0, order)
+        for order, state in enumerate((*STARTED, "ready"))
+    )
+    lists = (PoolList(MODEL, ENDPOINT, members),)
+    planned = ledger.plan(epoch, Plan(DISPATCHER, 1, revision, "", lists))
+    assert planned.outcome is PlanOutcome.PLANNED
+    leases = tuple(f"lease-{state}" for state in STARTED)
+    turn = Turn("w1", 1, 0, LONG_MS, models=(MODEL,), lease_ids=leases, free_slots=7)
+    assert len(ledger.turn(epoch, turn).taken) == len(STARTED)
 
 
 def _meet(ledger: RedisLedger) -> None:

@@ -108,6 +108,7 @@ def _pairs(found: dict[bytes, bytes]) -> dict[str, str]:
 _READ = {
     "string": lambda client, name: _text(client.get(name)),
     "hash": lambda client, name: _pairs(client.hgetall(name)),
+    "list": lambda client, name: list(map(_text, client.lrange(name, 0, -1))),
     "set": lambda client, name: sorted(map(_text, client.smembers(name))),
     "zset": lambda client, name: [
         [_text(member), f"{score:.0f}"]
@@ -130,6 +131,7 @@ _WRITE = {
     "hash": lambda client, at, value, moved: client.hset(
         at, mapping={moved(name): moved(text) for name, text in value.items()}
     ),
+    "list": lambda client, at, value, moved: client.rpush(at, *map(moved, value)),
     "set": lambda client, at, value, moved: client.sadd(at, *map(moved, value)),
     "zset": lambda client, at, value, moved: client.zadd(
         at, {moved(member): moved(score) for member, score in value}

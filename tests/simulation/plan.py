@@ -119,7 +119,7 @@ def settings_of(shape: Shape) -> Settings:
                 "heartbeat_ttl_s": 3.0,
                 "ring_again_s": 1.5,
                 "delivery_timeout_s": 2.0,
-                "loss_grace_s": 3.0,
+                "loss_grace_s": 5.0,
                 "drain_s": 1.0,
             },
         }

@@ -11,6 +11,7 @@ from typing import Any
 
 from agentsched.errors import EpochChanged, LedgerUnavailable
 from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.protocol import always
 from tests.simulation.doorbells import SimQueues
 from tests.simulation.waiting import SimQueue
 from tests.simulation.world import Process, Ticket, World
@@ -177,16 +178,21 @@ class LedgerClient:
                 self._redis.do(self._process, *what)
 
     def _changes(
-        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+        self,
+        epoch: str,
+        cursor: str,
+        block_ms: int,
+        limit: int = 1000,
+        detailed: Callable[[], bool] = always,
     ) -> tuple[str, Any]:
         self._world.boundary()
         if self._unreachable():
             self._fail("changes", "refused")
-        found = self._redis.ledger.changes(epoch, cursor, 0, limit)
+        found = self._redis.ledger.changes(epoch, cursor, 0, limit, detailed)
         if not found[1] and block_ms > 0:
             self._redis.wait_for_change(block_ms)
             self._world.boundary(BATCH_MS)
-            found = self._redis.ledger.changes(epoch, cursor, 0, limit)
+            found = self._redis.ledger.changes(epoch, cursor, 0, limit, detailed)
         return found
 
     def _unreachable(self) -> bool:

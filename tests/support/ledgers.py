@@ -6,7 +6,15 @@ from uuid import uuid4
 
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.redis.ledger import RedisLedger
-from agentsched.ledger.turns import Member, Plan, Planned, PoolList, Turn, TurnAnswer
+from agentsched.ledger.turns import (
+    Member,
+    Plan,
+    Planned,
+    PoolList,
+    Taken,
+    Turn,
+    TurnAnswer,
+)
 from agentsched.ledger.values import (
     START_OF_LOG,
     Admission,
@@ -15,7 +23,7 @@ from agentsched.ledger.values import (
     ChangeKind,
     EntryView,
     Limits,
-    ReserveOutcome,
+    PutBack,
     State,
 )
 from agentsched.wire.codec import hash_value
@@ -112,6 +120,7 @@ class World:
         assert self.ledger.membership.lead(LEADER, LONG_MS)
         self._offset = self._plans = 0
         self._turns: dict[str, int] = {}
+        self._hashes: dict[str, str] = {}
 
     def facts(self, **changed: Any) -> RequestFacts:
         self._offset += 1
@@ -139,6 +148,8 @@ class World:
         return Admission(self.facts(**changed), payload, hash_value(payload))
 
     def admit(self, *admissions: Admission) -> list[Admitted]:
+        for one in admissions:
+            self._hashes.setdefault(one.facts.key, one.payload_hash)
         return self.ledger.admit(self.epoch, list(admissions))
 
     def view(self, key: str) -> EntryView | None:
@@ -153,29 +164,23 @@ class World:
         self.admit(admission)
         return admission.facts.key
 
-    def reserve(
-        self, key: str, ring: int = 1, *, by: str = LEADER, model: str = GPT
-    ) -> ReserveOutcome:
-        endpoint = {GPT: GPT_AT, LLAMA: LLAMA_AT}[model]
-        return self.ledger.reserve(self.epoch, by, key, ring, model, endpoint)
+    def take(
+        self, key: str, lease: str = "L1", ms: int = LONG_MS, model: str = GPT
+    ) -> Taken | None:
+        """List a request first in a pool, alone, and have the worker take it."""
+        self.beat()
+        self.plan(key, model=model)
+        return next(iter(self.turn(lease, lease_ms=ms).taken), None)
 
-    def rung(self, **changed: Any) -> str:
+    def running(self, lease: str = "L1", ms: int = LONG_MS, **changed: Any) -> str:
         key = self.ready(**changed)
-        assert self.reserve(key) is ReserveOutcome.RESERVED
+        assert self.take(key, lease, ms)
         return key
 
     def returned(self, **changed: Any) -> str:
-        """READY again after a doorbell that nobody claimed."""
-        key = self.rung(**changed)
-        assert self.ledger.unreserve(self.epoch, key, 1)
-        return key
-
-    def claim(self, key: str, ring: int = 1, lease: str = "L1", ms: int = LONG_MS):
-        return self.ledger.claim(self.epoch, key, ring, lease, ms)
-
-    def running(self, lease: str = "L1", ms: int = LONG_MS, **changed: Any) -> str:
-        key = self.rung(**changed)
-        self.claim(key, lease=lease, ms=ms)
+        """READY again after a start that did not count."""
+        key = self.running("L0", **changed)
+        assert self.ledger.put_back(self.epoch, key, "L0", 0, PutBack.UNSTARTED)
         return key
 
     def crashed(self, lease: str = "L1", **changed: Any) -> str:
@@ -193,8 +198,9 @@ class World:
 
     def member(self, key: str, order: int = 0) -> Member:
         """Return the entry as a dispatcher lists it that has just read it."""
-        ready = {one.facts.key: one for one in self.ledger.snapshot(self.epoch).ready}
-        return Member(key, ready[key].payload_hash, ready[key].turn, order)
+        view = self.view(key)
+        hash_ = self._hashes.get(key, hash_value(b"unknown"))
+        return Member(key, hash_, view.turn if view else 0, order)
 
     def plan(self, *members: str | Member, model: str = GPT, **changed: Any) -> Planned:
         """List requests of one pool, in this order."""
@@ -281,7 +287,7 @@ class World:
             self.changes_of_requests(),
             self.ledger.reply(self.epoch, key),
             self.ledger.totals(self.epoch),
-            view and (view.state, view.ring, view.turn, view.model, view.attempts),
+            view and (view.state, view.turn, view.model, view.attempts),
         ]
 
     def cursor(self) -> str:

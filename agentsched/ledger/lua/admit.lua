@@ -1,12 +1,10 @@
-local key, facts, payload, hash = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local source, offset, cls = ARGV[7], ARGV[8], ARGV[9]
-local arrival, deadline = ARGV[10], ARGV[11]
-local reply, by = ARGV[12], ARGV[13]
+-- Many requests, each on its own: WIDTH arguments each.
+local WIDTH = 13
+local most = limit('ready_max_entries', 2000)
+local used = redis.call('HLEN', READY)
 
-local known = fields(key, 'st', 'hash', 'source', 'offset', 'reply_at')
-local state = known[1]
-if state then
-  local here = coordinates(source, offset)
+local function known_entry(key, known, hash, source, offset)
+  local state, here = known[1], coordinates(source, offset)
   if here == coordinates(known[3], known[4])
     or redis.call('SISMEMBER', attached_key(key), here) == 1 then
     return {'same', state}
@@ -20,8 +18,7 @@ if state then
   return {'attached', state}
 end
 
-local tomb = tombstone(key)
-if tomb then
+local function known_answer(tomb, hash, source, offset)
   -- What was attached before the answer is done, too; the bitmap knows it.
   if (place_of(tomb.source) == source and tomb.offset == tonumber(offset))
     or is_done(source, offset) then
@@ -31,25 +28,41 @@ if tomb then
   return {'repeated', 'answered', reply_at_of(tomb)}
 end
 
-local function add(state)
-  redis.call('HSET', entry_key(key), 'st', state, 'since', int(NOW), 'facts', facts,
-    'hash', hash, 'source', source, 'offset', offset, 'cls', cls, 'arrival', arrival,
-    'deadline', deadline, 'ring', 0, 'starts', 0, 'crashes', 0)
-  add_live(key, source, offset)
-  return {'new', state}
+local function admit(i)
+  local key, facts, payload, hash = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local source, offset, cls = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6]
+  local known = fields(key, 'st', 'hash', 'source', 'offset', 'reply_at')
+  if known[1] then return known_entry(key, known, hash, source, offset) end
+  local tomb = tombstone(key)
+  if tomb then return known_answer(tomb, hash, source, offset) end
+
+  local function add(state, ...)
+    redis.call('HSET', entry_key(key), 'st', state, 'since', int(NOW), 'facts', facts,
+      'hash', hash, 'source', source, 'offset', offset, 'cls', cls,
+      'arrival', ARGV[i + 7], 'deadline', ARGV[i + 8], 'group', ARGV[i + 9],
+      'tokens', ARGV[i + 10], 'turn', 0, 'starts', 0, 'crashes', 0, ...)
+    add_live(key, source, offset)
+    return {'new', state}
+  end
+
+  local reply, by = ARGV[i + 11], ARGV[i + 12]
+  -- It comes with its answer: it takes no room in the ready set.
+  if reply ~= '' then
+    redis.call('DEL', cancel_key(key))
+    return add('done', 'reply', reply, 'winner', by, 'lease', '')
+  end
+  if redis.call('EXISTS', cancel_key(key)) == 1 then return {'cancelled'} end
+  if used >= most then return {'full'} end
+  used = used + 1
+  -- A call may go on for an entry that was forgotten.
+  free_slot(key)
+  local answer = add('ready', 'payload', payload, 'not_before', 0)
+  local value = ready_text('0', '0', '0', hash, facts)
+  redis.call('HSET', READY, key, value)
+  emit('ready', key, value)
+  return answer
 end
 
--- It comes with its answer: it takes no room in the ready set.
-if reply ~= '' then
-  redis.call('DEL', cancel_key(key))
-  redis.call('HSET', entry_key(key), 'reply', reply, 'winner', by, 'lease', '')
-  return add('done')
-end
-if redis.call('EXISTS', cancel_key(key)) == 1 then return {'cancelled'} end
--- READY and RUNG: the slots that no lease ends are those of RUNG.
-local used = redis.call('HLEN', READY) + redis.call('ZCOUNT', INFLIGHT, '+inf', '+inf')
-if used >= limit('ready_max_entries', 2000) then return {'full'} end
-redis.call('HSET', entry_key(key), 'payload', payload)
-local answer = add('ready')
-to_ready(key, '0')
-return answer
+local answers = {}
+for i = 3, #ARGV, WIDTH do answers[#answers + 1] = admit(i) end
+return answers

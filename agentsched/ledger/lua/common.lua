@@ -8,7 +8,10 @@ local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
 -- log, limits, buckets, bitmaps, heartbeats. Values with a version of their own (facts,
 -- tombstones, controls, reports) raise that instead. Raise it with any change that a process
 -- with the number before would misread, and read that one's keys: tests/golden, README.md.
-local LEDGER_FORMAT = 2
+local LEDGER_FORMAT = 3
+local function ready_text(turn, not_before, crashes, hash, facts)
+  return turn .. ' ' .. not_before .. ' ' .. crashes .. ' ' .. hash .. ' ' .. facts
+end
 -- HASH id, count, born, fresh, format: the epoch and how far it has got. Written by `beat`
 -- alone; version 1 wrote no format.
 local EPOCH_KEY = P .. ':epoch'

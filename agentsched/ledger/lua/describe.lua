@@ -9,8 +9,7 @@ if not state then
   return {'answered', '', '', reply_at_of(tomb), '', int(NOW - tomb.since), '0', '0', '0',
     '0', '0'}
 end
-local taken = state == 'rung' or state == 'running'
-return {state, entry[2] or '', taken and entry[3] or '', entry[4] or '',
+return {state, entry[2] or '', state == 'running' and entry[3] or '', entry[4] or '',
   entry[5] or '', int(NOW - entry[6]), entry[7] or '0', entry[8] or '0',
   int(state == 'running' and entry[9] - NOW or 0),
   int(state == 'ready' and not_before(key) - NOW or 0),

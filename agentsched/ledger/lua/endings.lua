@@ -86,7 +86,7 @@ local function published(key, reply_at)
   if not state then return tombstone(key) and 1 or 0 end
   -- The ledger has lost the reply, and Kafka has it: nothing of this may run again.
   if is_open(state) then stop_work(key, state, entry[6]) end
-  each_offset(key, function(source, offset)
+  each_offset(key, entry[3], entry[4], function(source, offset)
     drop_live(key, source, offset)
     mark_done(key, source, offset)
   end)

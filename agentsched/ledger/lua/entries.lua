@@ -7,8 +7,8 @@ end
 
 -- Below the epoch: what an old epoch left behind is simply not seen.
 local ROOT = P .. ':' .. EPOCH .. ':'
-local READY = ROOT .. 'ready'          -- HASH key -> "ring turn not_before crashes hash facts"
-local INFLIGHT = ROOT .. 'inflight'    -- ZSET key -> end of the slot (RUNG: +inf)
+local READY = ROOT .. 'ready'          -- HASH key -> "turn not_before crashes hash facts"
+local INFLIGHT = ROOT .. 'inflight'    -- ZSET key -> end of the slot
 local SLOTS = ROOT .. 'slots'          -- HASH key -> class \n lease_id \n pool
 local CHANGES = ROOT .. 'changes'      -- STREAM
 local LIMITS = ROOT .. 'limits'        -- HASH
@@ -27,7 +27,7 @@ local function block_key(source, block) return P .. ':done:' .. source .. ':' ..
 
 -- Before a reply is stored.
 local function is_open(state)
-  return state == 'ready' or state == 'rung' or state == 'running'
+  return state == 'ready' or state == 'running'
 end
 
 local function fields(key, ...) return redis.call('HMGET', entry_key(key), ...) end
@@ -79,7 +79,7 @@ end
 local function slot_of(key)
   local slot = redis.call('HGET', SLOTS, key)
   if not slot then return nil end
-  local cls, lease, pool = string.match(slot, '^([^\n]*)\n([^\n]*)\n(.*)$')
+  local cls, lease, pool = string.match(slot, '^([^\n]*)\n([^\n]*)\n([^\n]*)')
   return {value = slot, cls = cls, lease = lease, pool = pool}
 end
 
@@ -110,15 +110,19 @@ end
 
 -- States.
 
+-- Format 2 counted rings, and had no turn.
+local function turn_of(turn, ring) return turn or ring or '0' end
+
 local function to_ready(key, not_before)
   free_slot(key)
   redis.call('HSET', entry_key(key), 'st', 'ready', 'since', int(NOW), 'lease', '',
     'pool', '', 'not_before', not_before)
-  local entry = fields(key, 'ending', 'ring', 'turn', 'crashes', 'hash', 'facts')
+  local entry = fields(key, 'ending', 'turn', 'ring', 'crashes', 'hash', 'facts')
   -- What has to end is not offered to the dispatcher; its bridge answers it.
   if entry[1] then return emit('ending', key) end
-  local value = entry[2] .. ' ' .. (entry[3] or '0') .. ' ' .. not_before .. ' ' .. entry[4]
-    .. ' ' .. entry[5] .. ' ' .. entry[6]
+  local turn = turn_of(entry[2], entry[3])
+  if not entry[2] then redis.call('HSET', entry_key(key), 'turn', turn) end
+  local value = ready_text(turn, not_before, entry[4], entry[5], entry[6])
   redis.call('HSET', READY, key, value)
   emit('ready', key, value)
 end
@@ -130,14 +134,12 @@ local function mark_ending(key, why)
   emit('ending', key)
 end
 
--- An open request has its answer: it leaves the ready set, its reservation is void. The
--- slot of a call stays in use until the call ends; its worker hears of it at once.
+-- An open request has its answer: it leaves the ready set. The slot of a call stays in use
+-- until the call ends; its worker hears of it at once.
 local function stop_work(key, state, lease)
   if state == 'ready' then
     redis.call('HDEL', READY, key)
     emit('left', key)
-  elseif state == 'rung' then
-    free_slot(key)
   else
     redis.call('PUBLISH', P .. ':voided', lease)
   end
@@ -152,9 +154,8 @@ end
 local function coordinates(source, offset) return offset .. ' ' .. source end
 
 -- Every (source, offset) that the one reply answers.
-local function each_offset(key, act)
-  local entry = fields(key, 'source', 'offset')
-  act(entry[1], entry[2])
+local function each_offset(key, source, offset, act)
+  act(source, offset)
   for _, member in ipairs(redis.call('SMEMBERS', attached_key(key))) do
     local offset, source = string.match(member, '^(%d+) (.*)$')
     act(source, offset)
@@ -171,13 +172,18 @@ end
 
 -- An entry and its identity: whoever sends the request again is a stranger.
 local function forget(key)
-  each_offset(key, function(source, offset) drop_live(key, source, offset) end)
+  local entry = fields(key, 'source', 'offset')
+  each_offset(key, entry[1], entry[2],
+    function(source, offset) drop_live(key, source, offset) end)
   redis.call('DEL', entry_key(key), attached_key(key))
 end
 
+local noted = {}                       -- blocks that this call has noted
 local function mark_done(key, source, offset)
   local block = int(math.floor(offset / BLOCK))
-  redis.call('SETBIT', block_key(source, block), int(offset % BLOCK), 1)
-  redis.call('ZADD', blocks_key(source), block, block)
+  local name = block_key(source, block)
+  redis.call('SETBIT', name, int(offset % BLOCK), 1)
+  if not noted[name] then redis.call('ZADD', blocks_key(source), block, block) end
+  noted[name] = true
   emit('settled', key, coordinates(source, offset))
 end

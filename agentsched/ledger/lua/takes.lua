@@ -36,7 +36,7 @@ local function head_of(pool, ahead)
     return nil
   end
   local order, turn, key, hash = string.match(pool.read[pool.at],
-    '^(%S+) (%S+) (%S+) (%S+)$')
+    '^(%S+) (%S+) (%S+) (%S+)')
   pool.order, pool.turn, pool.key, pool.hash = tonumber(order), turn, key, hash
   return pool.order
 end
@@ -63,7 +63,7 @@ local function startable(pool)
   local entry = {hash = found[2], deadline = found[5], crashes = found[7],
     starts = found[8], cls = found[9], arrival = found[10], facts = found[11],
     payload = found[12]}
-  if found[1] ~= 'ready' or entry.hash ~= pool.hash or (found[3] or '0') ~= pool.turn
+  if found[1] ~= 'ready' or entry.hash ~= pool.hash or found[3] ~= pool.turn
     or found[4] or tonumber(entry.deadline) <= NOW or tonumber(found[6] or 0) > NOW then
     return nil
   end

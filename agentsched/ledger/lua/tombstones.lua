@@ -25,37 +25,56 @@ local function shard_of(key) return int(tonumber(string.sub(key, 1, 3), 16) % SH
 local function bucket_key(slice, shard) return ROOT .. 'answered:' .. slice .. ':' .. shard end
 
 -- A partition's name takes four bytes in a tombstone.
+local numbers = {}                     -- those that this call knows
 local function number_of(place)
-  local known = redis.call('HGET', PLACES, place)
-  if known then return tonumber(known) end
-  local number = redis.call('HLEN', PLACES) / 2 + 1
-  redis.call('HSET', PLACES, place, int(number), '#' .. int(number), place)
-  return number
+  local known = numbers[place] or redis.call('HGET', PLACES, place)
+  if not known then
+    known = redis.call('HLEN', PLACES) / 2 + 1
+    redis.call('HSET', PLACES, place, int(known), '#' .. int(known), place)
+  end
+  numbers[place] = tonumber(known)
+  return numbers[place]
 end
 
 local function place_of(number) return redis.call('HGET', PLACES, '#' .. int(number)) end
 
-local function bury(key, hash, winner, source, offset, reply_at)
+local slices                           -- those that this call knows
+local function live_slices()
+  slices = slices or redis.call('ZRANGEBYSCORE', SLICES, '(' .. int(NOW), '+inf')
+  return slices
+end
+
+-- The slice of what is answered now: where it ends, and that it is known.
+local now_slice
+local function open_slice()
+  if now_slice then return now_slice end
   local horizon_ms = limit('horizon_s', 3600) * 1000
   local slice_ms = math.ceil(horizon_ms / 8)
   local ends = (math.floor(NOW / slice_ms) + 1) * slice_ms + horizon_ms
+  now_slice = ends
+  -- It may be known no more while its buckets are: the clock was ahead, and is right again.
+  if redis.call('ZSCORE', SLICES, int(ends)) then return ends end
+  redis.call('ZREMRANGEBYSCORE', SLICES, '-inf', int(NOW))
+  redis.call('ZADD', SLICES, int(ends), int(ends))
+  redis.call('PEXPIREAT', SLICES, redis.call('ZRANGE', SLICES, -1, -1)[1])
+  slices = nil
+  return ends
+end
+
+local function bury(key, hash, winner, source, offset, reply_at)
+  local ends = open_slice()
   local place, reply_offset = string.match(reply_at, '^(.*) (-?%d+)$')
   local bucket = bucket_key(int(ends), shard_of(key))
   redis.call('HSET', bucket, field_of(key), struct.pack(TOMBSTONE, TOMBSTONE_VERSION,
     ends - NOW, half_of(hash), winner_half(winner), number_of(source), offset,
     number_of(place), reply_offset))
   if redis.call('HLEN', bucket) == 1 then redis.call('PEXPIREAT', bucket, int(ends)) end
-  -- It may be known no more while the bucket is: the clock was ahead, and is right again.
-  if redis.call('ZSCORE', SLICES, int(ends)) then return end
-  redis.call('ZREMRANGEBYSCORE', SLICES, '-inf', int(NOW))
-  redis.call('ZADD', SLICES, int(ends), int(ends))
-  redis.call('PEXPIREAT', SLICES, redis.call('ZRANGE', SLICES, -1, -1)[1])
 end
 
 -- The tombstone of a request that has no entry; nil: it is unknown.
 local function tombstone(key)
   local field, shard = field_of(key), shard_of(key)
-  for _, slice in ipairs(redis.call('ZRANGEBYSCORE', SLICES, '(' .. int(NOW), '+inf')) do
+  for _, slice in ipairs(live_slices()) do
     local value = redis.call('HGET', bucket_key(slice, shard), field)
     if value then
       if string.byte(value) ~= TOMBSTONE_VERSION then

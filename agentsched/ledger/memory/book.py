@@ -32,12 +32,9 @@ class Entry:
     state: State = State.READY
     offsets: list[tuple[str, int]] = field(default_factory=list)
     """(source, offset) of every record that the one reply answers."""
-    ring: int = 0
     turn: int = 0
     """How often it was taken."""
     not_before_ms: int = 0
-    rung_again: int | None = None
-    """The ring number that the last `ring_again` was given."""
     starts: int = 0
     crashes: int = 0
     model: str = ""
@@ -54,11 +51,11 @@ class Entry:
 
 @dataclass(slots=True)
 class Held:
-    """A slot in use: until its holder lets go, or until `ends_ms` (None: RUNG)."""
+    """A slot in use: until its holder lets go, or until `ends_ms`."""
 
     slot: Slot
-    lease_id: str | None = None
-    ends_ms: int | None = None
+    lease_id: str | None
+    ends_ms: int
 
 
 @dataclass(slots=True)
@@ -133,11 +130,10 @@ class Book:
             if entry.state is State.READY and entry.ending is None
         ]
 
-    def ready_or_rung(self) -> int:
+    def ready_count(self) -> int:
         """Return how many entries the ready set's bound counts."""
-        counted = (State.READY, State.RUNG)
         return sum(
-            entry.state in counted and not (entry.state is State.READY and entry.ending)
+            entry.state is State.READY and entry.ending is None
             for entry in self._entries.values()
         )
 
@@ -185,11 +181,7 @@ class Book:
     def slots(self) -> list[Slot]:
         """Return the slots in use: one whose lease is over is free."""
         now_ms = self.clock_ms()
-        return [
-            held.slot
-            for held in self.held.values()
-            if held.ends_ms is None or held.ends_ms > now_ms
-        ]
+        return [held.slot for held in self.held.values() if held.ends_ms > now_ms]
 
     def slots_over(self, model: str, endpoint: str) -> int:
         """Return how far the slots in use are beyond the limits (< 0: room)."""
@@ -201,10 +193,10 @@ class Book:
         return over
 
     def take_slot(self, entry: Entry) -> None:
-        """Put a slot in use for an entry."""
+        """Put a slot in use for an entry that has a lease."""
         facts = entry.facts
         slot = Slot(facts.key, entry.model, entry.endpoint, facts.cls)
-        self.held[facts.key] = Held(slot)
+        self.held[facts.key] = Held(slot, entry.lease_id, entry.lease_end_ms)
         self.changes.emit(Change(ChangeKind.TAKEN, key=facts.key, slot=slot))
 
     def free_slot(self, key: str) -> None:
@@ -217,7 +209,7 @@ class Book:
         """Drop what is left of slots whose lease is over."""
         now_ms = self.clock_ms()
         for key, held in list(self.held.items()):
-            if held.ends_ms is not None and held.ends_ms <= now_ms:
+            if held.ends_ms <= now_ms:
                 self.free_slot(key)
 
     def slot_held_by(self, key: str, lease_id: str | None) -> Slot | None:
@@ -230,7 +222,6 @@ class Book:
 def _ready_entry(entry: Entry) -> ReadyEntry:
     return ReadyEntry(
         entry.facts,
-        entry.ring,
         entry.not_before_ms,
         turn=entry.turn,
         payload_hash=entry.payload_hash,

@@ -73,7 +73,7 @@ def published(server: MemoryServer, key: str, reply_at: RecordAt) -> bool:
         book.move(entry, State.ANSWERED)
         entry.payload, entry.reply, entry.reply_at = b"", b"", reply_at
         entry.put_back_by = entry.lease_id = entry.ending = None
-        entry.ring, entry.turn, entry.offsets = 0, 0, entry.offsets[:1]
+        entry.turn, entry.offsets = 0, entry.offsets[:1]
     return True
 
 

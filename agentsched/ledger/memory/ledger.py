@@ -5,6 +5,7 @@ It passes the contract tests of the ledger on Redis.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from typing_extensions import override
 
@@ -16,7 +17,7 @@ from agentsched.ledger.memory.operator_orders import MemoryOperations
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.memory.views import MemoryViews
 from agentsched.ledger.memory.voided_leases import MemoryVoidedLeases
-from agentsched.ledger.protocol import Ledger
+from agentsched.ledger.protocol import Ledger, always
 from agentsched.ledger.turns import (
     Completion,
     HandBack,
@@ -31,13 +32,11 @@ from agentsched.ledger.values import (
     Admitted,
     CallOutcome,
     Change,
-    Claimed,
     EntryView,
     Limits,
     ModelTotals,
     PartitionView,
     PutBack,
-    ReserveOutcome,
     Snapshot,
     State,
     StoredReply,
@@ -92,46 +91,6 @@ class MemoryLedger(Ledger):
         return gone
 
     @override
-    def reserve(
-        self,
-        epoch: str,
-        dispatcher_id: str,
-        key: str,
-        ring: int,
-        model: str,
-        endpoint: str,
-    ) -> ReserveOutcome:
-        with self.server.step(epoch) as book:
-            book.sweep()
-            if not self.server.leads(dispatcher_id):
-                return ReserveOutcome.NOT_DISPATCHER
-            return steps.reserve(book, key, ring, model, endpoint)
-
-    @override
-    def ring_again(self, epoch: str, key: str, ring: int) -> bool:
-        with self.server.step(epoch) as book:
-            entry = book.find(key)
-            if entry is None or entry.state is not State.RUNG:
-                return False
-            if entry.rung_again == ring:
-                return True
-            if entry.ring != ring:
-                return False
-            entry.ring, entry.rung_again = ring + 1, ring
-            book.move(entry, State.RUNG)
-            return True
-
-    @override
-    def unreserve(self, epoch: str, key: str, ring: int) -> bool:
-        with self.server.step(epoch) as book:
-            entry = book.find(key)
-            if entry is None or entry.ring != ring or ring == 0:
-                return False
-            if entry.state is State.RUNG:
-                book.to_ready(entry)
-            return entry.state is State.READY
-
-    @override
     def expire(self, epoch: str, key: str) -> bool:
         with self.server.step(epoch) as book:
             entry = book.find(key)
@@ -142,13 +101,6 @@ class MemoryLedger(Ledger):
             entry.crashes += 1
             book.to_ready(entry)
             return True
-
-    @override
-    def claim(
-        self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
-    ) -> Claimed:
-        with self.server.step(epoch) as book:
-            return steps.claim(book, key, ring, lease_id, lease_ms)
 
     @override
     def plan(self, epoch: str, plan: Plan) -> Planned:
@@ -282,7 +234,12 @@ class MemoryLedger(Ledger):
 
     @override
     def changes(
-        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+        self,
+        epoch: str,
+        cursor: str,
+        block_ms: int,
+        limit: int = 1000,
+        detailed: Callable[[], bool] = always,
     ) -> tuple[str, list[Change]]:
         """It waits on the real clock, 0 waits not at all."""
         with self.server.lock:
@@ -298,6 +255,8 @@ class MemoryLedger(Ledger):
                 and self.server.data.book.changes.forgot(cursor)
             ):
                 raise EpochChanged("Redis was put back: what was read is gone")
+        if not detailed():
+            found = [replace(one, ready=None, slot=None) for one in found]
         return (found[-1].at if found else cursor), found
 
     def _changes_after(self, epoch: str, cursor: str, limit: int) -> list[Change]:

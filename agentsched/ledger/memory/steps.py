@@ -9,17 +9,14 @@ from agentsched.ledger.values import (
     CallOutcome,
     Change,
     ChangeKind,
-    Claimed,
-    ClaimOutcome,
     Ending,
     EntryView,
     PutBack,
-    ReserveOutcome,
     State,
 )
 from agentsched.wire.codec import hash_value
 
-OPEN = (State.READY, State.RUNG, State.RUNNING)
+OPEN = (State.READY, State.RUNNING)
 """The states before a reply is stored."""
 
 
@@ -46,7 +43,7 @@ def _admit_new(book: Book, admission: Admission) -> Admitted:
     payload, reply = admission.payload, admission.reply
     if not reply and book.is_cancelled(admission.facts.key):
         return Admitted(AdmitOutcome.CANCELLED)
-    if not reply and book.ready_or_rung() >= book.limits.ready_max_entries:
+    if not reply and book.ready_count() >= book.limits.ready_max_entries:
         return Admitted(AdmitOutcome.FULL)
     entry = Entry(admission.facts, payload, admission.payload_hash, book.clock_ms())
     if not reply:
@@ -71,74 +68,8 @@ def may_be_withdrawn(entry: Entry) -> bool:
     crash on its record. Of one that was sent again, maybe to another bridge, somebody was
     told that one reply settles both.
     """
-    untouched = entry.state is State.READY and not entry.ending
-    never_taken = entry.turn == 0 and entry.ring == 0
-    return untouched and never_taken and len(entry.offsets) == 1
-
-
-def reserve(
-    book: Book, key: str, ring: int, model: str, endpoint: str
-) -> ReserveOutcome:
-    """Reserve one slot; the caller has checked the dispatcher and swept."""
-    entry = book.find(key)
-    if entry is None:
-        return ReserveOutcome.NOT_READY
-    here = (entry.ring, entry.model, entry.endpoint) == (ring, model, endpoint)
-    if entry.state is State.RUNG and here:
-        return ReserveOutcome.RESERVED
-    if entry.state is not State.READY or entry.ending or ring != entry.ring + 1:
-        return ReserveOutcome.NOT_READY
-    if entry.not_before_ms > book.clock_ms():
-        return ReserveOutcome.TOO_EARLY
-    if book.slots_over(model, endpoint) >= 0:
-        return ReserveOutcome.NO_CAPACITY
-    entry.ring, entry.rung_again = ring, None
-    entry.model, entry.endpoint = model, endpoint
-    book.move(entry, State.RUNG)
-    book.take_slot(entry)
-    return ReserveOutcome.RESERVED
-
-
-def claim(book: Book, key: str, ring: int, lease_id: str, lease_ms: int) -> Claimed:
-    """Begin a lease on a RUNG entry, if the ring number fits and there is room."""
-    entry = book.find(key)
-    now_ms = book.clock_ms()
-    if entry is None:
-        return Claimed(ClaimOutcome.STALE)
-    if entry.state is State.RUNNING and entry.lease_id == lease_id:
-        return _claimed(entry, ClaimOutcome.CLAIMED, now_ms)
-    fits = entry.state is State.RUNG and entry.ring == ring
-    if not fits or entry.ending:
-        return Claimed(ClaimOutcome.STALE)
-    if entry.facts.deadline_ms <= now_ms:
-        return _claimed(entry, ClaimOutcome.OVERDUE, now_ms)
-    if book.slots_over(entry.model, entry.endpoint) > 0:
-        book.to_ready(entry)
-        return Claimed(ClaimOutcome.PUT_BACK)
-    _start(book, entry, lease_id, now_ms + lease_ms)
-    return _claimed(entry, ClaimOutcome.CLAIMED, now_ms)
-
-
-def _start(book: Book, entry: Entry, lease_id: str, ends_ms: int) -> None:
-    entry.lease_id, entry.lease_end_ms = lease_id, ends_ms
-    entry.starts += 1
-    book.move(entry, State.RUNNING)
-    held = book.held[entry.facts.key]
-    held.lease_id, held.ends_ms = lease_id, ends_ms
-
-
-def _claimed(entry: Entry, outcome: ClaimOutcome, now_ms: int) -> Claimed:
-    return Claimed(
-        outcome,
-        entry.facts,
-        entry.payload,
-        entry.model,
-        entry.endpoint,
-        attempt=entry.starts,
-        time_left_ms=entry.facts.deadline_ms - now_ms,
-        queued_ms=now_ms - entry.facts.arrival_ms,
-        crashes=entry.crashes,
-    )
+    untouched = entry.state is State.READY and not entry.ending and entry.turn == 0
+    return untouched and len(entry.offsets) == 1
 
 
 def may_start(book: Book, entry: Entry, member: Member) -> bool:
@@ -163,8 +94,6 @@ def take(  # noqa: PLR0913  (a move of its own: what, where, under which lease)
     entry.starts += 1
     book.move(entry, State.RUNNING)
     book.take_slot(entry)
-    held = book.held[entry.facts.key]
-    held.lease_id, held.ends_ms = lease_id, ends_ms
 
 
 def taken(entry: Entry, now_ms: int) -> Taken:
@@ -195,11 +124,9 @@ def store_reply(
 
 
 def stop_work(book: Book, entry: Entry) -> None:
-    """Let an open entry that has its answer neither start nor hold a reservation."""
+    """Let an open entry that has its answer not start."""
     if entry.state is State.READY:
         book.changes.emit(Change(ChangeKind.LEFT, key=entry.facts.key))
-    elif entry.state is State.RUNG:
-        book.free_slot(entry.facts.key)
 
 
 def count(book: Book, model: str, outcome: CallOutcome) -> None:
@@ -250,10 +177,9 @@ def view(entry: Entry, now_ms: int) -> EntryView:
     answered = entry.state is State.ANSWERED
     return EntryView(
         entry.state,
-        entry.ring,
         now_ms - entry.since_ms,
         lease_left_ms=entry.lease_end_ms - now_ms if running else 0,
-        model=entry.model if running or entry.state is State.RUNG else "",
+        model=entry.model if running else "",
         overdue_ms=0 if answered else now_ms - entry.facts.deadline_ms,
         ending=entry.ending,
         payload_hash=entry.payload_hash[:16],

@@ -52,14 +52,14 @@ def _described(book: Book, key: str) -> Description | None:
     since_ms = now_ms - entry.since_ms
     if entry.state is State.ANSWERED:
         return Description(entry.state, since_ms, reply_at=entry.reply_at)
-    running, rung = entry.state is State.RUNNING, entry.state is State.RUNG
+    running = entry.state is State.RUNNING
     ready = entry.state is State.READY
     return Description(
         entry.state,
         since_ms,
         facts=entry.facts,
-        model=entry.model if running or rung else "",
-        endpoint=entry.endpoint if running or rung else "",
+        model=entry.model if running else "",
+        endpoint=entry.endpoint if running else "",
         attempts=entry.starts,
         crashes=entry.crashes,
         lease_left_ms=entry.lease_end_ms - now_ms if running else 0,

@@ -6,7 +6,6 @@ through as they are.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from agentsched.errors import NewerFormat
 from agentsched.ledger.operator_orders import (
@@ -90,10 +89,11 @@ def decode_record_at(text: bytes) -> RecordAt:
 
 def decode_ready(value: bytes) -> ReadyEntry:
     """Read an entry of the ready set."""
-    ring, turn, not_before_ms, crashes, payload_hash, facts = value.split(b" ", 5)
+    words, brace, facts = value.partition(b"{")
+    # A newer version may have written more of them.
+    turn, not_before_ms, crashes, payload_hash = words.split()[:4]
     return ReadyEntry(
-        decode_facts(facts),
-        int(ring),
+        decode_facts(brace + facts),
         int(not_before_ms),
         turn=int(turn),
         payload_hash=payload_hash.decode(),
@@ -103,28 +103,32 @@ def decode_ready(value: bytes) -> ReadyEntry:
 
 def decode_slot(key: str, value: bytes) -> Slot:
     """Read a slot in use."""
-    cls, _lease_id, pool = value.decode().split("\n", 2)
+    cls, _lease_id, pool = value.decode().split("\n")[:3]
     model, endpoint = decode_pool(pool)
     return Slot(key, model, endpoint, cls)
 
 
-def decode_changes(at: bytes, fields: Mapping[bytes, bytes]) -> list[Change]:
+def decode_changes(
+    at: bytes, fields: Mapping[bytes, bytes], *, detailed: bool = True
+) -> list[Change]:
     """Read one entry of the change log: what one step changed."""
-    return [_change(at.decode(), text) for text in fields.values()]
+    if b"kind" in fields:  # as format 2 wrote it: a hint that nobody needs any more
+        return []
+    place = at.decode()
+    return [_change(place, text, detailed=detailed) for text in fields.values()]
 
 
-def _change(at: str, text: bytes) -> Change:
-    kind, raw_key, more = text.split(b" ", 2)
-    change = Change(ChangeKind(kind.decode()), at, raw_key.decode())
-    match change.kind:
-        case ChangeKind.READY:
-            return replace(change, ready=decode_ready(more))
-        case ChangeKind.TAKEN | ChangeKind.FREED:
-            return replace(change, slot=decode_slot(change.key, more))
-        case ChangeKind.SETTLED:
-            offset, source = more.decode().split(" ", 1)
-            return replace(change, source=source, offset=int(offset))
-    return change
+def _change(at: str, text: bytes, *, detailed: bool) -> Change:
+    name, raw_key, more = text.split(b" ", 2)
+    kind, key = ChangeKind(name.decode()), raw_key.decode()
+    if kind is ChangeKind.SETTLED:
+        offset, source = more.decode().split(" ", 1)
+        return Change(kind, at, key, source=source, offset=int(offset))
+    if detailed and kind is ChangeKind.READY:
+        return Change(kind, at, key, ready=decode_ready(more))
+    if detailed and kind in (ChangeKind.TAKEN, ChangeKind.FREED):
+        return Change(kind, at, key, slot=decode_slot(key, more))
+    return Change(kind, at, key)
 
 
 def decode_view(row: Sequence[bytes]) -> EntryView | None:
@@ -133,7 +137,6 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
         return None
     (
         state,
-        ring,
         since_ms,
         lease_left_ms,
         pool,
@@ -145,7 +148,6 @@ def decode_view(row: Sequence[bytes]) -> EntryView | None:
     ) = (field.decode() for field in row)
     return EntryView(
         State(state),
-        ring=int(ring),
         since_ms=int(since_ms),
         lease_left_ms=int(lease_left_ms),
         model=decode_pool(pool)[0],

@@ -4,7 +4,8 @@ It turns values into arguments and answers into values; what a step does is deci
 in `lua/` alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import redis
@@ -13,7 +14,7 @@ from typing_extensions import override
 from agentsched.config.settings import RedisSettings, Settings
 from agentsched.errors import EpochChanged
 from agentsched.ledger.answered_offsets import decode_blocks, encode_blocks, within
-from agentsched.ledger.protocol import Ledger
+from agentsched.ledger.protocol import Ledger, always
 from agentsched.ledger.redis import codec, turns
 from agentsched.ledger.redis.membership import RedisMembership
 from agentsched.ledger.redis.operator_orders import RedisOperations
@@ -30,14 +31,11 @@ from agentsched.ledger.values import (
     Admitted,
     CallOutcome,
     Change,
-    Claimed,
-    ClaimOutcome,
     EntryView,
     Limits,
     ModelTotals,
     PartitionView,
     PutBack,
-    ReserveOutcome,
     Snapshot,
     State,
     StoredReply,
@@ -46,6 +44,10 @@ from agentsched.redis.client import close_client, redis_client
 from agentsched.wire.codec import hash_value
 from agentsched.wire.records import RecordAt
 
+MAX_ADMITTED = 64
+"""Requests in one script call: some 4 ms of Redis."""
+MAX_ADMITTED_BYTES = 4_194_304
+"""Payloads and replies in one script call; one alone may be larger."""
 MAX_BLOCK_MS = 4000
 """A blocking read must end before the socket's time-out."""
 
@@ -101,35 +103,17 @@ class RedisLedger(Ledger):
 
     @override
     def admit(self, epoch: str, admissions: Sequence[Admission]) -> list[Admitted]:
-        rows = [_admit_row(admission) for admission in admissions]
-        return [_admitted(row) for row in self._scripts.run_each("admit", epoch, rows)]
+        calls = [
+            [argument for admission in page for argument in _admit_row(admission)]
+            for page in _pages(admissions)
+        ]
+        answers = self._scripts.run_each("admit", epoch, calls)
+        return [_admitted(row) for rows in answers for row in rows]
 
     @override
     def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
         answers = self._scripts.run_each("withdraw", epoch, [(key,) for key in keys])
         return [bool(answer) for answer in answers]
-
-    @override
-    def reserve(
-        self,
-        epoch: str,
-        dispatcher_id: str,
-        key: str,
-        ring: int,
-        model: str,
-        endpoint: str,
-    ) -> ReserveOutcome:
-        pool = codec.encode_pool(model, endpoint)
-        answer = self._scripts.run("reserve", epoch, dispatcher_id, key, ring, pool)
-        return ReserveOutcome(answer.decode())
-
-    @override
-    def ring_again(self, epoch: str, key: str, ring: int) -> bool:
-        return bool(self._scripts.run("ring_again", epoch, key, ring))
-
-    @override
-    def unreserve(self, epoch: str, key: str, ring: int) -> bool:
-        return bool(self._scripts.run("unreserve", epoch, key, ring))
 
     @override
     def expire(self, epoch: str, key: str) -> bool:
@@ -144,14 +128,6 @@ class RedisLedger(Ledger):
     def turn(self, epoch: str, turn: Turn) -> TurnAnswer:
         answer = self._scripts.run("turn", epoch, *turns.encode_turn(turn))
         return turns.decode_turn(answer)
-
-    @override
-    def claim(
-        self, epoch: str, key: str, ring: int, lease_id: str, lease_ms: int
-    ) -> Claimed:
-        return _claimed(
-            self._scripts.run("claim", epoch, key, ring, lease_id, lease_ms)
-        )
 
     @override
     def renew(
@@ -258,7 +234,12 @@ class RedisLedger(Ledger):
 
     @override
     def changes(
-        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+        self,
+        epoch: str,
+        cursor: str,
+        block_ms: int,
+        limit: int = 1000,
+        detailed: Callable[[], bool] = always,
     ) -> tuple[str, list[Change]]:
         """Waits 4 s at most."""
         stream = f"{self._namespace}:{epoch}:changes"
@@ -272,7 +253,8 @@ class RedisLedger(Ledger):
         rows = found[stream.encode()][0] if isinstance(found, dict) else found[0][1]
         if cursor != START_OF_LOG and self._has_lost(stream, cursor):
             raise EpochChanged("Redis was put back: what was read is gone")
-        changes = (one for row in rows for one in codec.decode_changes(*row))
+        decode = partial(codec.decode_changes, detailed=detailed())
+        changes = (one for row in rows for one in decode(*row))
         return rows[-1][0].decode(), list(changes)
 
     def _has_lost(self, stream: str, cursor: str) -> bool:
@@ -296,6 +278,21 @@ class RedisLedger(Ledger):
         }
 
 
+def _pages(admissions: Sequence[Admission]) -> Iterator[list[Admission]]:
+    """Cut a batch into what one script call may take: Redis does nothing else meanwhile."""
+    page: list[Admission] = []
+    size = 0
+    for one in admissions:
+        more = len(one.payload) + len(one.reply)
+        if page and (len(page) >= MAX_ADMITTED or size + more > MAX_ADMITTED_BYTES):
+            yield page
+            page, size = [], 0
+        page.append(one)
+        size += more
+    if page:
+        yield page
+
+
 def _admit_row(admission: Admission) -> tuple[str | bytes | int, ...]:
     facts = admission.facts
     return (
@@ -308,6 +305,8 @@ def _admit_row(admission: Admission) -> tuple[str | bytes | int, ...]:
         facts.cls,
         facts.arrival_ms,
         facts.deadline_ms,
+        facts.group,
+        facts.tokens,
         admission.reply,
         _by(None, admission.reply),
     )
@@ -324,23 +323,4 @@ def _admitted(row: Sequence[bytes]) -> Admitted:
         AdmitOutcome(outcome.decode()),
         State(more[0].decode()) if more else None,
         codec.decode_record_at(more[1]) if any(more[1:]) else None,
-    )
-
-
-def _claimed(row: Sequence[bytes]) -> Claimed:
-    outcome, *more = row
-    if not more:
-        return Claimed(ClaimOutcome(outcome.decode()))
-    facts, payload, pool, starts, left_ms, queued_ms, crashes = more
-    model, endpoint = codec.decode_pool(pool.decode())
-    return Claimed(
-        ClaimOutcome(outcome.decode()),
-        codec.decode_facts(facts),
-        payload,
-        model,
-        endpoint,
-        attempt=int(starts),
-        time_left_ms=int(left_ms),
-        queued_ms=int(queued_ms),
-        crashes=int(crashes),
     )

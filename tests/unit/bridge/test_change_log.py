@@ -50,7 +50,7 @@ def world() -> World:
 def test_it_goes_on_after_what_it_could_not_read(world):
     read, refused = world.ledger.changes, threading.Event()
 
-    def refuse_once(*arguments):
+    def refuse_once(*_, **__):
         world.ledger.changes = read
         refused.set()
         raise NewerFormat("upgrade this process")
@@ -87,10 +87,10 @@ def test_it_says_when_what_it_has_read_is_gone(world):
 def test_what_nobody_has_thought_of_is_seen_and_tried_again(world, caplog):
     read, failed, go_on = world.ledger.changes, threading.Event(), threading.Event()
 
-    def fail(*arguments):
+    def fail(*arguments, **named):
         if failed.is_set():
             go_on.wait(10)
-            return read(*arguments)
+            return read(*arguments, **named)
         failed.set()
         raise ValueError(SECRET)
 
@@ -109,7 +109,7 @@ def test_what_nobody_has_thought_of_is_seen_and_tried_again(world, caplog):
 def test_a_reader_that_cannot_go_on_ends_the_loop(world, monkeypatch):
     monkeypatch.setattr(bridge.change_log, "RETRY_S", 0.001)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise ValueError(SECRET)
 
     world.ledger.changes = fail
@@ -124,7 +124,7 @@ def test_while_the_loop_is_behind_no_more_is_read(world, monkeypatch):
     monkeypatch.setattr(bridge.change_log, "MOST_CHANGES", 2)
     monkeypatch.setattr(bridge.change_log, "RETRY_S", 0.001)
     read, looks = world.ledger.changes, []
-    world.ledger.changes = lambda epoch, cursor, _: read(epoch, cursor, 1, 1)
+    world.ledger.changes = lambda epoch, cursor, *_, **__: read(epoch, cursor, 1, 1)
     reading = Reading(world)
     report = reading.health.report
     reading.health.report = lambda **state: (looks.append(1), report(**state))

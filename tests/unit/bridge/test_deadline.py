@@ -120,7 +120,7 @@ def test_deadlines_run_on_the_ledgers_clock(waiting):
     ]
 
 
-@pytest.mark.parametrize("state", [State.READY, State.RUNG])
+@pytest.mark.parametrize("state", [State.READY])
 def test_what_waits_in_the_ledger_ends_at_its_deadline(state):
     assert ending_of(EntryView(state, 1, 0, overdue_ms=0)) is None
     assert ending_of(EntryView(state, 1, 0, overdue_ms=1)).code == "DEADLINE_EXCEEDED"
@@ -138,16 +138,16 @@ def test_what_has_its_reply_keeps_it(state):
     assert ending_of(EntryView(state, 1, 0, overdue_ms=99_999)) is None
 
 
-def test_an_overdue_entry_is_answered_and_not_rung_again(ready):
+def test_an_overdue_entry_that_was_started_is_answered(ready):
     (request,) = ready.state.by_key
-    view = EntryView(State.RUNG, 3, 60_000, model="m", overdue_ms=1)
-    ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
+    view = EntryView(State.READY, 3, 60_000, overdue_ms=1)
+    ready.feed(ev.Inspected((request,), (view,), ready.now_ms))
     (answer,) = ready.said
     assert code_of(answer.value) == "DEADLINE_EXCEEDED"
 
 
 def test_overdue_work_does_not_keep_the_reconciler_from_looking():
-    """It alone finds what a killed worker held, and a doorbell that got lost."""
+    """It alone finds what a killed worker held."""
     driver = Driver()
     driver.own()
     driver.read(0, ttl_s=3_600)
@@ -163,7 +163,7 @@ def test_overdue_work_does_not_keep_the_reconciler_from_looking():
     assert lasting in looked_at
 
 
-@pytest.mark.parametrize("state", [State.READY, State.RUNG, State.RUNNING])
+@pytest.mark.parametrize("state", [State.READY, State.RUNNING])
 def test_what_is_cancelled_ends_at_once(state):
     assert (
         ending_of(EntryView(state, 1, 0, ending=Ending.CANCELLED)).code == "CANCELLED"
@@ -226,7 +226,7 @@ def test_a_cancel_that_did_not_get_through_is_tried_again():
 def test_poison_is_put_aside_before_it_is_answered(ready):
     (request,) = ready.state.by_key
     view = EntryView(State.READY, 3, 0, ending=Ending.POISON, attempts=3)
-    (bury,) = ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
+    (bury,) = ready.feed(ev.Inspected((request,), (view,), ready.now_ms))
     assert isinstance(bury, do.BuryPoison)
     assert bury.dead_letter.topic == "medium_priority.dead_letter"
     assert bury.dead_letter.headers["reason"] == "POISON"
@@ -240,5 +240,5 @@ def test_poison_is_put_aside_before_it_is_answered(ready):
 def test_what_ends_after_a_start_says_how_often_it_was_started(ready, why):
     (request,) = ready.state.by_key
     view = EntryView(State.RUNNING, 2, 0, lease_left_ms=1, attempts=2, **why)
-    (answer,) = ready.feed(ev.Inspected((request,), (view,), {}, ready.now_ms))
+    (answer,) = ready.feed(ev.Inspected((request,), (view,), ready.now_ms))
     assert json.loads(answer.value)["attempts"] == 2
