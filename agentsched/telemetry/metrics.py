@@ -29,10 +29,10 @@ LABELS = {
     " operators that this version cannot read: it is held to be safe; no topic).",
     "class": "`high`, `medium` or `low`.",
     "code": "`OK`, or the error code of the failed reply.",
-    "ended": "How the work on a doorbell ended: `answered`, `stored` (a bridge publishes"
-    " the reply), `stale` (late or double: nothing was done), `put_back`, `lost` (the"
-    " lease was over), `cancelled` (the call was broken off), `revoked` (cancelled before"
-    " it started), `unavailable` (Redis did not answer).",
+    "ended": "How the work on a request that was taken ended: `answered`, `stored` (a"
+    " bridge publishes the reply), `stale` (Redis is another one now), `put_back`, `lost`"
+    " (the lease was over), `cancelled` (before or in its call), `unavailable` (Redis did"
+    " not answer), `bug` (an error of ours: it runs again).",
     "error": "Our name of the error: `LedgerUnavailable` (no answer), `EpochChanged`"
     " (Redis was emptied or replaced), `NewerFormat` (this process is too old),"
     " `LedgerError` (Redis refused the step).",
@@ -153,18 +153,14 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             "put_back",
             "lost",
             "cancelled",
-            "revoked",
             "unavailable",
+            "bug",
         ),
         "step": (
             "beat_worker",
             "cancel",
-            "claim",
-            "complete",
             "inspect",
             "leave_worker",
-            "published",
-            "put_back",
             "renew",
             "settle",
             "snapshot",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.worker import state as worker_state
 from typing_extensions import override
 
-from agentsched.wire.doorbell import TASK_NAME, task_ids
+from agentsched.wire.doorbell import TASK_NAME, Doorbell, task_ids
 from agentsched.worker.execution import Ended, Run
 from agentsched.worker.task_view import TaskView
 from agentsched.worker.time_limits import TimeLimits
@@ -45,23 +45,26 @@ class ShownRequest:
         self.ids = tuple(task_ids(taken.key, run.epoch, taken.turn))
         self.id = self.root_id = self.ids[0]
         self.argsrepr = "()"
-        self.kwargs = {
-            "model": taken.model,
-            "class": facts.cls,
-            "agent_id": facts.agent_id,
-            "correlation_id": facts.correlation_id,
-        }
-        self.kwargsrepr = repr(self.kwargs)
+        self.kwargsrepr = repr(
+            {
+                "model": taken.model,
+                "class": facts.cls,
+                "agent_id": facts.agent_id,
+                "correlation_id": facts.correlation_id,
+            }
+        )
         self.hostname = hostname
         self.time_start = time.time()
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  (Celery calls it so)
-        """Return what `celery inspect active` shows."""
+        """Return what `celery inspect active` shows: as if its doorbell had begun it."""
+        taken, epoch = self.run.taken, self.run.epoch
+        bell = Doorbell.of(taken.facts, taken.turn, epoch, taken.model)
         return {
             "id": self.id,
             "name": self.name,
             "args": self.argsrepr if safe else [],
-            "kwargs": self.kwargsrepr if safe else self.kwargs,
+            "kwargs": self.kwargsrepr if safe else bell.to_wire(),
             "type": self.name,
             "hostname": self.hostname,
             "time_start": self.time_start,

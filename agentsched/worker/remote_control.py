@@ -4,17 +4,20 @@
 consumer's loop: nothing here blocks.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from celery.platforms import EX_OK
 from celery.utils.functional import maybe_list
 from celery.worker import control as celery_control
 from celery.worker import state as worker_state
-from celery.worker.control import control_command
+from celery.worker.control import Panel, control_command
 
 from agentsched.worker import runtime
 
 Reply = dict[str, str]
+Show = Callable[..., Any]
 
 
 @control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
@@ -54,6 +57,27 @@ def shutdown(
     stopping: Any = worker_state  # celery-types take its flags for None always
     stopping.should_stop = EX_OK  # the loop looks at it when this has been answered
     return {"ok": "running calls may end, the rest is handed back"}
+
+
+def _up_to_date(show: Show) -> Show:
+    @functools.wraps(show)
+    def shown(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if opened := runtime.opened():
+            opened.tasks.catch_up()
+        return show(*args, **kwargs)
+
+    return shown
+
+
+for _name in (
+    "active",
+    "dump_active",
+    "reserved",
+    "dump_reserved",
+    "query_task",
+    "stats",
+):
+    Panel.data[_name] = _up_to_date(Panel.data[_name])
 
 
 def _revoke(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
-from agentsched.errors import CodecError, ErrorCode
+from agentsched.errors import CodecError
 from agentsched.telemetry.events import DOORBELL_REFUSED
 from agentsched.telemetry.logs import say
 from agentsched.wire.doorbell import Doorbell
@@ -92,16 +92,10 @@ def doorbell_strategy(
 
 
 def _kwargs(message: Any) -> Mapping[str, Any]:  # noqa: ANN401
-    """Read the keyword arguments of a message, which may be anything.
-
-    Raises:
-        CodecError: it has none.
-    """
+    """Return the keyword arguments of a message, which may be anything."""
     try:
         _, kwargs, _ = message.payload
     except Exception as error:  # noqa: BLE001  (whatever decoders raise; its text may be content)
-        kind = type(error).__name__
-        raise CodecError(ErrorCode.MALFORMED, f"not a task of ours ({kind})") from None
-    if not isinstance(kwargs, Mapping):
-        raise CodecError(ErrorCode.MALFORMED, "a task without keyword arguments")
-    return kwargs
+        logger.debug("a message that is no task (%s)", type(error).__name__)
+        return {}
+    return kwargs if isinstance(kwargs, Mapping) else {}

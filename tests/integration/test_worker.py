@@ -76,7 +76,7 @@ def test_only_the_models_of_its_queues_have_slots(shared: WorkerRig) -> None:
 
 
 def test_a_doorbell_that_comes_twice_makes_one_call(shared: WorkerRig) -> None:
-    key = shared.reserved()
+    key = shared.admitted()
     shared.ring(key, key)
     shared.reply_to(key)
     eventually(lambda: shared.doorbells.waiting("gpt4") == 0)
@@ -129,13 +129,6 @@ def test_whatever_a_server_answers_is_one_call_and_a_reply_that_can_be_read(
     assert (reply["attempts"], reply["token_count"]) == (1, None)
 
 
-def test_an_overdue_request_fails_without_a_call(shared: WorkerRig) -> None:
-    key = shared.reserved(ttl_s=0.001)
-    shared.ring(key)
-    assert shared.reply_to(key)["error"]["code"] == "DEADLINE_EXCEEDED"
-    assert [call for call in shared.server.calls if key in call.prompt] == []
-
-
 def test_a_call_ends_with_the_time_to_live(shared: WorkerRig) -> None:
     shared.server.then("gpt-4", Hang())
     key = shared.request(ttl_s=3)
@@ -170,8 +163,8 @@ def test_an_unknown_queue_is_refused_with_one_line(make_rig) -> None:
 
 def test_high_overtakes_low_in_a_queue(make_rig) -> None:
     rig = make_rig({"gpt-4": 1})
-    low = [rig.reserved(cls="low") for _ in range(3)]
-    high = [rig.reserved(cls="high") for _ in range(2)]
+    low = [rig.admitted(cls="low") for _ in range(3)]
+    high = [rig.admitted(cls="high") for _ in range(2)]
     rig.ring(*low, cls="low")
     rig.ring(*high, cls="high")
 

@@ -23,7 +23,7 @@ def test_one_slot_takes_its_next_doorbell_without_a_wait_of_celerys_loop(
     requests = 20
     with WorkerRig(tmp_path, redis_url, {"gpt-4": 1}) as rig:
         rig.ready_worker("-Q", "gpt4")
-        keys = [rig.reserved() for _ in range(requests)]
+        keys = [rig.admitted() for _ in range(requests)]
 
         rig.ring(*keys)
 
@@ -45,7 +45,7 @@ def test_all_slots_are_used_after_the_broker_was_away(tmp_path: Path) -> None:
             rig.ready_worker("-Q", "gpt4")
             rig.server.then("gpt-4", *[Hold(first.is_set)] * slots)
             rig.server.then("gpt-4", *[Hold(second.is_set)] * slots)
-            rig.ring(*[rig.reserved() for _ in range(slots)])
+            rig.ring(*[rig.admitted() for _ in range(slots)])
             eventually(lambda: rig.server.in_flight() == slots)
 
             broker.stop()
@@ -54,7 +54,7 @@ def test_all_slots_are_used_after_the_broker_was_away(tmp_path: Path) -> None:
             )
             wait_for_a_consumer(broker.url)
             rig.doorbells.close()
-            rig.ring(*[rig.reserved() for _ in range(slots)])
+            rig.ring(*[rig.admitted() for _ in range(slots)])
             first.set()
 
             # Those of the second kind end when all of them run, and not before.

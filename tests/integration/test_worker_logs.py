@@ -49,7 +49,7 @@ def test_an_explicit_level_and_file_are_obeyed(rig: WorkerRig) -> None:
     told = ["request_claimed", "request_completed"]
     eventually(lambda: events_of(file.read_text(), key) == told)
     loggers = {line.get("logger") for line in log_events(file.read_text())}
-    assert "celery.app.trace" in loggers  # asked for by -l debug
+    assert "celery.bootsteps" in loggers  # asked for by -l debug
     assert "the-secret-prompt" not in file.read_text()
     assert log_events(rig.log()) == []
 

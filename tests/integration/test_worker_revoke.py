@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agentsched.ledger.turns import HandBack, Turn
 from agentsched.ledger.values import Ending, State
 from agentsched.wire.doorbell import task_ids
 from tests.integration.worker_rig import WorkerRig
@@ -30,8 +31,8 @@ def shared(
         yield rig
 
 
-def task_id(rig: WorkerRig, key: str, ring: int = 1) -> str:
-    return next(task_ids(key, rig.epoch, ring))
+def task_id(rig: WorkerRig, key: str, turn: int = 1) -> str:
+    return next(task_ids(key, rig.epoch, turn))
 
 
 def calls_of(rig: WorkerRig, key: str) -> int:
@@ -58,11 +59,11 @@ def test_what_waits_is_cancelled_at_once_and_never_runs(shared: WorkerRig) -> No
     shared.app.control.revoke(task_id(shared, waiting))
     eventually(lambda: cancelled(shared, waiting), message="it is cancelled")
 
-    # Its doorbell comes to the worker when the slot is free, and is dropped.
+    # Its doorbell comes to the worker when the slot is free, and starts nothing.
     shared.app.control.terminate(task_id(shared, before))
     assert shared.reply_to(shared.request())["status"] == "completed"
     assert calls_of(shared, waiting) == 0
-    assert shared.state(waiting) is State.RUNG
+    assert shared.state(waiting) is State.READY
 
 
 def test_what_runs_goes_on_without_terminate(shared: WorkerRig) -> None:
@@ -90,34 +91,37 @@ def test_terminate_aborts_the_call_and_frees_its_slot(shared: WorkerRig) -> None
     assert shared.replies.counts()[f"c-{key}"] == 1
 
 
-def test_a_request_is_named_by_every_ring_it_had(shared: WorkerRig) -> None:
-    key = shared.reserved()
-    # The first doorbell is lost: the request is rung again under another task id.
-    assert shared.ledger.ring_again(shared.epoch, key, 1)
-    shared.app.control.revoke(task_id(shared, key, ring=1))
+def taken_before(rig: WorkerRig, key: str) -> None:
+    """Another worker took the request, and gave it back."""
+    rig.plan()
+    rig.ledger.membership.beat_worker("other", {"gpt-4": 1}, 60_000)
+    turn = Turn("other", 1, 0, 60_000, models=("gpt-4",), lease_ids=("theirs",))
+    (taken,) = rig.ledger.turn(rig.epoch, turn).taken
+    assert taken.key == key
+    back = Turn("other", 2, 1, 60_000, hand_backs=(HandBack(key, "theirs"),))
+    assert rig.ledger.turn(rig.epoch, back).put_back == (True,)
+    rig.ledger.membership.leave_worker("other")
+
+
+def test_a_request_is_named_by_every_take_it_had(shared: WorkerRig) -> None:
+    before = running(shared, Hang())  # the worker is busy
+    key = shared.admitted()
+    taken_before(shared, key)
+    shared.app.control.revoke(task_id(shared, key, turn=1))
     eventually(lambda: cancelled(shared, key), message="it is cancelled")
+    shared.app.control.terminate(task_id(shared, before))
+    assert shared.reply_to(before)["error"]["code"] == "CANCELLED"
 
 
-def test_a_request_that_waits_for_another_try_is_cancelled(shared: WorkerRig) -> None:
-    key = shared.reserved()
-    assert shared.ledger.unreserve(shared.epoch, key, 1)
-    shared.app.control.revoke(task_id(shared, key))
-    eventually(lambda: cancelled(shared, key), message="it is cancelled")
-
-
-def test_a_doorbell_is_refused_when_an_earlier_one_was_revoked(
-    shared: WorkerRig,
-) -> None:
-    """As when Redis could not be reached at the time of the revoke."""
-    key = shared.reserved()
-    unborn = task_id(shared, key, ring=2)  # no ring has it yet: it names nothing
+def test_what_was_revoked_when_redis_was_away_is_not_called(shared: WorkerRig) -> None:
+    key = shared.admitted()
+    unborn = task_id(shared, key, turn=3)  # no take has it yet: it names nothing
     assert shared.app.control.revoke(unborn, **HEARD)
-    for ring in (1, 2):
-        shared.ledger.ring_again(shared.epoch, key, ring)
-
-    shared.doorbells.ring([shared.doorbell(key, ring=3)])
-
+    worker_heard = task_id(shared, key, turn=1)
+    assert shared.app.control.revoke(worker_heard, **HEARD)
     eventually(lambda: cancelled(shared, key), message="it is cancelled")
+    shared.ring(key)
+    eventually(lambda: shared.doorbells.waiting("gpt4") == 0)
     assert calls_of(shared, key) == 0
 
 
@@ -163,7 +167,12 @@ def test_a_revoked_request_that_ran_is_not_run_again(
 
         dying.kill()
         eventually(lambda: rig.ledger.expire(rig.epoch, key), message="the lease ends")
-        rig.ring_next(key, ring=2)
+        rig.plan()
+        rig.doorbells.ring([rig.doorbell(key, turn=2)])
 
-        eventually(lambda: cancelled(rig, key), message="it is cancelled")
+        # The heir takes it, or drops its doorbell; it calls nobody.
+        eventually(
+            lambda: cancelled(rig, key) or rig.state(key) is State.ANSWERED,
+            message="it is cancelled",
+        )
         assert calls_of(rig, key) == 1

@@ -19,7 +19,8 @@ from agentsched.celery.settings import celery_settings
 from agentsched.config.settings import Settings
 from agentsched.embedded.kafka import EmbeddedKafka
 from agentsched.ledger.redis.ledger import RedisLedger
-from agentsched.ledger.values import Admission, Limits, ReserveOutcome, State
+from agentsched.ledger.turns import Member, Plan, PlanOutcome, PoolList
+from agentsched.ledger.values import Admission, Limits, State
 from agentsched.wire.codec import encode_message, hash_value
 from agentsched.wire.doorbell import Doorbell
 from tests.support.model_server import ModelServer
@@ -29,6 +30,7 @@ from tests.support.waiting import eventually
 
 CELERY = (sys.executable, "-m", "celery", "-A", "agentsched")
 DISPATCHER = "the-test"
+ORDER = ("high", "medium", "low")
 ROOT = Path(__file__).parents[2]
 SETTINGS_FILE = "worker.json"
 
@@ -60,7 +62,7 @@ class WorkerRig:
         self._secrets = dict(secrets or {})
         self._timing = timing
         self._workers: list[subprocess.Popen[bytes]] = []
-        self._offset = 0
+        self._offset = self._plans = self._revision = 0
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -138,8 +140,8 @@ class WorkerRig:
         assert process.poll() is None, self.log()
         return process
 
-    def reserved(self, model: str = "gpt-4", cls: str = "high", **fields: Any) -> str:
-        """Admit and reserve one request; returns its key. No doorbell yet."""
+    def admitted(self, model: str = "gpt-4", cls: str = "high", **fields: Any) -> str:
+        """Admit one request; returns its key. It is not listed yet, and nothing rang."""
         self._offset += 1
         ttl_s = fields.pop("ttl_s", 600)
         key = uuid4().hex
@@ -157,27 +159,50 @@ class WorkerRig:
         self.ledger.admit(
             self.epoch, [Admission(request, payload, hash_value(payload))]
         )
-        self._reserve(key, model)
         return key
 
+    def plan(self) -> None:
+        """List all that is ready as it was admitted, the better class first."""
+        assert self.ledger.membership.lead(DISPATCHER, 60_000)
+        ready = sorted(
+            self.ledger.snapshot(self.epoch).ready,
+            key=lambda one: (ORDER.index(one.facts.cls), one.facts.offset),
+        )
+        lists = tuple(
+            PoolList(
+                model,
+                self.server.base_url,
+                tuple(
+                    Member(one.facts.key, one.payload_hash, one.turn, order)
+                    for order, one in enumerate(ready)
+                    if model in one.facts.models
+                ),
+            )
+            for model in self._models
+        )
+        self._plans += 1
+        plan = Plan(DISPATCHER, self._plans, self._revision, "", lists)
+        planned = self.ledger.plan(self.epoch, plan)
+        if planned.outcome is PlanOutcome.OLD_REVISION:
+            self._revision = planned.revision
+            self.plan()
+        else:
+            assert planned.outcome is PlanOutcome.PLANNED
+
     def ring(self, *keys: str, model: str = "gpt-4", cls: str = "high") -> None:
-        """Send the doorbells of reserved requests."""
+        """List what is ready, and send these doorbells."""
+        self.plan()
         self.doorbells.ring([self.doorbell(key, model, cls) for key in keys])
 
-    def ring_next(self, key: str, ring: int, model: str = "gpt-4") -> None:
-        """Reserve a request that is READY again, and ring for it."""
-        self._reserve(key, model, ring)
-        self.doorbells.ring([self.doorbell(key, model, ring=ring)])
-
     def doorbell(
-        self, key: str, model: str = "gpt-4", cls: str = "high", ring: int = 1
+        self, key: str, model: str = "gpt-4", cls: str = "high", turn: int = 1
     ) -> Doorbell:
         request = facts(key, cls=cls)
-        return Doorbell.of(request, ring, self.epoch, model)
+        return Doorbell.of(request, turn, self.epoch, model)
 
     def request(self, model: str = "gpt-4", cls: str = "high", **fields: Any) -> str:
-        """Admit, reserve and ring."""
-        key = self.reserved(model, cls, **fields)
+        """Admit, list and ring."""
+        key = self.admitted(model, cls, **fields)
         self.ring(key, model=model, cls=cls)
         return key
 
@@ -228,15 +253,8 @@ class WorkerRig:
     def log(self, number: int = 0) -> str:
         return (self.root / f"worker{number}.log").read_text("utf-8", "replace")
 
-    def _reserve(self, key: str, model: str, ring: int = 1) -> None:
-        assert self.ledger.membership.lead(DISPATCHER, 60_000)
-        outcome = self.ledger.reserve(
-            self.epoch, DISPATCHER, key, ring, model, self.server.base_url
-        )
-        assert outcome is ReserveOutcome.RESERVED
-
     def _limits(self) -> Limits:
-        # More than the workers have: what is reserved waits in the queue.
+        # More than the workers have: their slots are what binds.
         return replace(
             Limits(capacity={}),
             capacity={(name, self.server.base_url): 100 for name in self._models},

@@ -13,7 +13,7 @@ from agentsched.ledger.turns import HandBack, Turn
 from agentsched.worker.heartbeat import Heartbeat
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
 from tests.support.waiting import eventually
-from tests.unit.worker.fakes import Desk, UnreliableLedger
+from tests.unit.worker.fakes import WORKER, Desk, UnreliableLedger
 
 QUICK = TimingSettings(lease_s=5, renew_s=0.05, heartbeat_ttl_s=60)
 
@@ -72,7 +72,8 @@ class Kept:
 def desk() -> Iterator[Desk]:
     desk = Desk()
     desk.taker = 0
-    eventually(lambda: desk.slots.waiting())  # it looks for nothing more
+    eventually(desk.slots.waiting)  # it looks for nothing more
+    desk.ledger.membership.leave_worker(WORKER)
     yield desk
     desk.close()
 

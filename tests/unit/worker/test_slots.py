@@ -278,7 +278,7 @@ def test_a_doorbell_is_acknowledged_when_it_started_something(desk: Desk) -> Non
 
 
 def test_a_turn_whose_answer_was_lost_is_repeated(desk: Desk) -> None:
-    eventually(lambda: desk.slots.waiting())
+    eventually(desk.slots.waiting)
     desk.ledger.lost_answers["turn"] = 2
     assert desk.run() is Ended.ANSWERED
     assert len(desk.completer.asked) == 1
@@ -298,7 +298,7 @@ def test_a_step_whose_answer_was_lost_is_repeated(desk: Desk, step: str) -> None
 
 
 def test_a_doorbell_waits_while_redis_is_away(impatient: Desk) -> None:
-    eventually(lambda: impatient.slots.waiting())
+    eventually(impatient.slots.waiting)
     impatient.ledger.unreachable.add("turn")
     before = len(impatient.ledger.steps)
     impatient.begin()
@@ -407,7 +407,7 @@ def test_a_worker_that_goes_puts_back_what_it_takes_too_late(desk: Desk) -> None
 
 
 def test_a_worker_that_leaves_takes_nothing_more(desk: Desk) -> None:
-    eventually(lambda: desk.slots.waiting())
+    eventually(desk.slots.waiting)
     desk.slots.leave()
     desk.begin()
     desk.served.result(60)
@@ -419,7 +419,7 @@ def test_a_worker_that_leaves_ends_what_runs(desk: Desk) -> None:
 
     async def complete(*_: object) -> Any:
         desk.completer.started.set()
-        while not held.is_set():
+        while not held.is_set():  # noqa: ASYNC110  (another thread sets it)
             await asyncio.sleep(0)
         return ANSWER
 

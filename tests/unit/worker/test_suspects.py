@@ -55,7 +55,7 @@ def make_desk(monkeypatch):
 
 def suspect(desk, key="k1", crashes=SUSPECT_CRASHES):
     """A doorbell of a request that was in flight in so many crashes; it is listed."""
-    eventually(lambda: desk.slots.waiting())
+    eventually(desk.slots.waiting)
     doorbell = desk.admitted(key)
     desk.crash(key, crashes)
     desk.plan()
@@ -113,9 +113,8 @@ def test_no_more_suspects_are_taken_than_there_are_children(make_desk):
     desk = make_desk(HANGS)
     keys = [f"k{n}" for n in range(AT_ONCE + 1)]
     for key in keys:
-        doorbell = suspect(desk, key)
-        desk.ring(doorbell)
-        eventually(lambda: desk.slots._turns.idle and desk.slots.waiting())
+        desk.ring(suspect(desk, key))
+        eventually(lambda key=key: key in desk.acknowledged)
     eventually(lambda: len(desk.children) == AT_ONCE)
     assert desk.state(keys[-1]) is State.READY
     # The free slots go on.
