@@ -106,9 +106,7 @@ class Core:
                 new = (Admitted(AdmitOutcome.NEW, State.READY),) * len(places)
                 self.feed(ev.AdmitAnswered(places, new, NOW_MS))
                 self.change(
-                    Change(
-                        ChangeKind.READY, key=a.facts.key, ready=ReadyEntry(a.facts, 0)
-                    )
+                    Change(ChangeKind.READY, key=a.facts.key, ready=ReadyEntry(a.facts))
                     for a in admissions
                 )
             case do.PlanStarts():
@@ -146,7 +144,7 @@ class Core:
             source="low:t:1",
             reply_topic="results",
         )
-        return ReadyEntry(facts, 0)
+        return ReadyEntry(facts)
 
     def taken(self, key: str, model: str, offset: int) -> Change:
         """A slot takes a request."""

@@ -143,7 +143,7 @@ def expect(state: BridgeState, admission: Admission) -> None:
     if lead.synced_ms < 0 or lead.board.knows(facts.key):
         return
     lead.expected[facts.key] = None
-    entry = ReadyEntry(facts, 0, payload_hash=admission.payload_hash)
+    entry = ReadyEntry(facts, payload_hash=admission.payload_hash)
     lead.board.ready(entry, state.now_ms)
 
 

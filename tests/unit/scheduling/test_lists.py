@@ -12,7 +12,7 @@ ONE = Supply({("m", "e"): 1}, {"m": 1})
 
 
 def ready_of(entry, **changes):
-    return ReadyEntry(entry, 0, **changes)
+    return ReadyEntry(entry, **changes)
 
 
 def slot_of(key, model="m", endpoint="e"):
