@@ -558,14 +558,14 @@ def test_redis_and_memory_agree_on_any_history_and_break_no_rule(
 ):
     """Others on each server; `test-long` has all of them on both."""
     server = request.node.callspec.params["redis_url"]
-    agree(redis_url, examples=30, steps=40, number=SERVERS.index(server))
+    agree(redis_url, examples=20, steps=40, number=SERVERS.index(server))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize(
     ("examples", "number"),
-    [(1_000, None), *((30, number) for number in range(len(SERVERS)))],
+    [(1_000, None), *((20, number) for number in range(len(SERVERS)))],
 )
 def test_that_is_so_for_many_more_histories(
     redis_url: str, examples: int, number: int | None

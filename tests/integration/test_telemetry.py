@@ -16,6 +16,7 @@ from agentsched.telemetry.meters import Meters
 from tests.support import guides
 from tests.support.model_server import Hold, ModelServer, Refuse
 from tests.support.pages import Scrape, get, log_events, ready
+from tests.support.ports import free_ports
 from tests.support.system import System
 from tests.support.waiting import eventually
 
@@ -29,6 +30,7 @@ ANSWERED, FAILED, BAD = 20, 2, 3
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory, kafka):
+    (port,) = free_ports(1)  # the usual one comes and goes with other tests' bridges
     with (
         ModelServer(delay_s=DELAY_S) as server,
         System(
@@ -36,7 +38,11 @@ def system(tmp_path_factory, kafka):
             kafka,
             server,
             {"m": 4},
-            config={"logging": {"level": "debug"}, "timing": {"ring_again_s": 30}},
+            config={
+                "logging": {"level": "debug"},
+                "timing": {"ring_again_s": 30},
+                "http": {"bridge_port": port},
+            },
         ) as system,
     ):
         yield system.start()
