@@ -16,8 +16,8 @@ from tests.support.waiting import eventually
 PAGE = "docs/how-to/upgrade.md"
 TEXT = (ROOT / PAGE).read_text("utf-8")
 CALLERS = 4
-CALL_S = 0.5
-"""So that the traffic is eight requests a second, and leaves a core for others."""
+CALL_S = 0.2
+"""So that the traffic is some twenty requests a second, and leaves a core for others."""
 CONFIG = """\
 models:
   - name: gpt-4
