@@ -25,7 +25,7 @@ up: $(STAMP) ## Keep a local system running until Ctrl-C
 
 # Side by side, on one Kafka and one Redis: tests/support/hooks/groups.py
 test: $(STAMP) ## Run the tests (a quarter of an hour on two cores)
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest
 
 # First what may run beside others; then what needs the machine, and what promises a time.
 test-long: test ## Run all tests, also those that take minutes (an hour)

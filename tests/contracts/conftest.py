@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ledgers import InMemory, OnRedis, World
-from tests.support.redis_servers import Valkey
-
-SERVERS = ["valkey", "oldest redis"]
+from tests.support.redis_servers import SERVERS, Valkey
 
 
 def url_of(server: str, request: pytest.FixtureRequest) -> str:

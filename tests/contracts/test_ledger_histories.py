@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -58,6 +58,7 @@ from tests.support.ledgers import (
     InMemory,
     OnRedis,
 )
+from tests.support.redis_servers import SERVERS
 
 HOUR_MS = 3_600_000
 OVER_MS = -1
@@ -599,9 +600,14 @@ def _later(ready: Any) -> Any:
     return replace(ready, not_before_ms=int(ready.not_before_ms > 0))
 
 
-def agree(url: str, examples: int, steps: int) -> None:
+def agree(url: str, examples: int, steps: int, number: int | None = None) -> None:
+    """Check so many histories; with each number others, which are always the same."""
+
+    def twins() -> Twins:
+        return Twins(url)
+
     run_state_machine_as_test(
-        lambda: Twins(url),
+        twins if number is None else seed(number)(twins),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -612,11 +618,21 @@ def agree(url: str, examples: int, steps: int) -> None:
 
 
 @pytest.mark.timeout(400)  # a failure is made small first, which may take 300 s
-def test_redis_and_memory_agree_on_any_history_and_break_no_rule(redis_url: str):
-    agree(redis_url, examples=60, steps=40)
+def test_redis_and_memory_agree_on_any_history_and_break_no_rule(
+    redis_url: str, request: pytest.FixtureRequest
+):
+    """Others on each server; `test-long` has all of them on both."""
+    server = request.node.callspec.params["redis_url"]
+    agree(redis_url, examples=20, steps=40, number=SERVERS.index(server))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
-def test_that_is_so_for_many_more_histories(redis_url: str):
-    agree(redis_url, examples=1_000, steps=40)
+@pytest.mark.parametrize(
+    ("examples", "number"),
+    [(1_000, None), *((20, number) for number in range(len(SERVERS)))],
+)
+def test_that_is_so_for_many_more_histories(
+    redis_url: str, examples: int, number: int | None
+):
+    agree(redis_url, examples, steps=40, number=number)

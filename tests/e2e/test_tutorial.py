@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.support.guides import ROOT, Reader, blocks, commands
+from tests.support.preloaded import run_preloaded
 from tests.support.up import Up
 from tests.support.waiting import eventually
 
@@ -37,12 +38,25 @@ def walk(tmp_path_factory):
 
 
 def status(reader):
-    return json.loads(reader.run("agentsched status --json || true"))
+    said = run_preloaded(
+        ["agentsched", "status", "--json"], cwd=reader.folder, env=reader.environ
+    )
+    return json.loads(said.stdout)
 
 
 def bridge(reader):
     (one,) = eventually(lambda: status(reader)["bridges"], timeout_s=PATIENCE_S)
     return one
+
+
+def riddles_run(reader, _up):
+    """Before the first of them there is nothing to cut off; they take half a minute."""
+
+    def running():
+        models = {one["model"]: one["in_flight"] for one in status(reader)["models"]}
+        return models["gpt-4"]
+
+    eventually(running, timeout_s=PATIENCE_S, message="gpt-4 works at the riddles")
 
 
 def nothing_waits(reader, _up):
@@ -87,6 +101,8 @@ def it_is_explained(reader, _up):
 
 
 WAITS = {
+    "Riddle": nothing_waits,
+    "kill -9": riddles_run,
     "cat waits.txt": it_is_explained,
     '"attempts":2': nothing_waits,
     "head -c 3000": read_again(1),

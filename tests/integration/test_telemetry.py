@@ -16,6 +16,7 @@ from agentsched.telemetry.meters import Meters
 from tests.support import guides
 from tests.support.model_server import Hold, ModelServer, Refuse
 from tests.support.pages import Scrape, get, log_events, ready
+from tests.support.ports import free_ports
 from tests.support.system import System
 from tests.support.waiting import eventually
 
@@ -29,6 +30,7 @@ ANSWERED, FAILED, BAD = 20, 2, 3
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory, kafka):
+    (port,) = free_ports(1)  # the usual one comes and goes with other tests' bridges
     with (
         ModelServer(delay_s=DELAY_S) as server,
         System(
@@ -36,7 +38,11 @@ def system(tmp_path_factory, kafka):
             kafka,
             server,
             {"m": 4},
-            config={"logging": {"level": "debug"}},
+            config={
+                "logging": {"level": "debug"},
+                "timing": {"ring_again_s": 30},
+                "http": {"bridge_port": port},
+            },
         ) as system,
     ):
         yield system.start()
@@ -130,8 +136,7 @@ def test_the_bridge_counts_what_it_did(system, happened):
     assert page.sum("agentsched_duplicates_total", kind="conflict") == 1
     assert page.sum("agentsched_admitted_total", model="any") == 0
     assert page.sum("agentsched_admitted_total", model="m") == started
-    assert page.sum("agentsched_doorbells_rung_total", model="m") > 0
-    assert page.sum("agentsched_plans_total", outcome="planned") > 0
+    assert page.sum("agentsched_doorbells_rung_total", model="m") == started
     assert page.sum("agentsched_records_read_total") == started + 1 + BAD + 1
     assert page.sum("agentsched_lease_expiries_total") == 0
     assert page.sum("agentsched_commits_total") > 0
@@ -173,16 +178,8 @@ def test_what_waits_and_what_runs_is_seen_while_it_does(system, happened):
     oldest = "agentsched_partition_oldest_waiting_seconds"
     eventually(lambda: bridge(system).sum(oldest, **low) >= 1)
     assert worker(system).sum("agentsched_calls_in_flight", cls="high") == 4
-    assert worker(system).sum("agentsched_parked_slots", model="m") == 0
     seen.set()
     system.replies.wait_for({*running, *waiting}, 60)
-
-
-def test_slots_without_work_are_parked(system, happened):
-    def parked():
-        return worker(system).sum("agentsched_parked_slots", model="m")
-
-    eventually(lambda: parked() == 4, timeout_s=20)
 
 
 def test_stores_are_measured_on_both_sides(system, happened):
@@ -191,12 +188,8 @@ def test_stores_are_measured_on_both_sides(system, happened):
         assert page.sum("agentsched_kafka_delivery_failures_total") == 0
         assert page.sum("process_resident_memory_bytes") > 1e6
     assert bridge(system).sum("agentsched_redis_step_seconds_count", step="admit") > 0
-    assert bridge(system).sum("agentsched_redis_step_seconds_count", step="plan") > 0
-    page = worker(system)
-    steps = page.sum("agentsched_redis_step_seconds_count", step="turn")
-    turns = page.sum("agentsched_turns_total")
-    assert 0 < turns <= steps + 1  # between two readings one may have ended
-    assert page.sum("agentsched_turn_seconds_count") > 0
+    claims = worker(system).sum("agentsched_redis_step_seconds_count", step="claim")
+    assert claims >= ANSWERED
     assert worker(system).sum("agentsched_kafka_delivery_seconds_count") >= ANSWERED
     assert bridge(system).sum("agentsched_kafka_delivery_seconds_count") >= BAD + 2
 
@@ -209,10 +202,9 @@ def test_the_log_tells_the_whole_life_of_a_request(system, happened):
         lines = log_events(system.log(name))
         return [one["event"] for one in lines if one.get("correlation_id") == id_]
 
-    # All slots were parked: one of them was woken for it.
-    told = {"request_admitted", "doorbell_rung", "request_settled"}
-    eventually(lambda: set(life(BRIDGE)) == told, timeout_s=10)
-    eventually(lambda: life(WORKER) == ["request_taken", "request_completed"])
+    told = ["request_admitted", "request_rung", "request_settled"]
+    eventually(lambda: life(BRIDGE) == told, timeout_s=10, message=str(life(BRIDGE)))
+    eventually(lambda: life(WORKER) == ["request_claimed", "request_completed"])
     (line,) = [
         one
         for one in system.events(WORKER, "request_completed")
@@ -278,9 +270,9 @@ def test_a_bridge_takes_another_log_level_without_a_restart(system, happened):
     file.write_text(yaml.safe_dump(config | {"logging": {"level": "info"}}))
     system.children[BRIDGE].signal(signal.SIGHUP)
     eventually(lambda: system.events(BRIDGE, "configuration_reloaded"), timeout_s=20)
-    before = len(system.events(BRIDGE, "doorbell_rung"))
+    before = len(system.events(BRIDGE, "request_rung"))
     system.replies.wait_for(set(system.send("high", 2)), 30)
-    assert len(system.events(BRIDGE, "doorbell_rung")) == before
+    assert len(system.events(BRIDGE, "request_rung")) == before
 
 
 # Last: it stops Redis for all of the module.
@@ -294,12 +286,10 @@ def test_readiness_follows_redis_and_liveness_does_not(system, happened):
     port = system.valkey.port
     system.valkey.stop()
     for address in addresses.values():
-        eventually(
-            lambda a=address: not ready(a)["checks"]["redis"]["ok"], timeout_s=20
-        )
-        page = ready(address)
-        assert page["status"] == 503
-        assert "redis.url" in page["checks"]["redis"]["detail"]
+        eventually(lambda a=address: ready(a)["status"] == 503, timeout_s=20)
+        check = ready(address)["checks"]["redis"]
+        assert not check["ok"]
+        assert "redis.url" in check["detail"]
         assert get(address, "/healthz")[0] == 200
     failures = "agentsched_redis_step_failures_total"
     eventually(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentsched.embedded.services import environment
+from tests.support.preloaded import run_preloaded
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,15 +20,11 @@ def run_agentsched(
     text_in: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run it in a folder that has an agentsched.yaml, 80 columns wide."""
-    return subprocess.run(
-        [sys.executable, "-m", "agentsched", *arguments],
+    return run_preloaded(
+        ["agentsched", *arguments],
         env=command_environment(folder, secrets),
         cwd=folder,
-        input=text_in,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
+        text_in=text_in,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from agentsched.embedded.child_process import GuardedChild
 from agentsched.embedded.valkey import EmbeddedValkey
 from tests.support.guides import Reader
+from tests.support.preloaded import run_preloaded
 from tests.support.running_kafka import RunningKafka
 from tests.support.waiting import eventually
 
@@ -79,9 +80,12 @@ class Installation:
 
     def status(self) -> dict[str, Any]:
         """What `agentsched status` says; its exit code is 1 while there is a problem."""
-        seen: dict[str, Any] = json.loads(
-            self.reader.run("agentsched status --json || true")
+        said = run_preloaded(
+            ["agentsched", "status", "--json"],
+            cwd=self.folder,
+            env=self.reader.environ,
         )
+        seen: dict[str, Any] = json.loads(said.stdout)
         return seen
 
     def wait_until_well(self) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from agentsched.embedded.child_process import GuardedChild
 from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
+SERVERS = ["valkey", "oldest redis"]
+"""What the contract tests of the ledger run on."""
+
 
 def free_port() -> int:
     return free_ports(1)[0]

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support import leftovers
+from tests.support.hooks import groups
 from tests.support.hooks.groups import group_of
 from tests.support.processes import is_running, writers
 from tests.support.waiting import eventually
@@ -131,3 +133,18 @@ def test_a_shared_server_ends_with_its_run(tmp_path: Path, how: str):
 )
 def test_what_shares_a_stack_stays_together(nodeid: str, group: str):
     assert group_of(nodeid) == group
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "runs"),
+    [
+        (["tests/unit", "tests/contracts"], "", "not long"),
+        (["tests"], "long and alone", "long and alone"),
+        (["tests/e2e/test_tutorial.py"], "", ""),
+    ],
+)
+def test_what_is_long_runs_when_it_is_asked_for(arguments, asked, runs, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    option = SimpleNamespace(markexpr=asked)
+    groups.pytest_configure(SimpleNamespace(option=option, args=arguments))
+    assert option.markexpr == runs

@@ -25,18 +25,32 @@ BY_FILE = "tests/unit/"
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """What takes minutes runs when it is asked for: by `-m`, or by the name of its file."""
+    if not config.option.markexpr and _names_a_folder(config):
+        config.option.markexpr = "not long"
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """None of them for a few tests, whose start would take longer than they do."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    paths = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
-    if not any(path.is_dir() for path in paths):
+    if not _names_a_folder(config):
         return 0
     cores = len(os.sched_getaffinity(0))
-    inside = [path.relative_to(ROOT).parts[:2] for path in paths]
+    inside = [path.relative_to(ROOT).parts[:2] for path in _paths(config)]
     if {"/".join(parts) for parts in inside} <= BUSY:
         return cores
     return min(MAX_WORKERS, WORKERS_PER_CORE * cores)
+
+
+def _paths(config: pytest.Config) -> list[Path]:
+    return [Path(arg.partition("::")[0]).resolve() for arg in config.args]
+
+
+def _names_a_folder(config: pytest.Config) -> bool:
+    return any(path.is_dir() for path in _paths(config))
 
 
 class Groups(LoadScopeScheduling):

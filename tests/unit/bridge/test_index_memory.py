@@ -13,7 +13,7 @@ from bridge.core.index_memory import of_request
 from tests.support.requests import record
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
-BOUND_BYTES = 2_097_152
+BOUND_BYTES = 1_048_576
 LEAST_BYTES = 100
 """No record takes less: a fill that is not paused ends."""
 READ = 2

@@ -6,8 +6,6 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from agentsched.celery.queues import LOWEST_NUMBER_FIRST
 from agentsched.celery.settings import celery_settings
 from agentsched.config.settings import RedisSettings, Settings
@@ -112,48 +110,6 @@ def test_the_published_celeryconfig_says_the_same(tmp_path: Path) -> None:
         " if repr(getattr(celeryconfig, k)) != repr(app.conf[k])])"
     )
     assert python(code, tmp_path) == "True []\n"
-
-
-@pytest.mark.parametrize("command", ["report", "worker"])
-def test_a_wrong_setting_ends_the_command_with_a_sentence(
-    tmp_path: Path, command: str
-) -> None:
-    (tmp_path / "agentsched.yaml").write_text("modells: []")
-    done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "agentsched", command],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "modells: unknown key; did you mean 'models'?" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        (("--autoscale", "9,1"), "leave --autoscale out; idle slots cost nothing"),
-        (("-P", "threads"), "leave -P out; calls run on AgentSched's own pool"),
-    ],
-)
-def test_an_option_that_cannot_work_is_refused_with_its_reason_in_one_line(
-    tmp_path: Path, options: tuple[str, ...], reason: str
-) -> None:
-    (tmp_path / "agentsched.yaml").write_text(FILE)
-    done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "agentsched", "worker", *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"agentsched worker: {reason}")
-    assert done.returncode == 1
 
 
 def broker(**redis: object) -> dict[str, Any]:
