@@ -54,7 +54,9 @@ class Load(Stoppable):
         self._models = models
         self._numbered = 0
         self._ended = threading.Event()
-        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0})
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0}
+        )
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -91,8 +93,18 @@ class Load(Stoppable):
             raise Incomplete("Kafka did not take all requests within 60 s")
         return due
 
-    def wait(self, ids: Iterable[str], timeout_s: float) -> None:
+    def wait(
+        self,
+        ids: Iterable[str],
+        timeout_s: float,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         """Block until each request has a reply.
+
+        Args:
+            ids: of the requests.
+            timeout_s: how long.
+            check: is called meanwhile; what it raises ends the wait.
 
         Raises:
             Incomplete: some have none by then.
@@ -100,14 +112,13 @@ class Load(Stoppable):
         missing = set(ids)
 
         def all_are_there() -> bool:
+            check()
             missing.difference_update(self.answers.keys() & missing)
             return not missing
 
         _poll_until(all_are_there, timeout_s, lambda: f"{len(missing)} replies")
 
-    def wait_for_count(
-        self, ids: Iterable[str], count: int, timeout_s: float
-    ) -> None:
+    def wait_for_count(self, ids: Iterable[str], count: int, timeout_s: float) -> None:
         """Block until so many of these have a reply; raises Incomplete."""
         wanted = set(ids)
         _poll_until(

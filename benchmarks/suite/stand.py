@@ -1,8 +1,10 @@
-"""The test stand: real Kafka and a model server for the run; for each session a Redis,
-topics and a system of its own.
+"""The test stand: real Kafka and a model server for the whole run.
+
+Each session has a Redis, topics and a system of its own.
 """
 
 import contextlib
+import os
 import shutil
 import signal
 import tempfile
@@ -11,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
-import os
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from agentsched.embedded.apache_kafka import ApacheKafka
@@ -59,7 +60,9 @@ class Stand:
                     controller_port=free_port(),
                 )
             )
-            self._admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
+            self._admin = AdminClient(
+                {"bootstrap.servers": self.kafka.bootstrap, "log_level": 0}
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -76,9 +79,8 @@ class Stand:
         folder.mkdir()
         topics = {cls: f"{name}.{cls}_priority" for cls in ("high", "medium", "low")}
         output = f"{name}.results"
-        self._create([*topics.values(), output])
         with contextlib.ExitStack() as stack:
-            stack.callback(self._delete, [*topics.values(), output])
+            stack.enter_context(self.topics([*topics.values(), output]))
             valkey = stack.enter_context(
                 EmbeddedValkey(folder / "valkey", folder / "valkey.log")
             )
@@ -108,13 +110,14 @@ class Stand:
             session.warm_up()
             yield session
 
-    def _create(self, names: list[str]) -> None:
+    @contextlib.contextmanager
+    def topics(self, names: list[str]) -> Iterator[None]:
+        """Topics of one partition each, which are gone afterwards."""
         config = {"message.timestamp.type": "LogAppendTime"}
         topics = [NewTopic(name, 1, 1, config=config) for name in names]
         for future in self._admin.create_topics(topics).values():
             future.result()
-
-    def _delete(self, names: list[str]) -> None:
+        yield
         # It is only the disk of this run: a failure harms nobody.
         for future in self._admin.delete_topics(names).values():
             with contextlib.suppress(Exception):
@@ -162,10 +165,16 @@ class Session:
         """Wait until requests of every class are answered, and all slots were used."""
         self.model.set_delay(20)
         for cls in self.setting.topics:
-            self.load.wait(self.load.send(cls, 2), READY_S)
+            self.load.wait(self.load.send(cls, 2), READY_S, self.check)
         count = WARM_UP_ROUNDS * self.slots
-        self.load.wait(self.load.send("medium", count), READY_S)
+        self.load.wait(self.load.send("medium", count), READY_S, self.check)
         self.model.take_calls()
+
+    def check(self) -> None:
+        """Raise EmbeddedError, with the log's end, where a process has ended."""
+        for child in self._children.values():
+            if not child.alive:
+                raise child.failure("has ended")
 
     def usage(self) -> Usage:
         """Begin to count CPU time, of each process by its role."""

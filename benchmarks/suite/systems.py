@@ -108,6 +108,8 @@ def _configuration(setting: Setting) -> dict[str, object]:
             "group_id": setting.group,
         },
         "redis": {"url": setting.redis_url},
+        # A million requests are indexed at once; the default stops before that.
+        "limits": {"index_max_bytes": 4 * 2**30},
         "models": [
             {
                 "name": model,
@@ -161,8 +163,7 @@ def _dramatiq(setting: Setting) -> list[Program]:
 
 
 def _faststream(setting: Setting) -> list[Program]:
-    argv = _module("faststream", "run", f"{PEERS}.faststream_app:app")
-    return [Program("worker", argv, _peer_env(setting))]
+    return [Program("worker", _module(f"{PEERS}.faststream_app"), _peer_env(setting))]
 
 
 _QUEUE_LACKS = (

@@ -5,7 +5,8 @@ acknowledged before it is worked on.
 """
 
 import orjson
-from faststream import ContextRepo, FastStream
+import uvloop
+from faststream import FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from benchmarks.suite.peers import wire
@@ -17,8 +18,7 @@ sessions = []
 
 
 @app.on_startup
-async def opened(context: ContextRepo) -> None:
-    del context
+async def opened() -> None:
     sessions.append(async_session())
 
 
@@ -43,3 +43,7 @@ async def answer(message: KafkaMessage) -> None:
         key=request["correlation_id"].encode(),
         headers={"correlation_id": request["correlation_id"]},
     )
+
+
+if __name__ == "__main__":
+    uvloop.run(app.run())
