@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from agentsched.cli.signals import orderly_end
-from benchmarks.suite import plots, tables
+from benchmarks.suite import tables
 from benchmarks.suite.plan import PLANS, QUICK, STANDARD, Plan
 from benchmarks.suite.results import Results, machine, read
 from benchmarks.suite.run import run_all
@@ -88,6 +88,8 @@ def main(  # noqa: PLR0913  (one for each option)
 
 
 def _show(results: Results, folder: Path, console: Console) -> None:
+    from benchmarks.suite import plots  # noqa: PLC0415  (matplotlib takes a second)
+
     tables.show(results, console)
     for path in plots.draw(results, folder):
         console.print(f"plot: {path}", highlight=False)

@@ -6,8 +6,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-import uvloop
-
+from benchmarks.suite import loop
 from benchmarks.suite.load import Load
 from benchmarks.suite.numbers import NS_PER_MS, percentile
 from benchmarks.suite.stand import Stand
@@ -40,7 +39,7 @@ def _model(stand: Stand) -> dict[str, float]:
 
 
 def _calls_per_s(base_url: str) -> float:
-    return uvloop.run(_ask_at_once(base_url))
+    return loop.run(_ask_at_once(base_url))
 
 
 async def _ask_at_once(base_url: str) -> float:

@@ -4,12 +4,12 @@ Rates are open-loop: a request is due by the clock, however slow the replies are
 its latency counts from when it was due.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from agentsched.embedded.stoppable import Stoppable
@@ -134,7 +134,7 @@ class Load(Stoppable):
     def failed(self, ids: Mapping[str, int]) -> int:
         """How many of these were not completed."""
         return sum(
-            orjson.loads(self.answers[each][0].value).get("status") != "completed"
+            json.loads(self.answers[each][0].value).get("status") != "completed"
             for each in ids
             if each in self.answers
         )
@@ -158,7 +158,7 @@ class Load(Stoppable):
             try:
                 self._producer.produce(
                     self._topics[cls],
-                    orjson.dumps(request),
+                    json.dumps(request).encode(),
                     request_id,
                     headers=[("correlation_id", request_id.encode())],
                 )

@@ -11,7 +11,7 @@ import re
 import sys
 import time
 
-import uvloop
+from benchmarks.suite import loop
 
 ID = re.compile(rb"\[id:([^\]]{1,64})\]")
 HEAD_END = b"\r\n\r\n"
@@ -123,4 +123,4 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    loop.run(serve())

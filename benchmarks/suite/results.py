@@ -1,5 +1,6 @@
 """What a run found: collected, summarised over the repetitions, written as JSON."""
 
+import contextlib
 import json
 import os
 import platform
@@ -123,8 +124,16 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_before": os.getloadavg()[0],
         "commit": _commit(),
-        "versions": {name: metadata.version(name) for name in VERSIONS},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in VERSIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _processor() -> str:

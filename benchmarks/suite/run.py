@@ -63,7 +63,7 @@ def run_all(
         for step in steps:
             about = f"{SYSTEMS[step.system].title}, {step.part.slots} slots"
             progress.update(bar, description=about)
-            for run in _do(s, step):
+            for run in do(s, step):
                 results.runs.append(run)
                 console.print(_line(run), highlight=False, soft_wrap=True)
             results.write(path)
@@ -72,7 +72,8 @@ def run_all(
             console.print(f"logs: {s.folder}")
 
 
-def _do(stand: Stand, step: Step) -> list[Run]:
+def do(stand: Stand, step: Step) -> list[Run]:
+    """Do one session; an error takes the place of what it left without values."""
     part, done = step.part, []
     waiting = list(part.measures)
     try:

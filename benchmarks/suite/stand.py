@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -32,18 +32,33 @@ WARM_UP_ROUNDS = 4
 MODEL_NAMES = ("m", "n", "o")
 
 
+class Kafka(NamedTuple):
+    """Where it is, and its process."""
+
+    bootstrap: str
+    pid: int
+
+
 class Stand:
     """Kafka and the model server; a context manager. Blocks until both are there.
 
     Args:
         report: is told what is being done.
         keep_logs: leave the folder where it is.
+        kafka: one that runs already; None: start one, real as well.
     """
 
-    def __init__(self, report: Callable[[str], None], *, keep_logs: bool = False):
+    def __init__(
+        self,
+        report: Callable[[str], None],
+        *,
+        keep_logs: bool = False,
+        kafka: Kafka | None = None,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="agentsched-bench-"))
         self._report = report
         self._keep_logs = keep_logs
+        self._given_kafka = kafka
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -51,15 +66,7 @@ class Stand:
             if not self._keep_logs:
                 stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.model = stack.enter_context(Model(self.folder, python_path()))
-            self.kafka = stack.enter_context(
-                ApacheKafka(
-                    self.folder / "kafka",
-                    self.folder / "kafka.log",
-                    self._report,
-                    port=free_port(),
-                    controller_port=free_port(),
-                )
-            )
+            self.kafka = self._given_kafka or self._start_kafka(stack)
             self._admin = AdminClient(
                 {"bootstrap.servers": self.kafka.bootstrap, "log_level": 0}
             )
@@ -100,7 +107,7 @@ class Stand:
             )
             servers = {
                 "redis": valkey.child.pid,
-                "kafka": self.kafka.child.pid,
+                "kafka": self.kafka.pid,
                 "model": self.model.child.pid,
                 "load": os.getpid(),
             }
@@ -109,6 +116,18 @@ class Stand:
             session.start()
             session.warm_up()
             yield session
+
+    def _start_kafka(self, stack: contextlib.ExitStack) -> Kafka:
+        node = stack.enter_context(
+            ApacheKafka(
+                self.folder / "kafka",
+                self.folder / "kafka.log",
+                self._report,
+                port=free_port(),
+                controller_port=free_port(),
+            )
+        )
+        return Kafka(node.bootstrap, node.child.pid)
 
     @contextlib.contextmanager
     def topics(self, names: list[str]) -> Iterator[None]:

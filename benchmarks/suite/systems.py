@@ -4,13 +4,13 @@ All have one interface: requests in on three topics, replies out on one; all are
 the same (`Setting`). Each peer is set up as its own documentation recommends.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
 import yaml
 
 from agentsched.embedded.services import environment
@@ -78,7 +78,7 @@ def _peer_env(setting: Setting) -> dict[str, str]:
         "BENCH_GROUP": setting.group,
         "BENCH_REDIS_URL": setting.redis_url,
         "BENCH_MODEL_URL": setting.base_url,
-        "BENCH_SLOTS": orjson.dumps(dict(setting.slots)).decode(),
+        "BENCH_SLOTS": json.dumps(dict(setting.slots)),
     }
 
 
