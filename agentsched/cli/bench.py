@@ -100,7 +100,7 @@ def command(
 ) -> None:
     """Measure your own system with requests that are real, and cost what they cost.
 
-    Sends synthetic prompts through your Kafka, bridge, workers and model servers, and
+    Sends synthetic prompts (and one before them, which is not counted) through your Kafka, bridge, workers and model servers, and
     prints throughput and latency: the wait for a turn and the model's time as replies
     say them, and the rest. The wait counts from the broker's clock, so it is as right
     as the clocks of broker and worker agree.

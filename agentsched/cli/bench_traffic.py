@@ -40,14 +40,19 @@ def measure(
 ) -> list[Outcome]:
     """Send all, and wait for their ends; blocks.
 
+    One more goes before them and is not counted: it opens the connections, on which the
+    first ones would wait else. If it fails, no more are sent.
+
     Args:
         client: has room for all of them (`max_outstanding`).
         traffic: what is sent.
         ended: is told how many have ended, in the calling thread.
 
     Raises:
+        RequestError: the one before all others was not answered.
         KeyboardInterrupt: as it came; what has not ended is cancelled before.
     """
+    client.request(_prompt(0, traffic), **traffic.options)
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     futures: list[Future[Reply]] = []
     try:

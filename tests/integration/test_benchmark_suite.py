@@ -1,6 +1,7 @@
 """The benchmark suite on the real system: short runs, whose figures say little."""
 
 import importlib.util
+import sys
 
 import pytest
 
@@ -12,7 +13,7 @@ from benchmarks.suite.measures.utilisation import utilisation
 from benchmarks.suite.plan import Part, Step
 from benchmarks.suite.run import do
 from benchmarks.suite.stand import Kafka, Stand
-from benchmarks.suite.systems import SYSTEMS
+from benchmarks.suite.systems import SYSTEMS, Program, System, python_path
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -26,7 +27,7 @@ def stand(kafka):
 
 def test_agentsched_is_measured(stand):
     with stand.session(SYSTEMS["agentsched"], 4) as session:
-        rate = throughput(session, 0.1)
+        rate = throughput(session, 0.1, pilot=20, fewest=40)
         assert rate["failed"] == 0
         assert rate["calls"] == rate["requests"]
         assert {"bridge", "worker", "redis", "kafka", "model"} <= rate["cpu_ms"].keys()
@@ -44,10 +45,19 @@ def test_agentsched_is_measured(stand):
         assert order["last_high_started_ms"] > 0
 
 
-def test_a_measure_that_fails_is_a_result_and_does_not_end_the_run(stand):
-    part = Part({"throughput": {"seconds": "no number"}}, ["agentsched"], 2)
-    (run,) = do(stand, Step(part, "agentsched", 0))
-    assert run.error.startswith("TypeError")
+def test_a_system_that_ends_is_a_result_and_does_not_end_the_run(stand, monkeypatch):
+    def programs(_):
+        argv = [sys.executable, "-c", "raise SystemExit('no licence')"]
+        return [Program("worker", argv, python_path())]
+
+    broken = System("broken", "broken", "", programs)
+    monkeypatch.setitem(SYSTEMS, "broken", broken)
+    part = Part({"throughput": {"seconds": 1}, "idle": {"seconds": 1}}, ["broken"], 2)
+    runs = do(stand, Step(part, "broken", 0))
+    assert [run.measure for run in runs] == ["throughput", "idle"]
+    for run in runs:
+        assert "has ended" in run.error
+        assert "no licence" in run.error
 
 
 @pytest.mark.long

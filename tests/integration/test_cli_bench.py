@@ -16,9 +16,12 @@ CALL_S = 0.05
 
 
 def script(asked):
-    if asked.get("stop") == "slow":
+    prompt = asked["messages"][-1]["content"]
+    if asked.get("stop") == "slow" and not prompt.startswith("Request 0 "):
         return Answer(delay_s=60)
-    return Refuse(400) if asked.get("stop") == "bad" else Answer(delay_s=CALL_S)
+    wrong = {"all": "Request", "later": "Request 2 "}.get(asked.get("stop"))
+    is_bad = wrong is not None and prompt.startswith(wrong)
+    return Refuse(400) if is_bad else Answer(delay_s=CALL_S)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_a_batch_is_sent_and_its_latency_is_split(system):
     # The last ones wait for the first ones: 24 calls on 4 slots.
     assert found["queued_s"]["max"] >= 4 * CALL_S
     calls = system.server.calls[before:]
-    assert len({call.prompt for call in calls}) == 24
+    assert len({call.prompt for call in calls}) == 25
     assert {len(call.prompt) for call in calls} == {400}
 
 
@@ -58,17 +61,26 @@ def test_a_rate_is_kept_and_what_is_asked_is_as_said(system):
     assert "11 sent, 11 completed, 0 failed" in done.stdout
     assert "waits for its turn" in done.stdout
     calls = system.server.calls[before:]
-    # Ten intervals of 100 ms lie between the first and the last.
-    assert calls[-1].started_s - calls[0].started_s > 0.7
+    # Ten intervals of 100 ms lie between the first and the last; one came before.
+    assert len(calls) == 12
+    assert calls[-1].started_s - calls[1].started_s > 0.7
     assert {call.request["max_tokens"] for call in calls} == {3}
     assert {len(call.prompt) for call in calls} == {100}
 
 
 def test_what_fails_is_counted_by_its_code_and_is_no_success(system):
-    done = bench(system, "--count", "3", "--param", "stop=bad")
+    done = bench(system, "--count", "3", "--param", "stop=later")
     assert done.returncode == 1
-    assert "3 sent, 0 completed, 3 failed" in done.stdout
-    assert "3 failed: MODEL_REJECTED" in done.stdout
+    assert "3 sent, 2 completed, 1 failed" in done.stdout
+    assert "1 failed: MODEL_REJECTED" in done.stdout
+
+
+def test_nothing_more_is_sent_when_the_first_one_fails(system):
+    before = len(system.server.calls)
+    done = bench(system, "--count", "3", "--param", "stop=all")
+    assert done.returncode == 1
+    assert "Error: MODEL_REJECTED" in done.stderr
+    assert len(system.server.calls) == before + 1
 
 
 def test_a_parameter_that_is_none_is_a_usage_error(system):
@@ -81,7 +93,7 @@ def test_an_interrupt_cancels_what_has_no_reply(system):
     before = len(system.server.calls)
     arguments = ["bench", "-n", "6", "--param", "stop=slow"]
     command = start_agentsched(system.root, *arguments, stderr=subprocess.PIPE)
-    eventually(lambda: len(system.server.calls) == before + 4, timeout_s=30)
+    eventually(lambda: len(system.server.calls) == before + 5, timeout_s=30)
     command.send_signal(signal.SIGINT)
     command.communicate(timeout=60)
     assert command.returncode == 130

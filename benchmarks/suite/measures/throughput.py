@@ -8,15 +8,23 @@ FEWEST, MOST = 500, 40_000
 PATIENCE_S = 180.0
 
 
-def throughput(session: Session, seconds: float) -> dict[str, object]:
+def throughput(
+    session: Session, seconds: float, pilot: int = PILOT, fewest: int = FEWEST
+) -> dict[str, object]:
     """Send a batch that takes about so long.
+
+    Args:
+        session: the system.
+        seconds: how long.
+        pilot: so many requests say how large the batch has to be.
+        fewest: but never smaller than this.
 
     Returns:
         requests/s in the steady part, CPU ms a request of each process, memory, and
         which part of a core the model server used: it must not be the bottleneck.
     """
     session.model.set_delay(0)
-    count = round(min(max(_pilot_per_s(session) * seconds, FEWEST), MOST))
+    count = round(min(max(_pilot_per_s(session, pilot) * seconds, fewest), MOST))
     usage = session.usage()
     due = session.load.send("medium", count)
     session.load.wait(due, PATIENCE_S)
@@ -38,8 +46,8 @@ def throughput(session: Session, seconds: float) -> dict[str, object]:
     }
 
 
-def _pilot_per_s(session: Session) -> float:
-    due = session.load.send("medium", PILOT)
+def _pilot_per_s(session: Session, count: int) -> float:
+    due = session.load.send("medium", count)
     session.load.wait(due, PATIENCE_S)
     session.model.take_calls()
     return steady_rate_per_s([session.load.first_at_ns(each) for each in due])
