@@ -14,7 +14,8 @@ from benchmarks.suite.systems import SYSTEMS
 OURS, THEIRS = "#c2410c", "#64748b"
 COLOURS = ("#c2410c", "#0f766e", "#7c3aed", "#64748b", "#ca8a04", "#0369a1", "#be185d")
 PROCESSES = ("bridge", "feeder", "worker", "redis")
-SIZE = (7.5, 3.4)
+SIZE = (8.5, 3.4)
+SLOTS = (3, 16, 64, 200)
 
 Figures = dict[str, dict[str, Summary]]
 """System -> figure -> its summary."""
@@ -58,7 +59,7 @@ def cpu(axes: Axes, results: Results) -> bool:
         axes.barh(names, widths, left=left, color=colour, label=process)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.invert_yaxis()
-    axes.legend()
+    _legend(axes)
     axes.set_title("CPU of a request, by process")
     axes.set_xlabel("ms")
     return bool(found)
@@ -75,7 +76,7 @@ def overhead(axes: Axes, results: Results) -> bool:
     worst = [each["p99_ms"].median for each in found.values()]
     axes.plot(worst, names, "|", color="black", markersize=14, label="p99")
     axes.invert_yaxis()
-    axes.legend()
+    _legend(axes)
     axes.set_title("Overhead at 50 requests/s")
     axes.set_xlabel("ms beyond the model's own time")
     return bool(found)
@@ -86,21 +87,24 @@ def utilisation(axes: Axes, results: Results) -> bool:
     found = False
     for colour, (name, system) in zip(COLOURS, SYSTEMS.items(), strict=True):
         points = {
-            slots: _of(results, "utilisation", slots).get(name)
-            for slots in (3, 16, 64, 200)
+            slots: _of(results, "utilisation", slots).get(name) for slots in SLOTS
         }
         line = {n: x["utilisation_ratio"].median * 100 for n, x in points.items() if x}
         if line:
             found = True
             axes.plot(
-                [str(n) for n in line],
+                list(line),
                 list(line.values()),
                 "o-",
                 color=colour,
                 label=system.title,
             )
-    axes.legend()
+    _legend(axes)
     axes.set_title("Utilisation while requests wait: 200 ms a call")
+    axes.set_xscale("log")
+    axes.set_xticks(SLOTS, [str(slots) for slots in SLOTS])
+    axes.minorticks_off()
+    axes.set_ylim(0, 102)
     axes.set_xlabel("slots in one worker")
     axes.set_ylabel("%")
     return found
@@ -119,6 +123,11 @@ def _of(results: Results, measure: str, slots: int) -> Figures:
 
 def _titles(found: Figures) -> list[str]:
     return [SYSTEMS[name].title for name in found]
+
+
+def _legend(axes: Axes) -> None:
+    """Beside the plot: it must not lie on a bar."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
 def _bars(axes: Axes, found: dict[str, Summary]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.support.command import run_agentsched, start_agentsched
+from tests.support.guides import commands, words
 from tests.support.model_server import Answer, ModelServer, Refuse
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -66,6 +67,18 @@ def test_a_rate_is_kept_and_what_is_asked_is_as_said(system):
     assert calls[-1].started_s - calls[1].started_s > 0.7
     assert {call.request["max_tokens"] for call in calls} == {3}
     assert {len(call.prompt) for call in calls} == {100}
+
+
+def test_the_commands_of_performance_md_do_what_it_says(system):
+    for line in commands("docs/performance.md"):
+        done = run_agentsched(system.root, *words(line)[1:])
+        assert done.returncode == 0, done.stderr
+        if "--json" not in line:
+            said = [
+                text.split("  ")[0].strip("│ ") for text in done.stdout.splitlines()
+            ]
+            for row in ("whole", "waits for its turn", "model", "to Kafka and back"):
+                assert row in said
 
 
 def test_what_fails_is_counted_by_its_code_and_is_no_success(system):
