@@ -163,9 +163,10 @@ def _show(figures: Figures, console: Console) -> None:
         console.print(f"{figures.steady_per_s:.1f}/s without the first and last 5 %")
     for code, number in sorted(figures.failed.items()):
         console.print(f"{number} failed: {code}", style="red", markup=False)
-    table = Table(title="Latency, seconds", title_justify="left")
-    for title in ("", "p50", "p95", "p99", "max"):
-        table.add_column(title, justify="right" if title else "left")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Latency, s", justify="left")
+    for title in ("p50", "p95", "p99", "max"):
+        table.add_column(title, justify="right")
     for title, name in STAGES:
         found: Spread | None = getattr(figures, name)
         if found is not None:
