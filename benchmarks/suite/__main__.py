@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 
 from agentsched.cli.signals import orderly_end
+from agentsched.errors import AgentSchedError
 from benchmarks.suite import tables
 from benchmarks.suite.plan import PLANS, QUICK, STANDARD, Plan
 from benchmarks.suite.results import Results, machine, read
@@ -104,3 +105,6 @@ if __name__ == "__main__":
             sys.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             sys.exit(INTERRUPTED)
+        except AgentSchedError as error:  # no Java, say
+            click.secho(f"Error: {error}", fg="red", err=True)
+            sys.exit(1)

@@ -7,7 +7,7 @@ its latency counts from when it was due.
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -50,6 +50,7 @@ class Load(Stoppable):
         models: Sequence[str],
     ) -> None:
         self.answers: dict[str, list[Answer]] = {}
+        self._came: list[str] = []
         self._topics = topics
         self._models = models
         self._numbered = 0
@@ -109,23 +110,25 @@ class Load(Stoppable):
         Raises:
             Incomplete: some have none by then.
         """
-        missing = set(ids)
+        missing, arrivals = set(ids), self._arrivals()
 
         def all_are_there() -> bool:
             check()
-            missing.difference_update(self.answers.keys() & missing)
+            missing.difference_update(next(arrivals))
             return not missing
 
         _poll_until(all_are_there, timeout_s, lambda: f"{len(missing)} replies")
 
     def wait_for_count(self, ids: Iterable[str], count: int, timeout_s: float) -> None:
         """Block until so many of these have a reply; raises Incomplete."""
-        wanted = set(ids)
-        _poll_until(
-            lambda: len(wanted & self.answers.keys()) >= count,
-            timeout_s,
-            lambda: f"replies to reach {count}",
-        )
+        missing, arrivals = set(ids), self._arrivals()
+        left = len(missing) - count
+
+        def enough_are_there() -> bool:
+            missing.difference_update(next(arrivals))
+            return len(missing) <= left
+
+        _poll_until(enough_are_there, timeout_s, lambda: f"replies to reach {count}")
 
     def first_at_ns(self, request_id: str) -> int:
         """When the first reply to a request came."""
@@ -143,6 +146,14 @@ class Load(Stoppable):
         """End it; may be called twice."""
         self._ended.set()
         self._thread.join(10)
+
+    def _arrivals(self) -> Iterator[list[str]]:
+        """Yield what came since the last time, at first all: nothing is read twice."""
+        read = 0
+        while True:
+            new = self._came[read:]
+            read += len(new)
+            yield new
 
     def _send_one(self, cls: str, padding: str) -> str:
         self._numbered += 1
@@ -181,6 +192,7 @@ class Load(Stoppable):
             answer = Answer(time.monotonic_ns(), message.value())
             name = dict(message.headers() or ()).get("correlation_id", message.key())
             self.answers.setdefault(name.decode(), []).append(answer)
+            self._came.append(name.decode())
         self._consumer.close()
 
 

@@ -7,11 +7,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.suite.bars import OURS, judge
 from benchmarks.suite.numbers import Summary
 from benchmarks.suite.results import Results
 from benchmarks.suite.systems import SYSTEMS
 
-OURS = "agentsched"
 WIDTH = 140
 """Of tables that go to a file."""
 
@@ -71,6 +71,7 @@ TABLES: dict[str, Sequence[Column]] = {
         _number("last high started after, ms", "priority", "last_high_started_ms"),
     ),
     "kill -9 of a worker in the middle of 1,000 requests": (
+        _number("ran then", "crash", "running_at_kill"),
         _number("without reply", "crash", "without_reply"),
         _number("doubled replies", "crash", "doubled_replies"),
         _number("repeated calls", "crash", "repeated_calls"),
@@ -99,6 +100,7 @@ def show(results: Results, console: Console) -> None:
         if rows:
             console.print(_table(title, present, rows, figure))
     _show_workers_and_growth(results, console)
+    _show_bars(results, console)
     for run in results.runs:
         if run.error:
             console.print(
@@ -171,3 +173,28 @@ def _show_workers_and_growth(results: Results, console: Console) -> None:
                 f" {cell(figures['bridge_bytes_per_request'], '{:,.0f}')} bytes of the"
                 f" bridge, Redis {cell(figures['redis_mb'], '{:.1f}')} MB"
             )
+
+
+def _show_bars(results: Results, console: Console) -> None:
+    verdicts = list(judge(results.summary()))
+    if not verdicts:
+        return
+    table = Table(
+        title="What AgentSched has to reach (two cores, this run)",
+        title_justify="left",
+        box=box.SIMPLE,
+    )
+    for title in ("", "reached", "floor", "goal", ""):
+        table.add_column(title, justify="right" if title else "left")
+    for each in verdicts:
+        sign = "at least" if each.bar.at_least else "at most"
+        met = "goal" if each.meets_goal else "floor" if each.meets_floor else "MISSED"
+        table.add_row(
+            each.bar.title,
+            f"{each.reached:.3g}",
+            f"{sign} {each.bar.floor:g}",
+            f"{each.bar.goal:g}",
+            met,
+            style="" if each.meets_floor else "red",
+        )
+    console.print(table)
