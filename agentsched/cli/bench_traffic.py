@@ -56,7 +56,7 @@ def measure(
     outcomes: SimpleQueue[Outcome] = SimpleQueue()
     futures: list[Future[Reply]] = []
     try:
-        for number, due_s in _due_times(traffic):
+        for number, due_s in due_times(traffic):
             try:
                 future = client.submit(_prompt(number, traffic), **traffic.options)
             except RequestError as error:
@@ -72,8 +72,11 @@ def measure(
         raise
 
 
-def _due_times(traffic: Traffic) -> Iterator[tuple[int, float]]:
-    """Yield each number when it is due: by the clock, not by the replies."""
+def due_times(traffic: Traffic) -> Iterator[tuple[int, float]]:
+    """Yield each number when it is due, and that time; sleeps until then.
+
+    It is by the clock: neither replies nor a slow sender move it.
+    """
     begun_s = time.monotonic()
     for number in range(1, traffic.count + 1):
         if not traffic.rate_per_s:

@@ -26,6 +26,8 @@ from benchmarks.suite.results import Results, Run
 from benchmarks.suite.stand import Session, Stand
 from benchmarks.suite.systems import SYSTEMS
 
+LONGEST_RUN_S = 6 * 3600.0
+"""A session takes so long that what is left can be told from the whole run only."""
 MEASURES: dict[str, Callable[..., dict[str, object]]] = {
     each.__name__: each
     for each in (throughput, overhead, utilisation, priority, crash, idle, growth)
@@ -61,7 +63,7 @@ def run_all(
         bar = progress.add_task("test stand", total=len(steps))
         results.stand = calibrate(s)
         for step in steps:
-            about = f"{SYSTEMS[step.system].title}, {step.part.slots} slots"
+            about = f"{step.system}, {step.part.slots} slots"
             progress.update(bar, description=about)
             for run in do(s, step):
                 results.runs.append(run)
@@ -120,12 +122,13 @@ def _line(run: Run) -> str:
 
 def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description:48}"),
+        TextColumn("{task.description:26}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left:"),
+        TextColumn("left"),
         TimeRemainingColumn(),
         console=console,
+        speed_estimate_period=LONGEST_RUN_S,
         disable=not console.is_terminal,
     )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -40,6 +41,9 @@ def test_agentsched_is_measured(stand):
         full = utilisation(session, 0.5, 50)
         assert 0 < full["utilisation_ratio"] <= 1.01
         assert full["most_at_once"] <= 4
+        due = list(session.load.send("low", 5, rate_per_s=100).values())
+        # By the clock, however late the sender was.
+        assert {b - a for a, b in pairwise(due)} == {10_000_000}
         order = priority(session, 60, 8)
         assert order["failed"] == 0
         assert order["last_high_started_ms"] > 0
