@@ -23,7 +23,8 @@ from benchmarks.suite.measures.throughput import throughput
 from benchmarks.suite.measures.utilisation import utilisation
 from benchmarks.suite.plan import Step
 from benchmarks.suite.results import Results, Run
-from benchmarks.suite.stand import Session, Stand
+from benchmarks.suite.session import Session
+from benchmarks.suite.stand import Stand
 from benchmarks.suite.systems import SYSTEMS
 
 LONGEST_RUN_S = 6 * 3600.0

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 
 from benchmarks.suite.load import Incomplete, Load
-from benchmarks.suite.stand import Session
+from benchmarks.suite.session import Session
 
 MODEL_MS = 50.0
 RESTART_AFTER_S = 2.0

@@ -13,7 +13,7 @@ import redis
 
 from agentsched.embedded.services import environment
 from benchmarks.suite.load import Incomplete
-from benchmarks.suite.stand import Session
+from benchmarks.suite.session import Session
 from benchmarks.suite.systems import python_path
 
 CONTENT_BYTES = 100

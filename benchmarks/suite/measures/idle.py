@@ -2,7 +2,7 @@
 
 import time
 
-from benchmarks.suite.stand import Session
+from benchmarks.suite.session import Session
 
 
 def idle(session: Session, seconds: float) -> dict[str, object]:

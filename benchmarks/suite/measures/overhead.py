@@ -1,7 +1,7 @@
 """How long a request takes beyond the model's own time, at a fixed rate."""
 
 from benchmarks.suite.numbers import NS_PER_MS, percentile
-from benchmarks.suite.stand import Session
+from benchmarks.suite.session import Session
 
 RATE_PER_S = 50.0
 MODEL_MS = 100.0

@@ -1,7 +1,7 @@
 """Whether what is urgent goes first: many low requests, then high ones."""
 
 from benchmarks.suite.numbers import NS_PER_MS, begun_before_a_waiting, percentile
-from benchmarks.suite.stand import Session
+from benchmarks.suite.session import Session
 
 MODEL_MS = 50.0
 GRACE_MS = 100.0

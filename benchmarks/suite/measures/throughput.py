@@ -1,7 +1,7 @@
 """Requests a second with a model that answers at once, and what each costs in CPU."""
 
 from benchmarks.suite.numbers import steady_rate_per_s
-from benchmarks.suite.stand import Session
+from benchmarks.suite.session import Session
 
 PILOT = 300
 FEWEST, MOST = 500, 40_000

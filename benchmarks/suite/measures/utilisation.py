@@ -1,7 +1,7 @@
 """Which part of the slots' time is spent in calls while requests wait."""
 
 from benchmarks.suite.numbers import most_at_once, steady_rate_per_s, utilisation_ratio
-from benchmarks.suite.stand import Session
+from benchmarks.suite.session import Session
 
 PATIENCE_S = 180.0
 
