@@ -3,6 +3,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 # Written last, so that an interrupted set-up is taken up again.
 STAMP   := $(VENV)/.agentsched-installed
+BENCH_STAMP := $(VENV)/.agentsched-bench-installed
 UV_PIN  := uv==0.13.9
 # The first of these that is new enough; or say `make PYTHON=/path/to/python3.12`.
 PYTHON  ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -10,7 +11,7 @@ PYTHON  ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
              && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-long chaos soak lint check clean
+.PHONY: help install demo up test test-long chaos soak bench lint check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,10 @@ chaos: $(STAMP) ## Faults at random on the real system: make chaos SEED=7 MINUTE
 soak: MINUTES = 30
 soak: $(STAMP) ## Half an hour of traffic with a fault a minute; nothing may have grown
 	$(BIN)/python -m tests.chaos --soak --seed $(SEED) --minutes $(MINUTES)
+
+BENCH   ?=
+bench: $(BENCH_STAMP) ## Measure it beside its rivals, a quarter of an hour: make bench BENCH=--quick
+	@$(BIN)/python -m benchmarks.suite $(BENCH)
 
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -75,3 +80,14 @@ $(STAMP): pyproject.toml uv.lock
 	    $(BIN)/python -m pip install --quiet --no-deps --editable .; \
 	  fi
 	@touch $(STAMP)
+
+# The rivals and what draws the plots: only who measures needs them.
+$(BENCH_STAMP): $(STAMP)
+	@echo "installing what is measured beside AgentSched (group bench)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	  if ! UV_PROJECT_ENVIRONMENT=$(VENV) uv sync --frozen --inexact --group bench --python $(BIN)/python; then \
+	    echo "uv cannot download what uv.lock names; trying pip, which knows your index"; \
+	    uv export --quiet --frozen --no-emit-project --group bench --output-file $(VENV)/bench.txt && \
+	    $(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/bench.txt; \
+	  fi
+	@touch $(BENCH_STAMP)

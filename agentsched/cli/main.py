@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry("demo", "Try it", "See it work once, on this machine."),
     "up": Entry("up", "Try it", "Keep it running here, for requests of your own."),
     "send": Entry("send", "Use", "Send requests, and print their replies."),
+    "bench": Entry("bench", "Use", "Measure your own system, with requests."),
     "status": Entry("status", "Look", "What waits, what runs, what is wrong."),
     "explain": Entry("explain", "Look", "Where a request is, and why it waits."),
     "replies": Entry("replies", "Look", "Show the replies that are in Kafka."),

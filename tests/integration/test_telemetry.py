@@ -40,7 +40,6 @@ def system(tmp_path_factory, kafka):
             {"m": 4},
             config={
                 "logging": {"level": "debug"},
-                "timing": {"ring_again_s": 30},
                 "http": {"bridge_port": port},
             },
         ) as system,

@@ -24,6 +24,7 @@ RUN_BY = {
     "docs/how-to/dead-letters.md": "tests/integration/test_cli_dead_letters.py",
     "docs/how-to/models.md": "tests/integration/test_models_page.py",
     "docs/how-to/monitor.md": "tests/integration/test_telemetry.py",
+    "docs/performance.md": "tests/integration/test_cli_bench.py",
     "docs/how-to/operate.md": "tests/integration/test_operators.py",
     "docs/how-to/upgrade.md": "tests/integration/test_upgrade_page.py",
     "docs/how-to/your-kafka.md": "tests/integration/test_own_servers_pages.py",
@@ -50,6 +51,8 @@ CONTAINERS = (
 )
 NOT_RUN = {
     "make test": "it is what runs this",
+    "make bench": "it takes a quarter of an hour; test_benchmark_suite.py runs its parts",
+    "make bench BENCH=--quick": "it takes minutes; test_benchmark_suite.py does its parts",
     "make install": "what runs this was installed by it",
     ". .venv/bin/activate": "what runs this has the folder in its path",
     "cd compose": CONTAINERS,

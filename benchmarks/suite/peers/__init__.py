@@ -1,0 +1,1 @@
+"""The programs of the systems that AgentSched is compared with, each a process."""
