@@ -56,7 +56,12 @@ def test_one_round_forgets_so_many_and_the_next_goes_on():
         rounds += 1
     assert rounds == 3
     state = driver.state
-    assert [state.by_key, state.agents, state.groups, state.held_bytes] == [{}, {}, {}, 0]
+    assert [state.by_key, state.agents, state.groups, state.held_bytes] == [
+        {},
+        {},
+        {},
+        0,
+    ]
 
 
 def test_a_partition_that_comes_back_at_once_is_read_anew():
