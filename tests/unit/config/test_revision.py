@@ -3,7 +3,7 @@
 import pytest
 
 from agentsched.config.catalogue import walk
-from agentsched.config.models import ModelSettings
+from agentsched.config.models import EndpointSettings, ModelSettings
 from agentsched.config.revision import revise
 from agentsched.config.section import Applies, Section, named
 from agentsched.config.settings import KafkaSettings, RedisSettings, Settings
@@ -153,9 +153,14 @@ def test_all_that_a_bridge_is_built_of_needs_a_restart(monkeypatch):
     bridge.daemon._effects.close()
     assert (KafkaSettings, "bootstrap_servers") in read
     assert (RedisSettings, "url") in read
-    # `Rules` are handed on at each reload; these are what `Effects` and the bridge's
-    # metrics take from them.
-    adopted = {(KafkaSettings, "reply_topics"), (ModelSettings, "name")}
+    # `Rules` are handed on at each reload; these are what `Effects`, the core's state and
+    # the bridge's metrics take from them.
+    adopted = {
+        (KafkaSettings, "reply_topics"),
+        (ModelSettings, "name"),
+        (ModelSettings, "endpoints"),
+        (EndpointSettings, "capacity"),
+    }
     unmarked = [
         named(path)
         for path, setting in walk()
