@@ -6,7 +6,12 @@ from agentsched.config.catalogue import walk
 from agentsched.config.models import EndpointSettings, ModelSettings
 from agentsched.config.revision import revise
 from agentsched.config.section import Applies, Section, named
-from agentsched.config.settings import KafkaSettings, RedisSettings, Settings
+from agentsched.config.settings import (
+    KafkaSettings,
+    LimitSettings,
+    RedisSettings,
+    Settings,
+)
 from agentsched.errors import ConfigurationError
 from bridge.bootstrap import build_bridge
 from tests.support.requests import settings
@@ -153,13 +158,16 @@ def test_all_that_a_bridge_is_built_of_needs_a_restart(monkeypatch):
     bridge.daemon._effects.close()
     assert (KafkaSettings, "bootstrap_servers") in read
     assert (RedisSettings, "url") in read
-    # `Rules` are handed on at each reload; these are what `Effects`, the core's state and
-    # the bridge's metrics take from them.
+    # `Rules` are handed on at each reload; these are what they, `Effects` with its doorbells,
+    # the core's state and the bridge's metrics make of them, each time anew.
     adopted = {
         (KafkaSettings, "reply_topics"),
         (ModelSettings, "name"),
+        (ModelSettings, "queue"),
         (ModelSettings, "endpoints"),
+        (ModelSettings, "task_types"),
         (EndpointSettings, "capacity"),
+        (LimitSettings, "ready_max_entries"),
     }
     unmarked = [
         named(path)
