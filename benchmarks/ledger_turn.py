@@ -48,7 +48,6 @@ class Rounds:
     def __init__(self, client: redis.Redis, slots: int) -> None:
         self._client, self._ledger = client, RedisLedger(client, f"b{slots}")
         self.batch = min(slots, MAX_STEPS // 2)
-        self.server_s: dict[str, float] = {}
         self.client_s: dict[str, float] = {}
         self._offset = self._number = 0
         self._running: tuple[Taken, ...] = ()
@@ -117,15 +116,14 @@ class Rounds:
         return Admission(facts, PAYLOAD, hash_value(PAYLOAD))
 
     def _timed(self, step: str, argument: Any) -> Any:
-        server_s, client_s = self._server_s(), time.process_time()
+        client_s = time.process_time()
         answer = getattr(self._ledger, step)(self._epoch, argument)
         took_s = time.process_time() - client_s
         self.client_s[step] = self.client_s.get(step, 0) + took_s
-        took_s = self._server_s() - server_s
-        self.server_s[step] = self.server_s.get(step, 0) + took_s
         return answer
 
-    def _server_s(self) -> float:
+    def server_s(self) -> float:
+        """CPU time of the server so far."""
         used = self._client.info("cpu")
         return float(used["used_cpu_sys"] + used["used_cpu_user"])
 
@@ -135,15 +133,18 @@ def measure(client: redis.Redis, slots: int) -> None:
     rounds = Rounds(client, slots)
     for _ in range(WARM_UP_ROUNDS):
         rounds.run()
-    rounds.server_s.clear()
     rounds.client_s.clear()
+    server_s = rounds.server_s()
     count = max(1, REQUESTS // rounds.batch)
     for _ in range(count):
         rounds.run()
-    requests = count * rounds.batch
-    for name, spent in (("Redis", rounds.server_s), ("caller", rounds.client_s)):
-        each = {step: round(1e6 * took_s / requests) for step, took_s in spent.items()}
-        print(f"{slots:4} slots, {name:6} us/request: {sum(each.values())} {each}")
+    each_us = 1e6 / (count * rounds.batch)
+    server_us = round((rounds.server_s() - server_s) * each_us)
+    ours = {step: round(took_s * each_us) for step, took_s in rounds.client_s.items()}
+    print(
+        f"{slots:4} slots: Redis {server_us} us a request,"
+        f" caller {sum(ours.values())} us {ours}"
+    )
 
 
 if __name__ == "__main__":

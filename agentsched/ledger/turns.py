@@ -35,7 +35,7 @@ class Member:
     turn: int
     """How often it was taken before; each take raises it."""
     order: int
-    """Smaller is taken first where one process serves several pools."""
+    """Smaller is taken first where one process serves several pools; -2**53 to 2**53."""
 
 
 @dataclass(frozen=True, slots=True)

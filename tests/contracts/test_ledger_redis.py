@@ -9,8 +9,9 @@ import redis
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
 from agentsched.ledger.operator_orders import Control, ControlKind
-from agentsched.ledger.redis.ledger import RedisLedger
-from agentsched.ledger.values import AdmitOutcome
+from agentsched.ledger.redis.ledger import MAX_ADMITTED, RedisLedger
+from agentsched.ledger.turns import Member
+from agentsched.ledger.values import AdmitOutcome, ChangeKind
 from tests.support.ledgers import LONG_MS, OnRedis, World
 
 SECRET = b"the-prompt-of-a-person"
@@ -47,7 +48,7 @@ def test_a_worker_that_left_leaves_nothing_behind(on_redis: World, redis_url: st
     on_redis.ledger.membership.leave_worker("gone")
     with redis.Redis.from_url(redis_url) as client:
         namespace = on_redis.backend.namespace
-        for name in ("workers:slots", "workers:http"):
+        for name in ("workers:slots", "workers:http", "workers:parked"):
             assert client.hgetall(f"{namespace}:{name}") == {}
 
 
@@ -190,3 +191,37 @@ def test_an_order_that_is_not_known_can_be_lifted(on_redis: World):
     (unknown,) = ledger.operations.controls().unknown
     assert ledger.operations.lift(unknown.kind, unknown.name)
     assert ledger.operations.controls().unknown == ()
+
+
+def test_what_a_turn_has_looked_at_is_no_longer_listed(on_redis: World):
+    on_redis.beat()
+    keys = [on_redis.ready() for _ in range(3)]
+    void = Member(on_redis.unknown(), "0" * 32, 0, 0)
+    on_redis.plan(void, *keys)
+    on_redis.takes("L1", "L2")
+    backend = on_redis.backend
+    (name,) = (one for one in backend.names() if b":next:" in one)
+    (member,) = backend.client.lrange(name, 0, -1)
+    assert keys[2].encode() in member
+
+
+def test_a_batch_is_cut_into_calls_that_redis_does_quickly(on_redis: World):
+    sent = []
+    ledger = RedisLedger(
+        on_redis.backend.client,
+        on_redis.backend.namespace,
+        on_step=lambda *told: sent.append(told),
+    )
+    small = [on_redis.admission() for _ in range(MAX_ADMITTED + 1)]
+    large = [on_redis.admission(b"x" * 2_500_000) for _ in range(2)]
+    answers = ledger.admit(on_redis.epoch, [*small, *large])
+    assert [one.outcome for one in answers] == [AdmitOutcome.NEW] * len(answers)
+    cursor, places = "0-0", []
+    while True:
+        page, changes = ledger.changes(on_redis.epoch, cursor, 0, 1)
+        if page == cursor:
+            break
+        cursor = page
+        places.append(sum(one.kind is ChangeKind.READY for one in changes))
+    assert [count for count in places if count] == [MAX_ADMITTED, 2, 1]
+    assert len(sent) == 1, "one round trip"

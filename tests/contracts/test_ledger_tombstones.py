@@ -268,7 +268,8 @@ def _fill_and_measure(on_redis: World) -> None:
     client = on_redis.backend.client
     on_redis.answered()  # scripts and places are there
     load = client.register_script(
-        _source("pools", checks_epoch=True).split("local rows")[0] + BURY_MANY
+        _source("pools", checks_epoch=True).split("local function step()")[0]
+        + BURY_MANY
     )
     before = client.memory_stats()["dataset.bytes"]
     names_before = client.memory_stats()["overhead.total"]

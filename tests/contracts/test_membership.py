@@ -106,3 +106,9 @@ def test_a_worker_that_left_has_no_slots(world: World):
 
 def test_without_workers_there_are_no_slots(world: World):
     assert world.ledger.membership.live_slots() == {}
+
+
+def test_a_heartbeat_is_told_the_epoch(world: World):
+    assert world.beat() == world.epoch
+    world.backend.lose()
+    assert world.beat() == "", "none is made"

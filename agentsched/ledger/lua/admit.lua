@@ -37,7 +37,7 @@ local function admit(i)
   if tomb then return known_answer(tomb, hash, source, offset) end
 
   local function add(state, ...)
-    redis.call('HSET', entry_key(key), 'st', state, 'since', int(NOW), 'facts', facts,
+    redis.call('HSET', entry_key(key), 'st', state, 'since', NOW_MS, 'facts', facts,
       'hash', hash, 'source', source, 'offset', offset, 'cls', cls,
       'arrival', ARGV[i + 7], 'deadline', ARGV[i + 8], 'group', ARGV[i + 9],
       'tokens', ARGV[i + 10], 'turn', 0, 'starts', 0, 'crashes', 0, ...)

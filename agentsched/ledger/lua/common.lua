@@ -1,9 +1,12 @@
 -- What every script starts with: the namespace (ARGV[1]) and the server's clock.
+-- All keys of a namespace lie on one server: in a cluster that takes a namespace with a hash
+-- tag, such as {agentsched}.
 -- Numbers that become text go through int(): `..` would round to 14 digits.
 local P = ARGV[1]
 local function int(number) return string.format('%.0f', number) end
 local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
+local NOW_MS = int(NOW)                -- as text
 -- The number of what all keys of the ledger mean together: entries, ready set, slots, change
 -- log, limits, buckets, bitmaps, heartbeats. Values with a version of their own (facts,
 -- tombstones, controls, reports) raise that instead. Raise it with any change that a process

@@ -42,7 +42,7 @@ local function complete(key, by, reply, called, failed, model_ms, keeps_slot)
         emit('freed', key, slot_text(entry[5], lease, pool))
       end
     end
-    redis.call('HSET', entry_key(key), 'st', 'done', 'since', int(NOW), 'reply', reply,
+    redis.call('HSET', entry_key(key), 'st', 'done', 'since', NOW_MS, 'reply', reply,
       'winner', by, 'lease', '', 'payload', '')
     count(pool, called, failed, model_ms)
     return 1

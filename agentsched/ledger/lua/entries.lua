@@ -60,7 +60,7 @@ local function model_of(pool) return string.match(pool, '^[^|]*') end
 -- Slots. One counts while its end is still to come; who holds it is its lease_id.
 
 local function slots_used(zset)
-  return redis.call('ZCOUNT', zset, '(' .. int(NOW), '+inf')
+  return redis.call('ZCOUNT', zset, '(' .. NOW_MS, '+inf')
 end
 
 -- How far the slots in use are beyond the limits (0: exactly full; < 0: room).
@@ -104,7 +104,7 @@ end
 
 -- A slot whose lease is over is free already; this drops what is left of it.
 local function sweep()
-  local over = redis.call('ZRANGEBYSCORE', INFLIGHT, '-inf', int(NOW))
+  local over = redis.call('ZRANGEBYSCORE', INFLIGHT, '-inf', NOW_MS)
   for _, key in ipairs(over) do free_slot(key) end
 end
 
@@ -115,7 +115,7 @@ local function turn_of(turn, ring) return turn or ring or '0' end
 
 local function to_ready(key, not_before)
   free_slot(key)
-  redis.call('HSET', entry_key(key), 'st', 'ready', 'since', int(NOW), 'lease', '',
+  redis.call('HSET', entry_key(key), 'st', 'ready', 'since', NOW_MS, 'lease', '',
     'pool', '', 'not_before', not_before)
   local entry = fields(key, 'ending', 'turn', 'ring', 'crashes', 'hash', 'facts')
   -- What has to end is not offered to the dispatcher; its bridge answers it.

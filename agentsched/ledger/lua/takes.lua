@@ -73,7 +73,7 @@ end
 -- READY -> RUNNING; what it has in common with others of this call, `write_takes` does.
 local function start(pool, entry, lease, ends)
   local key, turn, starts = pool.key, int(pool.turn + 1), int(entry.starts + 1)
-  redis.call('HSET', entry_key(key), 'st', 'running', 'since', int(NOW), 'lease', lease,
+  redis.call('HSET', entry_key(key), 'st', 'running', 'since', NOW_MS, 'lease', lease,
     'lease_end', ends, 'pool', pool.name, 'turn', turn, 'starts', starts)
   local slot = slot_text(entry.cls, lease, pool.name)
   pool.slots[#pool.slots + 1] = key

@@ -40,7 +40,7 @@ local function place_of(number) return redis.call('HGET', PLACES, '#' .. int(num
 
 local slices                           -- those that this call knows
 local function live_slices()
-  slices = slices or redis.call('ZRANGEBYSCORE', SLICES, '(' .. int(NOW), '+inf')
+  slices = slices or redis.call('ZRANGEBYSCORE', SLICES, '(' .. NOW_MS, '+inf')
   return slices
 end
 
@@ -54,7 +54,7 @@ local function open_slice()
   now_slice = ends
   -- It may be known no more while its buckets are: the clock was ahead, and is right again.
   if redis.call('ZSCORE', SLICES, int(ends)) then return ends end
-  redis.call('ZREMRANGEBYSCORE', SLICES, '-inf', int(NOW))
+  redis.call('ZREMRANGEBYSCORE', SLICES, '-inf', NOW_MS)
   redis.call('ZADD', SLICES, int(ends), int(ends))
   redis.call('PEXPIREAT', SLICES, redis.call('ZRANGE', SLICES, -1, -1)[1])
   slices = nil
