@@ -174,6 +174,11 @@ def plan(state: BridgeState) -> list[Command]:
     return [PlanStarts(Plan("", state.plans, state.revision, seen, tuple(lists)))]
 
 
+def has_more(state: BridgeState) -> bool:
+    """Return whether the last plan was cut, and may go on now."""
+    return state.lead.lists.was_cut and _may_plan(state)
+
+
 def on_planned(state: BridgeState, event: Planned) -> list[Command]:
     """Ring for who is parked; begin anew where the plan was refused."""
     if not state.leading:

@@ -47,7 +47,7 @@ def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
 
 def has_more(state: BridgeState) -> bool:
     """Return whether the next round has something to do that the last one began."""
-    return bool(state.unsettled or state.dropped) or state.lead.lists.was_cut
+    return bool(state.unsettled or state.dropped) or dispatcher.has_more(state)
 
 
 def _on_round(state: BridgeState, event: ev.Round) -> list[Command]:
