@@ -89,3 +89,11 @@ def test_a_round_goes_on_while_there_is_more_than_one_command_takes():
         driver.admitted(state=State.READY)
     driver.admitted(state=State.READY)
     assert not has_more(driver.state)
+
+
+def test_a_draining_bridge_has_nothing_more_to_decide():
+    driver = Driver(limits={"ready_max_entries": 600})
+    driver.own()
+    driver.read(*range(500))
+    driver.feed(ev.DrainStarted())
+    assert not has_more(driver.state)
