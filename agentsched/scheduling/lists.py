@@ -116,7 +116,7 @@ class Lists:
         floors = self._floors.get(model)
         if floors is None:
             floors = self._floors[model] = ClassFloors()
-        waiting = tuple(cls for cls in CLASSES if board.waits(model, cls))
+        waiting = board.waiting(model)
         floors.pass_time(now_ms, supply.live(model), waiting)
         return floors.owed(waiting.__contains__)
 

@@ -264,9 +264,14 @@ def _steps(rng: Random, shape: Shape) -> Fault:
         "steps",
         _when(rng),
         _any_process(rng, shape),
-        how=rng.choice(("lost", "refused")),
+        how=rng.choice(("lost", "refused", "late")),
         count=rng.randrange(1, 4),
     )
+
+
+def _orders(rng: Random, shape: Shape) -> Fault:
+    del shape
+    return Fault("orders", _when(rng), rng.choice(MODELS), ms=rng.randrange(100, 4_000))
 
 
 def _outage(rng: Random, shape: Shape) -> Fault:
@@ -333,6 +338,7 @@ _DRAW = {
     "pause": _pause,
     "stop": _stop,
     "steps": _steps,
+    "orders": _orders,
     "outage": _outage,
     "flush": _flush,
     "rollback": _rollback,

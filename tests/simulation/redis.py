@@ -5,10 +5,11 @@ One `SimRedis` holds the data; each process has a `LedgerClient` of its own.
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty
 from typing import Any
 
-from agentsched.errors import LedgerUnavailable
+from agentsched.errors import EpochChanged, LedgerUnavailable
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.protocol import always
 from tests.simulation.doorbells import SimQueues
@@ -23,6 +24,9 @@ HOUSEKEEPING = {
 }
 """Steps that change no request: between them and their answer nothing can happen that
 matters."""
+MAY_BE_LATE = {"turn", "plan"}
+"""Steps that may be done long after their caller has given up."""
+MAX_LATE_MS = 5_000
 HINT_LOST_RATIO = 0.3
 BATCH_MS = 40
 """Changes that follow each other so soon are read together."""
@@ -122,7 +126,8 @@ class LedgerClient:
         self._world = redis.world
         self._process = process
         self.failures: list[str] = []
-        """What happens to the next steps: `refused` (not done) or `lost` (done)."""
+        """What happens to the next steps: `refused` (not done), `lost` (done), or `late`
+        (done after a while; only what may be late)."""
         self.down_until_ms = 0
         self.membership = self.operations = self.views = self
 
@@ -143,9 +148,13 @@ class LedgerClient:
     def _do(self, step: str, arguments: tuple[Any, ...]) -> Any:
         world = self._world
         world.boundary()
-        failure = self.failures.pop(0) if self.failures else ""
+        failure = self._next_failure(step)
         if failure == "refused" or self._unreachable():
             self._fail(step, "refused")
+        if failure == "late":
+            late_ms = int(world.rng.random() * MAX_LATE_MS)
+            world.after(late_ms, self._arrive_late, (step, arguments))
+            self._fail(step, f"late by {late_ms} ms")
         try:
             answer = self._redis.do(self._process, step, arguments)
         finally:
@@ -154,6 +163,19 @@ class LedgerClient:
         if failure == "lost" or self._unreachable():
             self._fail(step, "lost")
         return answer
+
+    def _next_failure(self, step: str) -> str:
+        if not self.failures or (
+            self.failures[0] == "late" and step not in MAY_BE_LATE
+        ):
+            return ""
+        return self.failures.pop(0)
+
+    def _arrive_late(self, what: tuple[str, tuple[Any, ...]]) -> None:
+        """It lay in a buffer of the network: nobody waits for it any more."""
+        if self._world.now_ms >= self._redis.down_until_ms:
+            with suppress(EpochChanged):
+                self._redis.do(self._process, *what)
 
     def _changes(
         self,
