@@ -40,7 +40,7 @@ def test_one_slot_takes_its_next_doorbell_without_a_wait_of_celerys_loop(
 def test_many_slots_share_a_few_connections_to_redis(
     redis_url: str, tmp_path: Path
 ) -> None:
-    slots, seen = 120, threading.Event()
+    slots, seen = 100, threading.Event()
     with WorkerRig(tmp_path, redis_url, {"gpt-4": slots}) as rig:
         before = {one["addr"] for one in rig.ledger._client.client_list()}
         rig.ready_worker("-Q", "gpt4")
