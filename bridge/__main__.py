@@ -16,6 +16,7 @@ from agentsched.telemetry.events import (
     CONFIGURATION_NOTE,
 )
 from agentsched.telemetry.logs import configure, say
+from bridge import garbage
 from bridge.bootstrap import Bridge, build_bridge, prepare_topics
 from bridge.core.rules import Rules
 
@@ -42,6 +43,7 @@ def main(*, verbose: bool) -> None:
     signal.signal(
         signal.SIGHUP, lambda *_: daemon.reload(lambda rules: _reload(level, rules))
     )
+    garbage.freeze()
     try:
         bridge.run()
     except ConfigurationError as error:

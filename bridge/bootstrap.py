@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
-from agentsched.celery import app
 from agentsched.celery.queues import CeleryDoorbells
 from agentsched.config.settings import Settings
 from agentsched.kafka.admin.topics import ensure_topics
@@ -124,11 +123,12 @@ def _build_daemon(
         ledger=ledger,
         membership=ledger.membership,
         operations=ledger.operations,
-        doorbells=CeleryDoorbells(app),
+        doorbells=CeleryDoorbells(settings),
         sink=ReplySink(
             MeteredSink(_make_producer(settings), meters),
             settings.kafka.output_topic,
             list(map(dead_letter_topic, settings.kafka.input_topics)),
+            settings.timing.delivery_timeout_s,
         ),
         read_back=lambda at: read_record(settings.kafka, at, READ_BACK_TIMEOUT_S),
         look_up=partial(find_answers, settings.kafka),
@@ -148,7 +148,7 @@ def _build_daemon(
         make_source=lambda daemon: KafkaThread(
             lambda owner: RequestSource(settings.kafka, owner), daemon, inbox.put
         ),
-        make_reader=lambda deliver: ChangeReader(ledger, deliver),
+        reader=ChangeReader(ledger, inbox.put, now_ms, observer.meter.change_log),
         now_ms=now_ms,
         known_pulse=lambda: known_pulse(settings),
         inbox=inbox,

@@ -15,20 +15,19 @@ from agentsched.errors import (
     LedgerUnavailable,
 )
 from agentsched.kafka.group.assignment import AssignedPartition
-from agentsched.ledger.values import Change
 from agentsched.telemetry import events
 from agentsched.telemetry.logs import say
 from agentsched.wire.epoch import EpochCounter
 from agentsched.wire.records import InboundRecord, Mark, Partition
 from agentsched.wire.source_record import source_name
-from bridge.change_log import ChangeReader, Deliver
+from bridge.change_log import ChangeReader
 from bridge.core import events as ev
 from bridge.core.commands import BeatEpoch, Command, MeetPeers
 from bridge.core.commit import last_mark
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
-from bridge.core.step import step
-from bridge.effects import Effects, Later
+from bridge.core.step import has_more, step
+from bridge.effects import Effects, Later, wake
 from bridge.kafka_thread import KafkaThread
 from bridge.observer import BridgeObserver
 
@@ -55,7 +54,7 @@ class Daemon:
         rules: the configuration in force.
         effects: does the commands.
         make_source: builds the thread that polls Kafka from this daemon's callbacks.
-        make_reader: builds the change reader from this daemon's callback.
+        reader: follows the change log; it hands over into `inbox`.
         now_ms: the clock.
         known_pulse: reads the highest pulse that the group has committed; may block.
         inbox: what every other thread puts its later work into.
@@ -67,7 +66,7 @@ class Daemon:
         rules: Rules,
         effects: Effects,
         make_source: Callable[["Daemon"], KafkaThread],
-        make_reader: Callable[[Deliver], ChangeReader],
+        reader: ChangeReader,
         now_ms: Callable[[], int],
         known_pulse: Callable[[], EpochCounter],
         inbox: SimpleQueue[Later],
@@ -76,7 +75,7 @@ class Daemon:
         self._rules = rules
         self._effects = effects
         self._source = make_source(self)
-        self._reader = make_reader(self._take_changes)
+        self._reader = reader
         self._now_ms = now_ms
         self._inbox = inbox
         self._known_pulse = known_pulse
@@ -92,7 +91,7 @@ class Daemon:
     def stop(self) -> None:
         """Ask the loop to drain and end; may be called from a signal handler."""
         self._stopping = True
-        self._inbox.put(_wake)
+        self._inbox.put(wake)
 
     def reload(self, load: Callable[[Rules], Rules]) -> None:
         """Ask the loop to use another configuration; safe in a signal handler.
@@ -102,7 +101,7 @@ class Daemon:
         """
         self._reload_from_ms = 0
         self._reload = load
-        self._inbox.put(_wake)
+        self._inbox.put(wake)
 
     def run(self) -> None:
         """Run until `stop`, then drain; blocks.
@@ -207,7 +206,7 @@ class Daemon:
 
     def _turn(self) -> None:
         """Take what has come, then decide: never so long that a heartbeat is late."""
-        if not self._events:
+        if not (self._events or has_more(self._state)):
             self._rest((self._ticked_ms + TICK_MS - self._now_ms()) / 1000)
         self._observer.meter.turn_begins()
         if self._reload is not None and self._now_ms() >= self._reload_from_ms:
@@ -216,6 +215,7 @@ class Daemon:
         self._tick()
         self._take_waiting(self._now_ms() + TURN_MS)
         self._handle(ev.Round(self._now_ms()))
+        self._effects.note()
         self._observer.meter.turn_ended(self._state, joined=self._source.joined)
 
     def _rest(self, timeout_s: float) -> None:
@@ -275,6 +275,7 @@ class Daemon:
             self._reader.switch(event.epoch)
         self._observer.saw(event, self._state)
         self._state, commands = step(self._state, event)
+        self._reader.detailed = self._state.leading
         return [(self._state.epoch, command) for command in commands]
 
     def _take_waiting(self, until_ms: int) -> None:
@@ -289,9 +290,6 @@ class Daemon:
             waiting -= 1
             self._rest(0.0)
             self._work(until_ms)
-
-    def _take_changes(self, epoch: str, changes: list[Change]) -> None:
-        self._inbox.put(lambda: [ev.Changed(tuple(changes), self._now_ms(), epoch)])
 
     def _adopt(self, load: Callable[[Rules], Rules]) -> None:
         try:
@@ -347,11 +345,7 @@ class Daemon:
             for _ in range(self._inbox.qsize()):
                 self._rest(0.0)
             self._work(self._now_ms() + TURN_MS)
+            self._effects.note()
 
     def _models(self) -> list[str]:
         return [model.name for model in self._rules.settings.models]
-
-
-def _wake() -> list[ev.Event]:
-    """Let the loop look at what it was asked."""
-    return []

@@ -67,6 +67,8 @@ class BridgeMeter:
         """Of the steps of the ledger."""
         self._group = Indicator("consumer group", GOOD_FOR_S, now_s)
         self._index = Indicator("index", GOOD_FOR_S, now_s)
+        self.change_log = Indicator("change log", GOOD_FOR_S, now_s)
+        """Of the thread that follows it; its reports come from there."""
         self.owned: tuple[Partition, ...] = ()
         """The partitions of this bridge, for other threads to read."""
 
@@ -76,6 +78,7 @@ class BridgeMeter:
             "redis": self.redis.check,
             "group": self._group.check,
             "index": self._index.check,
+            "change log": self.change_log.check,
         }
 
     # -- called by the loop ---------------------------------------------------------------

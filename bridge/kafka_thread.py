@@ -15,7 +15,7 @@ from typing import Protocol
 from agentsched.kafka.group.assignment import AssignedPartition, PartitionOwner
 from agentsched.wire.records import InboundRecord, Mark, Partition
 from bridge.core import events as ev
-from bridge.effects import Later
+from bridge.effects import Inbox, failing, wake
 from bridge.room import Events, Room
 
 POLL_S = 0.1
@@ -83,7 +83,7 @@ class KafkaThread:
         self,
         make_source: Callable[[PartitionOwner], Source],
         owner: RecordOwner,
-        inbox: Callable[[Later], None],
+        inbox: Inbox,
         make_event: Events = threading.Event,
         make_thread: Callable[[Callable[[], None]], threading.Thread] | None = None,
     ) -> None:
@@ -158,7 +158,7 @@ class KafkaThread:
                 if self._room.wait(POLL_S):
                     self._read()
         except Exception as error:  # noqa: BLE001  (without it the bridge is deaf)
-            self._inbox(partial(_fail, error))
+            self._inbox(failing(error))
         finally:
             self._end()
 
@@ -166,10 +166,10 @@ class KafkaThread:
         try:
             self._source.close()
         except Exception as error:  # noqa: BLE001  (as above)
-            self._inbox(partial(_fail, error))
+            self._inbox(failing(error))
         finally:
             self.closed = True
-            self._inbox(_nothing)
+            self._inbox(wake)
 
     def _do_orders(self) -> None:
         while self._orders:
@@ -272,13 +272,3 @@ def _drop(numbers: dict[Partition, int], partitions: Sequence[Partition]) -> Non
 
 def _daemon_thread(run: Callable[[], None]) -> threading.Thread:
     return threading.Thread(target=run, name="kafka", daemon=True)
-
-
-def _nothing() -> list[ev.Event]:
-    """Wake the loop."""
-    return []
-
-
-def _fail(error: Exception) -> list[ev.Event]:
-    """Let the loop end with what ended the thread."""
-    raise error

@@ -16,7 +16,6 @@ from agentsched.ledger.values import (
     AdmitOutcome,
     Admitted,
     ChangeKind,
-    ReserveOutcome,
 )
 from agentsched.telemetry import events, metrics
 from agentsched.telemetry.logs import (
@@ -71,8 +70,8 @@ class BridgeObserver:
                 for change in event.changes:
                     if change.kind is ChangeKind.SETTLED:
                         self._settled(index.find(state, change.source, change.offset))
-            case ev.ReserveAnswered() if event.outcome is not ReserveOutcome.RESERVED:
-                count(metrics.RESERVATIONS_REFUSED, event.outcome)
+            case ev.Planned(_, answer) if answer is not None:
+                count(metrics.PLANS, answer.outcome)
             case ev.Committed():
                 count(metrics.COMMITS)
             case ev.EpochOpened():
@@ -98,17 +97,12 @@ class BridgeObserver:
         """Count and log a command that was carried out and changed something."""
         count = self._meters.count
         match command:
-            case do.Ring(doorbell):
-                count(metrics.DOORBELLS_RUNG, doorbell.model)
-                bell = doorbell_fields(doorbell)
-                say(events.REQUEST_RUNG, ring=doorbell.ring, **bell)
-            case do.RingAgain(facts, ring, model):
-                count(metrics.DOORBELLS_RUNG_AGAIN, model)
-                bell = request_fields(facts) | {"model": model, "ring": ring + 1}
-                say(events.REQUEST_RUNG_AGAIN, **bell)
-            case do.Unreserve(key, ring):
-                count(metrics.RESERVATIONS_RETURNED)
-                say(events.RESERVATION_RETURNED, ring=ring, **self._known(key))
+            case do.Ring(doorbells, again):
+                for doorbell in doorbells:
+                    count(metrics.DOORBELLS_RUNG, doorbell.model)
+                    say(events.DOORBELL_RUNG, **doorbell_fields(doorbell))
+                for model, bells in again:
+                    count(metrics.DOORBELLS_RUNG_AGAIN, model, by=bells)
             case do.Expire(key):
                 count(metrics.LEASE_EXPIRIES)
                 say(events.LEASE_EXPIRED, **self._known(key))

@@ -3,21 +3,20 @@
 The only place that knows the broker's priority numbers. It decides nothing.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from celery import Celery
-from kombu import Exchange, Producer, Queue
-from kombu.exceptions import KombuError, OperationalError
+from kombu import Exchange, Queue
+from redis.exceptions import RedisError
 from typing_extensions import override
 
-from agentsched.config.settings import ModelSettings
+from agentsched.celery.messages import encode_message
+from agentsched.config.settings import DEFAULT_NAMESPACE, ModelSettings, Settings
 from agentsched.errors import DoorbellFailed
 from agentsched.protocols import DoorbellSender
+from agentsched.redis.client import close_client, redis_client
 from agentsched.redis.refusals import refusal
 from agentsched.types import Priority
-from agentsched.wire.doorbell import TASK_NAME, Doorbell
+from agentsched.wire.doorbell import Doorbell
 
 PRIORITY_STEPS = (0, 3, 6, 9)
 """The lists that kombu makes of one queue on Redis; 9 is free."""
@@ -27,6 +26,8 @@ LOWEST_NUMBER_FIRST: Mapping[str, int] = {
     Priority.LOW: 6,
 }
 """Redis serves the lowest number first. (RabbitMQ the highest: it needs another table.)"""
+PRIORITY_SEPARATOR = "\x06\x16"
+"""Between a queue's name and the step, in the name of the list; step 0 has none."""
 DEFAULT_PRIORITY = LOWEST_NUMBER_FIRST[Priority.MEDIUM]
 
 
@@ -42,115 +43,87 @@ def queue_of(model: ModelSettings) -> Queue:
     )
 
 
+def key_prefix(settings: Settings) -> str:
+    """Return what stands before every key of Celery.
+
+    Two installations on one Redis: the one with another namespace gets a prefix. Not the
+    ledger's own: a queue may be called like one of its keys.
+    """
+    if settings.namespace == DEFAULT_NAMESPACE:
+        return ""
+    return f"{settings.namespace}:celery:"
+
+
+def list_of(queue: str, priority: int) -> str:
+    """Return the list of a queue in which messages of a priority lie."""
+    return f"{queue}{PRIORITY_SEPARATOR}{priority}" if priority else queue
+
+
 class CeleryDoorbells(DoorbellSender):
-    """Rings through Celery over one connection of its own; see `DoorbellSender`."""
+    """Rings in batches, past Celery's own machinery; see `DoorbellSender`.
 
-    def __init__(self, app: Celery) -> None:
-        """Connects at the first use.
+    Args:
+        settings: where the broker is, and which models have queues. It connects at the
+            first use.
+    """
 
-        Args:
-            app: its configuration has the queues of all models.
-        """
-        self._app = app
-        self._lock = threading.Lock()
-        self._producer: Producer | None = None
+    def __init__(self, settings: Settings) -> None:
+        self._prefix = key_prefix(settings)
+        self._queues = {model.name: model.queue for model in settings.models}
+        # It repeats nothing: a push whose answer got lost could ring twice.
+        self._client = redis_client(settings.redis)
 
     @override
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
-        """A model without a queue is a DoorbellFailed, too."""
-        with self._lock:
-            try:
-                producer = self._connected()
-                for doorbell in doorbells:
-                    self._send(doorbell, producer)
-            except self._broker_errors() as error:
-                self._disconnect()
-                raise _broker_gone(error) from None
+        """A model without a queue is a DoorbellFailed, too; all others are rung for."""
+        lists: dict[str, list[str]] = {}
+        unknown: list[str] = []
+        for doorbell in doorbells:
+            queue = self._queues.get(doorbell.model)
+            if queue is None:
+                unknown.append(doorbell.model)
+                continue
+            priority = LOWEST_NUMBER_FIRST[doorbell.cls]
+            message = encode_message(doorbell, queue, priority)
+            lists.setdefault(list_of(queue, priority), []).append(message)
+        self._push(lists)
+        if unknown:
+            raise DoorbellFailed(
+                f"model {unknown[0]!r} has no queue: list it under `models:`"
+            )
 
     @override
     def waiting(self, queue: str) -> int:
-        with self._lock:
-            try:
-                channel: Any = self._connected().channel
-                # Not passive: kombu 5.7 asks for EXISTS without its own key prefix, and
-                # finds no queue. On Redis a declaration writes nothing.
-                return int(channel.queue_declare(queue).message_count)
-            except self._broker_errors() as error:
-                self._disconnect()
-                raise _broker_gone(error) from None
+        try:
+            with self._client.pipeline(transaction=False) as pipe:
+                for priority in PRIORITY_STEPS:
+                    pipe.llen(self._prefix + list_of(queue, priority))
+                return sum(pipe.execute())
+        except RedisError as error:
+            raise _broker_gone(error) from None
 
     @override
     def know(self, models: Sequence[ModelSettings]) -> None:
-        with self._lock:
-            for model in models:
-                self._app.amqp.queues.add(queue_of(model))
+        self._queues |= {model.name: model.queue for model in models}
 
     def close(self) -> None:
-        """Close the connection; idempotent."""
-        with self._lock:
-            self._disconnect()
+        """Close the connections; idempotent."""
+        close_client(self._client)
 
-    def _send(self, doorbell: Doorbell, producer: Producer) -> None:
-        self._app.send_task(
-            TASK_NAME,
-            kwargs=doorbell.to_wire(),
-            task_id=doorbell.task_id,
-            queue=self._queue(doorbell.model),
-            priority=LOWEST_NUMBER_FIRST[doorbell.cls],
-            producer=producer,
-            # A repeat by Celery could ring twice; the reconciler rings again.
-            retry=False,
-            ignore_result=True,
-            argsrepr="()",
-            kwargsrepr=_shown(doorbell),
-        )
-
-    def _queue(self, model: str) -> str:
+    def _push(self, lists: Mapping[str, list[str]]) -> None:
+        if not lists:
+            return
         try:
-            return str(self._app.amqp.queues[model].name)
-        except KeyError:
-            raise DoorbellFailed(
-                f"model {model!r} has no queue: list it under `models:`"
-            ) from None
-
-    def _connected(self) -> Producer:
-        if self._producer is None:
-            connection = self._app.connection_for_write()
-            # Now and twice; otherwise the first use of the channel would try for ever.
-            connection.ensure_connection(max_retries=1, interval_start=0)
-            self._producer = self._app.amqp.Producer(connection, auto_declare=False)
-        return self._producer
-
-    def _disconnect(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None and producer.connection is not None:
-            producer.connection.release()
-
-    def _broker_errors(self) -> tuple[type[BaseException], ...]:
-        transport = self._app.connection_for_write().transport
-        return (
-            OperationalError,
-            KombuError,
-            OSError,
-            *transport.connection_errors,
-            *transport.channel_errors,
-        )
-
-
-def _shown(doorbell: Doorbell) -> str:
-    """Return what logs, events and Flower show: a dict's text, which Flower searches."""
-    return repr(
-        {
-            "model": doorbell.model,
-            "class": doorbell.cls,
-            "agent_id": doorbell.agent_id,
-            "correlation_id": doorbell.correlation_id,
-        }
-    )
+            with self._client.pipeline(transaction=False) as pipe:
+                for name, messages in lists.items():
+                    pipe.lpush(self._prefix + name, *messages)
+                pipe.execute()
+        except RedisError as error:
+            raise _broker_gone(error) from None
 
 
 def _broker_gone(error: BaseException) -> DoorbellFailed:
-    if refused := refusal(error) or refusal(error.__cause__):
+    if refused := refusal(error):
         return DoorbellFailed(f"Celery's broker did not take it: {refused}")
     # Only the class: the text of a connection error may hold the URL and its password.
     return DoorbellFailed(

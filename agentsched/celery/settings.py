@@ -6,8 +6,13 @@ from itertools import cycle
 from typing import Any
 from urllib.parse import quote
 
-from agentsched.celery.queues import DEFAULT_PRIORITY, PRIORITY_STEPS, queue_of
-from agentsched.config.settings import DEFAULT_NAMESPACE, RedisSettings, Settings
+from agentsched.celery.queues import (
+    DEFAULT_PRIORITY,
+    PRIORITY_STEPS,
+    key_prefix,
+    queue_of,
+)
+from agentsched.config.settings import RedisSettings, Settings
 from agentsched.redis.client import sentinel_options, tls_options
 
 VISIBILITY_TIMEOUT_S = 120
@@ -99,13 +104,8 @@ def _sentinel(settings: RedisSettings) -> dict[str, Any]:
 
 
 def _key_prefix(settings: Settings) -> dict[str, str]:
-    """Two installations on one Redis: the one with another namespace gets a prefix.
-
-    Not the ledger's own: a queue may be called like one of its keys.
-    """
-    if settings.namespace == DEFAULT_NAMESPACE:
-        return {}
-    return {"global_keyprefix": f"{settings.namespace}:celery:"}
+    prefix = key_prefix(settings)
+    return {"global_keyprefix": prefix} if prefix else {}
 
 
 def _queues(settings: Settings) -> dict[str, Any]:

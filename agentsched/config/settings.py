@@ -122,10 +122,10 @@ class TimingSettings(Section):
     )
     """How long Kafka may take to acknowledge a reply."""
     loss_grace_s: Annotated[float, Applies.BRIDGES_RESTART] = Field(
-        default=12.0, gt=0, le=3600
+        default=22.0, gt=0, le=3600
     )
     """After a loss of Redis, how long a reply may still be on its way into Kafka: more
-    than delivery_timeout_s."""
+    than twice delivery_timeout_s, because one that is refused may be sent another way."""
     drain_s: Annotated[float, Applies.RELOAD_WORKERS_RESTART] = Field(
         default=10.0, ge=0, le=3600
     )
@@ -137,9 +137,9 @@ class TimingSettings(Section):
         if self.renew_s * 2 > self.lease_s:
             text = f"must be at most half of lease_s ({self.lease_s:g})"
             raise Contradiction([(("renew_s",), text)])
-        if self.loss_grace_s <= self.delivery_timeout_s:
+        if self.loss_grace_s <= 2 * self.delivery_timeout_s:
             text = (
-                f"must be more than delivery_timeout_s ({self.delivery_timeout_s:g}),"
+                f"must be more than twice delivery_timeout_s ({self.delivery_timeout_s:g}),"
                 " by 2 s or so"
             )
             raise Contradiction([(("loss_grace_s",), text)])

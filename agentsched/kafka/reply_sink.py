@@ -6,9 +6,10 @@ count, too): a short failed reply goes instead. In a topic that is missing: it g
 the output topic, which all replies go to that name no other.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import replace
+from time import monotonic
 
 from typing_extensions import override
 
@@ -27,6 +28,9 @@ class ReplySink(RecordSink):
         awaited_topics: topics whose records go nowhere else: those of dead letters. Any
             other was named by a request, and allowed when it was read: which ones are
             allowed now does not matter here.
+        delivery_timeout_s: of `sink`. After so long no other way is begun: a record is in
+            Kafka, or has failed, within twice that time. `timing.loss_grace_s` counts on it.
+        now_s: the clock.
     """
 
     def __init__(
@@ -34,13 +38,20 @@ class ReplySink(RecordSink):
         sink: RecordSink,
         output_topic: str,
         awaited_topics: Collection[str] = (),
+        delivery_timeout_s: float = 10.0,
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
         self._sink = sink
         self._output_topic = output_topic
         self._awaited_topics = frozenset(awaited_topics) | {output_topic}
+        self._delivery_timeout_s = delivery_timeout_s
+        self._now_s = now_s
 
     @override
     def send(self, record: OutboundRecord) -> Future[RecordAt]:
+        return self._send(record, self._now_s() + self._delivery_timeout_s)
+
+    def _send(self, record: OutboundRecord, other_until_s: float) -> Future[RecordAt]:
         sent: Future[RecordAt] = Future()
         sent.set_running_or_notify_cancel()
 
@@ -53,10 +64,10 @@ class ReplySink(RecordSink):
 
         def delivered(sending: Future[RecordAt]) -> None:
             other = self._otherwise(record, sending.exception())
-            if other is None:
+            if other is None or self._now_s() > other_until_s:
                 settle(sending)
             else:
-                self.send(other).add_done_callback(settle)
+                self._send(other, other_until_s).add_done_callback(settle)
 
         self._sink.send(record).add_done_callback(delivered)
         return sent

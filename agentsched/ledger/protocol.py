@@ -9,7 +9,7 @@ does not allow is a no-op that says so in its answer.
 All methods block for one round trip, and are safe to call from several threads.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from agentsched.ledger.operator_protocol import Operations
@@ -32,6 +32,11 @@ from agentsched.ledger.values import (
 from agentsched.ledger.views import Views
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from agentsched.wire.records import RecordAt
+
+
+def always() -> bool:
+    """Say yes."""
+    return True
 
 
 class Ledger(Protocol):
@@ -198,9 +203,18 @@ class Ledger(Protocol):
         """The ready set and the slots in use, with the cursor for `changes`."""
 
     def changes(
-        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+        self,
+        epoch: str,
+        cursor: str,
+        block_ms: int,
+        limit: int = 1000,
+        detailed: Callable[[], bool] = always,
     ) -> tuple[str, list[Change]]:
         """What happened after `cursor`, waiting up to `block_ms` for the first.
+
+        `detailed` is asked when they are there: without entries and slots, which only the
+        dispatcher needs, they are read at a quarter of the cost. Who begins to need them
+        takes a snapshot afterwards: what came before is in it.
 
         Unlike the steps it does not check the epoch. Old changes are dropped: take a
         new snapshot now and then. Raises `EpochChanged` instead of going on where the

@@ -12,6 +12,9 @@ from agentsched.ledger.values import CallOutcome, PutBack
 from agentsched.wire.records import RecordAt
 from agentsched.wire.request_facts import RequestFacts
 
+LAST_TURN_KEPT_MS = 60_000
+"""How long a process's last turn is remembered after its heartbeat: should the heart beat
+again, a late message must not pass for a new turn."""
 MAX_LISTED = 256
 """Members of one list (design, section 9)."""
 MAX_STEPS = 64

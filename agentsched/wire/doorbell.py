@@ -6,7 +6,7 @@ is the truth.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -47,14 +47,16 @@ class Doorbell:
 
     @property
     def task_id(self) -> str:
-        """Celery's id of that take; another one for each: Celery drops a repeated id
-        that was revoked.
+        """Celery's id of that take.
+
+        Another one for each: Celery drops a repeated id that was revoked.
         """
         return _task_id(self.key, self.epoch, self.turn)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the task's keyword arguments."""
-        return asdict(self) | {"version": DOORBELL_VERSION}
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return fields | {"version": DOORBELL_VERSION}
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> "Doorbell":

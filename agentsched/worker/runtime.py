@@ -81,7 +81,11 @@ class Runtime:
         self.slots = Slots(
             settings,
             self._ledger,
-            ReplySink(MeteredSink(self._producer, meters), settings.kafka.output_topic),
+            ReplySink(
+                MeteredSink(self._producer, meters),
+                settings.kafka.output_topic,
+                delivery_timeout_s=settings.timing.delivery_timeout_s,
+            ),
             self._completer,
             self._leases,
             self._suspects,

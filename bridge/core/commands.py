@@ -54,6 +54,8 @@ class Ring:
     """
 
     doorbells: tuple[Doorbell, ...]
+    again: tuple[tuple[str, int], ...] = ()
+    """How many of them ring once more for what a doorbell named before, by model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Only the bridge that holds the dispatcher lease does this, for the entries of al
 bridges. Workers take what is listed by themselves (`agentsched.ledger.turns`).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agentsched.ledger.turns import Plan, PlanOutcome
@@ -99,25 +100,35 @@ def on_synced(state: BridgeState, event: Synced) -> list[Command]:
     return []
 
 
-def on_change(state: BridgeState, change: Change) -> None:
-    """Apply one change to the board."""
-    lead = state.lead
-    if not state.leading or log_position(change.at) <= log_position(lead.cursor):
+def on_changes(state: BridgeState, changes: Sequence[Change]) -> None:
+    """Apply changes to the board; what the snapshot has already is skipped."""
+    if not state.leading or not changes:
         return
-    match change.kind:
-        case ChangeKind.READY if change.ready is not None:
-            lead.expected.pop(change.ready.facts.key, None)
-            if change.ready.facts.agent_id not in state.blocked:
-                lead.board.ready(change.ready, state.now_ms)
-        case ChangeKind.LEFT:
-            lead.board.left(change.key)
-        case ChangeKind.TAKEN if change.slot is not None:
-            if lead.board.taken(change.slot, state.now_ms):
-                lead.bells.taken(change.slot.key, change.slot.model)
-                _charge(lead, change.slot)
-        case ChangeKind.FREED:
-            if ended := lead.board.freed(change.key, state.now_ms):
-                _settle(lead, ended)
+    cursor = log_position(state.lead.cursor)
+    at, is_new = "", False
+    for change in changes:
+        if change.at != at:  # one script's changes stand at one place
+            at, is_new = change.at, log_position(change.at) > cursor
+        if is_new:
+            _apply(state, change)
+
+
+def _apply(state: BridgeState, change: Change) -> None:
+    lead, kind = state.lead, change.kind
+    if kind is ChangeKind.READY and (entry := change.ready) is not None:
+        lead.expected.pop(entry.facts.key, None)
+        if entry.facts.agent_id not in state.blocked:
+            lead.board.ready(entry, state.now_ms)
+    elif kind is ChangeKind.LEFT:
+        lead.board.left(change.key)
+    elif kind is ChangeKind.TAKEN and (slot := change.slot) is not None:
+        if lead.board.taken(slot, state.now_ms):
+            lead.bells.taken(slot.key, slot.model)
+            _charge(lead, slot)
+    elif kind is ChangeKind.FREED and (
+        ended := lead.board.freed(change.key, state.now_ms)
+    ):
+        _settle(lead, ended)
 
 
 def expect(state: BridgeState, admission: Admission) -> None:
@@ -132,7 +143,7 @@ def expect(state: BridgeState, admission: Admission) -> None:
     if lead.synced_ms < 0 or lead.board.knows(facts.key):
         return
     lead.expected[facts.key] = None
-    entry = ReadyEntry(facts, 0, payload_hash=admission.payload_hash)
+    entry = ReadyEntry(facts, payload_hash=admission.payload_hash)
     lead.board.ready(entry, state.now_ms)
 
 
@@ -161,6 +172,11 @@ def plan(state: BridgeState) -> list[Command]:
     state.plans += 1
     seen = max(lead.cursor, state.last_change, key=log_position)
     return [PlanStarts(Plan("", state.plans, state.revision, seen, tuple(lists)))]
+
+
+def has_more(state: BridgeState) -> bool:
+    """Return whether the last plan was cut, and may go on now."""
+    return state.lead.lists.was_cut and _may_plan(state)
 
 
 def on_planned(state: BridgeState, event: Planned) -> list[Command]:
@@ -228,14 +244,21 @@ def _ring(state: BridgeState) -> list[Command]:
         )
         if (entry := lead.board.entry(member.key)) is not None
     ]
-    return [Ring(tuple(bells))] if bells else []
+    again = tuple(sorted(lead.bells.again.items()))
+    return [Ring(tuple(bells), again)] if bells else []
 
 
 def _charge(lead: Lead, slot: Slot) -> None:
-    lead.floors.setdefault(slot.model, ClassFloors()).charge(slot.key, slot.cls)
+    _floors(lead, slot.model).charge(slot.key, slot.cls)
 
 
 def _settle(lead: Lead, ended: Ended) -> None:
     slot = ended.slot
-    floors = lead.floors.setdefault(slot.model, ClassFloors())
-    floors.settle(slot.key, slot.cls, ended.took_ms)
+    _floors(lead, slot.model).settle(slot.key, slot.cls, ended.took_ms)
+
+
+def _floors(lead: Lead, model: str) -> ClassFloors:
+    floors = lead.floors.get(model)
+    if floors is None:
+        floors = lead.floors[model] = ClassFloors()
+    return floors

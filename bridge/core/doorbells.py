@@ -35,6 +35,8 @@ class Bells:
 
     parked: Counter[tuple[str, ...]] = field(default_factory=Counter)
     """Models -> parked slots that may run them, by the last answer."""
+    again: Counter[str] = field(default_factory=Counter)
+    """Of the doorbells that were chosen last: those that ring once more, by model."""
     _rung: dict[str, _Rung] = field(default_factory=dict)
     _again_ms: int | None = None
 
@@ -62,7 +64,11 @@ class Bells:
     def choose(
         self, board: Board, supply: Supply, lists: Lists, now_ms: int
     ) -> list[tuple[Member, str]]:
-        """Return for which members to ring now, each with the model whose queue it is."""
+        """Return for which members to ring now, each with the model whose queue it is.
+
+        `again` has then for how many of them it is not the first time.
+        """
+        self.again = Counter()
         self._rung = {k: rung for k, rung in self._rung.items() if board.entry(k)}
         chosen: list[tuple[Member, str]] = []
         lying = Counter(
@@ -93,6 +99,7 @@ class Bells:
             return False
         pause_ms = FIRST_PAUSE_MS
         if before is not None:
+            self.again[model] += 1
             pause_ms = min(2 * before.pause_ms, MAX_PAUSE_MS)
         lies_until_ms = now_ms + FIRST_PAUSE_MS
         self._rung[key] = _Rung(model, now_ms + pause_ms, pause_ms, lies_until_ms)

@@ -129,9 +129,9 @@ def _group(message: Message, identity: Identity, rules: Rules) -> str:
 
 
 def _models(message: Message, identity: Identity, rules: Rules) -> tuple[str, ...]:
-    able = tuple(model.name for model in rules.models_for(message.task_type))
+    able = rules.models_for(message.task_type)
     if message.model_id:
-        if rules.settings.model(message.model_id) is None:
+        if message.model_id not in rules.models:
             raise _Refusal(
                 ErrorCode.UNKNOWN_MODEL, "no model of that name is configured"
             )

@@ -47,9 +47,7 @@ def _oldest(
         entry = next(iter(entries))
         if entry.checked_ms > state.now_ms - after_ms:
             break
-        entry.checked_ms = state.now_ms
-        del entries[entry]
-        entries[entry] = None
+        index.looked_at(state, entry)
         keys.append(entry.key)
     return keys
 
@@ -98,5 +96,4 @@ def _ending(state: BridgeState, entry: Indexed, view: EntryView) -> ReplyError |
 
 
 def _has_model(state: BridgeState, entry: Indexed) -> bool:
-    settings = state.rules.settings
-    return any(settings.model(name) for name in entry.traits.models)
+    return any(name in state.rules.models for name in entry.traits.models)

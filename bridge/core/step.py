@@ -45,9 +45,15 @@ def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
     return state, _HANDLERS[type(event)](state, event)
 
 
+def has_more(state: BridgeState) -> bool:
+    """Return whether the next round has something to do that the last one began."""
+    return bool(state.unsettled or state.dropped) or dispatcher.has_more(state)
+
+
 def _on_round(state: BridgeState, event: ev.Round) -> list[Command]:
     """Decide once what follows from all that has come."""
     del event
+    index.drop_more(state)
     return [
         *operator_orders.refuse(state),
         *admission.plan(state),
@@ -148,7 +154,7 @@ def _on_changed(state: BridgeState, event: ev.Changed) -> list[Command]:
         if change.kind is ChangeKind.GONE:
             return [BeatEpoch(state.pulse, change.at)]
         if change.kind is ChangeKind.ORDERS:
-            commands = [ReadOrders()]
+            commands.append(ReadOrders())
             continue
         if change.kind is ChangeKind.SETTLED:
             _settle(state, change.source, change.offset)
@@ -161,8 +167,8 @@ def _on_changed(state: BridgeState, event: ev.Changed) -> list[Command]:
         for entry in index.with_key(state, change.key) if stage else ():
             if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):
                 index.move(state, entry, stage)
-        dispatcher.on_change(state, change)
-    return commands
+    dispatcher.on_changes(state, event.changes)
+    return list(dict.fromkeys(commands))
 
 
 def _settle(state: BridgeState, source: str, offset: int) -> None:

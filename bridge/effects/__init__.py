@@ -5,7 +5,7 @@ Nothing here decides what is to be done.
 """
 
 from bridge.effects.adapters import Outside
-from bridge.effects.deferred import Later
+from bridge.effects.deferred import Inbox, Later, failing, wake
 from bridge.effects.executor import Effects
 
-__all__ = ["Effects", "Later", "Outside"]
+__all__ = ["Effects", "Inbox", "Later", "Outside", "failing", "wake"]

@@ -39,3 +39,17 @@ def follow(
             inbox(lambda: ended(done.result()))
 
     work.add_done_callback(hand_over)
+
+
+def wake() -> list[ev.Event]:
+    """Let the loop look at what it was asked."""
+    return []
+
+
+def failing(error: Exception) -> Later:
+    """Let the loop end with what has ended a thread that it cannot do without."""
+
+    def fail() -> list[ev.Event]:
+        raise error
+
+    return fail

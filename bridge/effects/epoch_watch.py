@@ -37,6 +37,11 @@ class EpochWatch:
         """Redis did not answer: it may come back as an older one."""
         self._sure = False
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether Redis has answered since it was doubted."""
+        return self._sure
+
     def check_if_doubted(self) -> Beat | None:
         """As `check`, but only after `doubt`."""
         return None if self._sure else self.check()

@@ -25,11 +25,10 @@ from bridge.effects.deferred import Inbox, follow
 from bridge.effects.doorbells import Ringing
 from bridge.effects.ledger_steps import PartitionStep, RequestStep, Steps, undone
 from bridge.effects.membership import Presence, PresenceCommand
-from bridge.effects.publication import Sending, quietly
+from bridge.effects.outage import Outage
+from bridge.effects.publication import Sending
 from bridge.observer import BridgeObserver
 
-DOWN_MS = 1_000
-"""How long no step is tried after Redis did not answer one."""
 CLOSE_S = 5.0
 
 KafkaCommand = (
@@ -84,15 +83,15 @@ class Effects:
         self._looking = outside.make_thread("look-up")
         self._presence = Presence(outside, rules, bridge_id, observer, address)
         self._epochs = epochs = self._presence.epochs
-        self._ringing = Ringing(outside.doorbells, observer)
+        self._outage = outage = Outage(outside.now_ms)
+        self._ringing = Ringing(outside.doorbells, observer, outside.now_ms)
         self._steps = Steps(
             outside.ledger, epochs, bridge_id, self._ringing, observer, outside.now_ms
         )
         self._answer_topics = dict.fromkeys(rules.answer_topics())
         """All that there were since the start: answers lie in those, too."""
-        self._sending = Sending(outside, epochs, inbox, observer, self._slow)
+        self._sending = Sending(outside, epochs, inbox, observer, self._slow, outage)
         self._reader: PartitionReader | None = None
-        self._down_until_ms = 0
         self._closing = threading.Event()
         self.refused: NewerFormat | None = None
         """Why nothing is done in Redis any more: this process has to end."""
@@ -126,13 +125,23 @@ class Effects:
 
     def adopt(self, rules: Rules) -> None:
         """Use another revision of the configuration; raises LedgerError."""
-        self._presence.adopt(rules)
+        if self._outage.lasts:
+            raise LedgerUnavailable("Redis did not answer a moment ago")
+        try:
+            self._presence.adopt(rules)
+        except LedgerUnavailable as error:
+            self._silent("adopt", error)
+            raise
         self._ringing.adopt(rules)
         self._answer_topics |= dict.fromkeys(rules.answer_topics())
 
     def log_position(self) -> str:
         """Return where the change log is now; raises LedgerError."""
         return self._out.ledger.snapshot(self.epoch).cursor
+
+    def note(self) -> None:
+        """Tell the ledger what Kafka has acknowledged; at the end of a turn of the loop."""
+        self._sending.note()
 
     def flush(self, timeout_s: float) -> None:
         """Wait for what Kafka has not acknowledged yet."""
@@ -165,7 +174,7 @@ class Effects:
         if isinstance(command, KafkaCommand):
             self._do_without_redis(command)
             return []
-        down = self._out.now_ms() < self._down_until_ms
+        down = self._outage.lasts
         void = epoch is not None and epoch != self.epoch
         if down or void or self.refused:
             return self._undone(command)
@@ -184,11 +193,13 @@ class Effects:
             self.refused = error
             return self._undone(command)
         except LedgerUnavailable as error:
-            self._observer.meter.redis.failed(type(command).__name__, error)
-            self._epochs.doubt()
-            # Each try may block for the socket's time-out: one is enough for now.
-            self._down_until_ms = self._out.now_ms() + DOWN_MS
+            self._silent(type(command).__name__, error)
             return self._undone(command)
+
+    def _silent(self, step: str, error: LedgerUnavailable) -> None:
+        self._observer.meter.redis.failed(step, error)
+        self._epochs.doubt()
+        self._outage.begin()
 
     def _undone(self, command: do.Command) -> list[ev.Event]:
         return undone(command, self._out.now_ms())
@@ -196,7 +207,10 @@ class Effects:
     def _reopen(self) -> list[ev.Event]:
         try:
             beat = self._epochs.check()
-        except (LedgerUnavailable, NewerFormat):
+        except LedgerUnavailable as error:
+            self._silent("BeatEpoch", error)
+            return []
+        except NewerFormat:
             return []  # the next step says it
         return [self._opened(beat)] if beat else []
 
@@ -207,11 +221,20 @@ class Effects:
         return ev.EpochOpened(epoch, beats, beat.age_ms, beat.fresh, now_ms)
 
     def _drop_older(self, epoch: str) -> None:
-        quietly(self._observer, lambda: self._out.membership.drop_older(epoch))
+        try:
+            self._out.membership.drop_older(epoch)
+        except LedgerError as error:  # who opens the next one does it
+            self._observer.not_noted(error)
 
     def _do(self, command: RedisCommand) -> list[ev.Event]:
         if isinstance(command, RequestStep):
-            return self._steps.of_request(command)
+            answers = self._steps.of_request(command)
+            for answer in answers:
+                if isinstance(command, do.Admit) and isinstance(
+                    answer, ev.AdmitAnswered
+                ):
+                    self._sending.stored(command.admissions, answer.answers)
+            return answers
         if isinstance(command, PartitionStep):
             return self._steps.of_partition(command)
         if isinstance(command, PresenceCommand):
@@ -229,7 +252,9 @@ class Effects:
 
     def _beat(self, known: EpochCounter, last_change: str) -> list[ev.Event]:
         self._epochs.remember(known, last_change)
-        if beat := self._epochs.check():
+        beat = self._epochs.check()
+        self._sending.note()
+        if beat:
             return [self._opened(beat)]
         return [ev.EpochBeaten(self._epochs.pulse)]
 

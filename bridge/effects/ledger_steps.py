@@ -14,14 +14,7 @@ from bridge.effects.doorbells import Ringing
 from bridge.effects.epoch_watch import EpochWatch
 from bridge.observer import BridgeObserver
 
-RequestStep = (
-    do.Admit
-    | do.Withdraw
-    | do.PlanStarts
-    | do.Ring
-    | do.Expire
-    | do.Inspect
-)
+RequestStep = do.Admit | do.Withdraw | do.PlanStarts | do.Ring | do.Expire | do.Inspect
 """Steps of single requests."""
 
 PartitionStep = (

@@ -113,6 +113,4 @@ class Presence:
         now, before = set(orders.controls), set(self._controls)
         self._observer.controlled(now - before, before - now)
         self._controls = orders.controls
-        return ev.OrdersSeen(
-            orders.controls, orders.questions, now_ms, orders.revision
-        )
+        return ev.OrdersSeen(orders.controls, orders.questions, now_ms, orders.revision)

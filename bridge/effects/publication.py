@@ -4,13 +4,19 @@ Effect first: a reply is marked, an offset settled only after the acknowledgemen
 Kafka does not take is told; the core asks for it again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
-from agentsched.errors import LedgerError
-from agentsched.ledger.values import CallOutcome
+from agentsched.ledger.turns import MAX_STEPS, Publication, Turn
+from agentsched.ledger.values import (
+    Admission,
+    AdmitOutcome,
+    Admitted,
+    CallOutcome,
+    StoredReply,
+)
 from agentsched.wire.codec import PAYLOAD_HASH
 from agentsched.wire.conflicts import is_conflict
 from agentsched.wire.records import InboundRecord, OutboundRecord, RecordAt
@@ -21,8 +27,13 @@ from bridge.core import events as ev
 from bridge.effects.adapters import Outside
 from bridge.effects.deferred import Inbox, follow
 from bridge.effects.epoch_watch import EpochWatch
+from bridge.effects.outage import Outage
+from bridge.effects.unnoted import Unnoted
 from bridge.observer import BridgeObserver
 
+NO_WORKER = "bridge"
+"""Whose turns a bridge does: names of workers have an @."""
+MOST_FRESH = 5_000
 NO_CALL = CallOutcome(ok=False, called=False)
 
 
@@ -35,15 +46,17 @@ class Sending:
         inbox: takes what follows from an acknowledgement.
         observer: is told of what had an effect, and of what failed.
         slow: does what blocks.
+        outage: of Redis.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (all that a record touches)
         self,
         outside: Outside,
         epochs: EpochWatch,
         inbox: Inbox,
         observer: BridgeObserver,
         slow: Executor,
+        outage: Outage,
     ) -> None:
         self._out = outside
         self._ledger = outside.ledger
@@ -52,7 +65,35 @@ class Sending:
         self._observer = observer
         self._slow = slow
         self._under_way: set[str] = set()
-        """The requests of which a reply or a dead letter is not yet acknowledged."""
+        """The requests of which a reply or a dead letter is not yet acknowledged, or of
+        which the ledger was not yet told that it is."""
+        self._fresh: dict[tuple[str, str], StoredReply] = {}
+        """Replies that this bridge has stored itself and is about to send, by epoch and
+        key."""
+        self._acknowledged: list[_Acknowledged] = []
+        """What Kafka has since the ledger was told last."""
+        self._unnoted = Unnoted(epochs, outage, observer)
+
+    def note(self) -> None:
+        """Tell the ledger what Kafka has acknowledged, in batches."""
+        told, self._acknowledged = self._acknowledged, []
+        for at in range(0, len(told), MAX_STEPS):
+            batch = told[at : at + MAX_STEPS]
+            self._unnoted.add(partial(self._tell, batch), partial(self._end, batch))
+        self._unnoted.tell()
+
+    def stored(
+        self, admissions: Sequence[Admission], answers: Sequence[Admitted]
+    ) -> None:
+        """Keep replies that were stored with their requests: they need not be read."""
+        if len(self._fresh) > MOST_FRESH:
+            self._fresh.clear()  # they are read where they are asked for
+        for admission, answer in zip(admissions, answers, strict=True):
+            if answer.outcome is AdmitOutcome.NEW and admission.reply:
+                facts = admission.facts
+                self._fresh[self._epochs.epoch, facts.key] = StoredReply(
+                    facts, admission.reply, admission.payload_hash
+                )
 
     def send_stored(self, command: do.SendStored) -> None:
         """Publish a stored reply, if there is one that is not under way.
@@ -64,7 +105,7 @@ class Sending:
         if self._send_stored(command.key):
             self._observer.did(command)
 
-    def answer(self, command: do.EndRequest | do.BuryPoison) -> None:
+    def answer(self, command: do.EndRequest) -> None:
         """Complete a request without a lease, and publish that reply.
 
         Raises:
@@ -87,10 +128,22 @@ class Sending:
             return
         self._under_way.add(key)
 
-        def finish(at: RecordAt | None) -> list[ev.Event]:
+        def ended() -> None:
             self._under_way.discard(key)
-            if at is not None:
-                quietly(self._observer, lambda: self.answer(command))
+
+        def answer() -> None:
+            epoch = self._epochs.epoch
+            won = self._ledger.complete(epoch, key, None, command.value, NO_CALL)
+            ended()
+            if won:
+                self._send_stored(key)
+                self._observer.did(command)
+
+        def finish(at: RecordAt | None) -> list[ev.Event]:
+            if at is None:
+                ended()
+            else:
+                self._unnoted.add(answer, ended)
             return []
 
         self._send(command.dead_letter, finish)
@@ -123,8 +176,7 @@ class Sending:
                 return [ev.SettleFailed(command)]
             # Without its bit in the bitmap the offset is still committed by us; only
             # a bridge that takes over before that would send the record again.
-            settled = partial(self._settle, command.source, command.offset)
-            quietly(self._observer, settled)
+            self._unnoted.add(partial(self._settle, command.source, command.offset))
             self._observer.did(command)
             return [ev.OffsetSettled(command.source, command.offset)]
 
@@ -153,25 +205,38 @@ class Sending:
         if key in self._under_way:
             return False
         epoch = self._epochs.epoch
-        stored = self._ledger.reply(epoch, key)
+        stored = self._fresh.pop((epoch, key), None) or self._ledger.reply(epoch, key)
         if stored is None:
             return False
         self._under_way.add(key)
 
         def finish(at: RecordAt | None) -> list[ev.Event]:
-            self._under_way.discard(key)
-            if at is not None and epoch == self._epochs.epoch:
-                quietly(self._observer, lambda: self._published(stored.facts, at))
+            if at is None:
+                self._under_way.discard(key)
+            else:
+                self._acknowledged.append(_Acknowledged(stored.facts, at, epoch))
             return []
 
         reply = reply_record(stored.facts, stored.value, stored.payload_hash)
         self._send(reply, finish)
         return True
 
-    def _published(self, facts: RequestFacts, at: RecordAt) -> None:
-        if not self._ledger.published(self._epochs.epoch, facts.key, at):
-            # The ledger has lost it; Kafka has the reply.
-            self._settle(facts.source, facts.offset)
+    def _tell(self, batch: Sequence["_Acknowledged"]) -> None:
+        """Mark replies as published; one round trip, which a bridge shares with workers."""
+        epoch = self._epochs.epoch
+        told = [one for one in batch if one.epoch == epoch]
+        publications = tuple(Publication(one.facts.key, one.at) for one in told)
+        if publications:
+            # It takes nothing: no heartbeat of a worker has this name.
+            turn = Turn(NO_WORKER, 0, 0, 0, published=publications)
+            answers = self._ledger.turn(epoch, turn).published
+            for one, known in zip(told, answers, strict=True):
+                if not known:  # the ledger has lost it; Kafka has the reply
+                    self._settle(one.facts.source, one.facts.offset)
+        self._end(batch)
+
+    def _end(self, batch: Sequence["_Acknowledged"]) -> None:
+        self._under_way.difference_update(one.facts.key for one in batch)
 
     def _settle(self, source: str, offset: int) -> None:
         self._ledger.settle(self._epochs.epoch, source, offset)
@@ -189,12 +254,14 @@ class Sending:
         follow(self._out.sink.send(record), self._inbox, finish, failed)
 
 
-def quietly(observer: BridgeObserver, ledger_step: Callable[[], object]) -> None:
-    """Do a step that something else repeats when it does not happen now."""
-    try:
-        ledger_step()
-    except LedgerError as error:
-        observer.not_noted(error)
+@dataclass(frozen=True, slots=True)
+class _Acknowledged:
+    """A reply that Kafka has."""
+
+    facts: RequestFacts
+    at: RecordAt
+    epoch: str
+    """In which it was stored."""
 
 
 def _answers(record: InboundRecord, command: do.SendRepeat) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from agentsched.errors import EpochChanged
 from agentsched.ledger.turns import (
+    LAST_TURN_KEPT_MS,
     Completion,
     HandBack,
     Member,
@@ -426,10 +427,20 @@ def test_who_has_left_and_comes_again_begins_anew(world: World):
     assert world.takes("L1", number=1, seen=0) == [key]
 
 
-def test_the_record_of_a_dead_process_goes_with_its_heartbeat(world: World):
-    world.turn(number=50)
+def test_whose_heart_stopped_for_a_while_is_not_new(world: World):
+    """A late message of before must not pass for the next turn."""
+    late = world.next_turn("L1")
+    world.turn()
     world.beat(ms=1)
     world.backend.advance(2)
+    world.beat("w2")
+    world.beat()
+    assert world.ledger.turn(world.epoch, late).refused
+
+
+def test_the_record_of_a_dead_process_goes_a_while_after_its_heartbeat(world: World):
+    world.turn(number=50)
+    world.beat(ms=-LAST_TURN_KEPT_MS - 1)
     world.beat("w2")
     world.beat()
     assert not world.turn("L1", number=1, seen=0).refused

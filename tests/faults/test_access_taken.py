@@ -59,7 +59,7 @@ def system(
     servers = guarded.sasl_bootstrap.split(",")
     config = {
         "kafka": {"bootstrap_servers": servers, "properties": LOGIN},
-        "timing": {"delivery_timeout_s": 3, "loss_grace_s": 5},
+        "timing": {"delivery_timeout_s": 3, "loss_grace_s": 8},
     }
     with System(tmp_path, guarded, server, {"m": 2}, config=config) as system:
         yield system

@@ -181,7 +181,7 @@ def test_celery_takes_a_doorbell_back(server: Valkey, admin: redis.Redis) -> Non
             queue.get()
             channel.qos.restore_visible()
             channel.qos.restore_unacked()
-            doorbells = CeleryDoorbells(app)
+            doorbells = CeleryDoorbells(settings)
             assert doorbells.waiting("idle") == 1
             doorbells.close()
             queue.get().ack()

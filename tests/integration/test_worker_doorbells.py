@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 import redis
 from celery import Celery
+from kombu import Message
 
 from agentsched.celery.queues import CeleryDoorbells
 from agentsched.celery.settings import celery_settings
@@ -17,28 +18,37 @@ from agentsched.errors import DoorbellFailed
 from agentsched.wire.doorbell import TASK_NAME, Doorbell
 
 
-def make_app(url: str, namespace: str) -> Celery:
+def make_settings(url: str, namespace: str) -> Settings:
     endpoint = {"base_url": "http://127.0.0.1:1/v1"}
-    settings = Settings.model_validate(
+    return Settings.model_validate(
         {
             "namespace": namespace,
             "redis": {"url": url},
             "models": [{"name": "gpt-4", "endpoints": [endpoint]}],
         }
     )
-    app = Celery("test", set_as_current=False)
-    app.conf.update(celery_settings(settings))
-    return app
 
 
 class Rung:
-    """Doorbells, and the queue as Redis has it."""
+    """Doorbells, the queue as Redis has it, and as Celery's client reads it."""
 
     def __init__(self, url: str) -> None:
         self.namespace = f"t{uuid4().hex[:8]}"
-        self.app = make_app(url, self.namespace)
-        self.doorbells = CeleryDoorbells(self.app)
+        settings = make_settings(url, self.namespace)
+        self.app = Celery("test", set_as_current=False)
+        self.app.conf.update(celery_settings(settings))
+        self.doorbells = CeleryDoorbells(settings)
         self.client = redis.Redis.from_url(url)
+
+    def read(self) -> list[Message]:
+        """Take all messages out as a worker does, the most urgent first."""
+        with self.app.connection_for_read() as connection:
+            queue = self.app.amqp.queues["gpt4"](connection.default_channel)
+            found = []
+            while (message := queue.get(accept=["json"])) is not None:
+                message.ack()
+                found.append(message)
+            return found
 
     def messages(self, step: str = "") -> list[dict]:
         values = self.client.lrange(f"{self.namespace}:celery:gpt4{step}", 0, -1)
@@ -68,6 +78,58 @@ def test_a_doorbell_is_a_task_of_ours(rung: Rung) -> None:
     assert message["headers"]["id"] == doorbell().task_id
 
 
+def test_a_doorbell_is_read_as_one_that_celery_has_sent(rung: Rung) -> None:
+    rung.doorbells.ring([doorbell()])
+    (ours,) = rung.read()
+    rung.app.send_task(
+        TASK_NAME,
+        kwargs=doorbell().to_wire(),
+        task_id=doorbell().task_id,
+        queue="gpt4",
+        priority=0,
+        ignore_result=True,
+        argsrepr="()",
+        kwargsrepr=ours.headers["kwargsrepr"],
+    )
+    (theirs,) = rung.read()
+    assert ours.payload == theirs.payload
+    assert ours.headers == theirs.headers
+    assert ours.properties.keys() == theirs.properties.keys()
+    different = {"delivery_tag", "reply_to"}
+    same = ours.properties.keys() - different
+    assert {key: ours.properties[key] for key in same} == {
+        key: theirs.properties[key] for key in same
+    }
+
+
+def test_the_most_urgent_is_read_first(rung: Rung) -> None:
+    classes = ["low", "high", "medium", "high"]
+    rung.doorbells.ring([doorbell(n, cls) for n, cls in enumerate(classes)])
+    read = [message.payload[1]["key"] for message in rung.read()]
+    assert read == ["key1", "key3", "key2", "key0"]
+
+
+def test_every_message_has_a_delivery_tag_of_its_own(rung: Rung) -> None:
+    rung.doorbells.ring([doorbell(), doorbell()])
+    rung.doorbells.ring([doorbell()])
+    tags = [message["properties"]["delivery_tag"] for message in rung.messages()]
+    assert len(set(tags)) == 3
+
+
+def test_many_doorbells_are_one_round_trip(rung: Rung) -> None:
+    calls = rung.client.info("commandstats").get("cmdstat_lpush", {"calls": 0})["calls"]
+    rung.doorbells.ring([doorbell(n) for n in range(100)])
+    after = rung.client.info("commandstats")["cmdstat_lpush"]["calls"]
+    assert after - calls == 1
+    assert rung.doorbells.waiting("gpt4") == 100
+
+
+def test_no_doorbells_are_no_round_trip_at_all() -> None:
+    rung = Rung("redis://127.0.0.1:1/0")
+    rung.doorbells.ring([])
+    rung.close()
+
+
 @pytest.mark.parametrize(
     ("cls", "step"), [("high", ""), ("medium", "\x06\x163"), ("low", "\x06\x166")]
 )
@@ -95,7 +157,8 @@ def test_nothing_waits_in_a_queue_that_was_never_used(rung: Rung) -> None:
 
 def test_a_model_without_a_queue_is_a_doorbell_that_failed(rung: Rung) -> None:
     with pytest.raises(DoorbellFailed, match="'gpt-5'"):
-        rung.doorbells.ring([doorbell(model="gpt-5")])
+        rung.doorbells.ring([doorbell(1, model="gpt-5"), doorbell(2)])
+    assert len(rung.messages()) == 1
 
 
 def test_installations_with_two_namespaces_do_not_meet(

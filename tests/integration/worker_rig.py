@@ -79,7 +79,7 @@ class WorkerRig:
             self.app = Celery("rig", set_as_current=False)
             self.app.conf.update(celery_settings(self.settings))
             stack.callback(self.app.close)
-            self.doorbells = CeleryDoorbells(self.app)
+            self.doorbells = CeleryDoorbells(self.settings)
             stack.callback(self.doorbells.close)
             self.replies = stack.enter_context(RawReplies(kafka.bootstrap, "results"))
             stack.callback(self._kill_workers)

@@ -1,9 +1,10 @@
 """A bridge process: the real daemon, effects and change reader, around simulated adapters."""
 
+from collections.abc import Callable
 from typing import Any
 
 from agentsched.kafka.group.assignment import PartitionOwner
-from bridge.change_log import ChangeReader, Deliver
+from bridge.change_log import ChangeReader
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
 from bridge.effects import Effects, Outside
@@ -67,7 +68,7 @@ class SimBridge:
             rules=rules,
             effects=self._effects,
             make_source=lambda daemon: self._kafka_thread(kafka, group, daemon),
-            make_reader=self._reader,
+            reader=self._reader(now_ms),
             now_ms=now_ms,
             known_pulse=group.known_pulse,
             inbox=inbox,  # type: ignore[arg-type]
@@ -101,11 +102,15 @@ class SimBridge:
             make_thread=lambda run: SimThread(world, process, run),  # type: ignore[arg-type,return-value]
         )
 
-    def _reader(self, deliver: Deliver) -> ChangeReader:
-        reader = ChangeReader(self.ledger, deliver)  # type: ignore[arg-type]
-        reader._stopped = SimEvent(self._world)  # type: ignore[assignment]
-        reader._thread = SimThread(self._world, self.process, reader._run)  # type: ignore[assignment]
-        return reader
+    def _reader(self, now_ms: Callable[[], int]) -> ChangeReader:
+        world, process = self._world, self.process
+        return ChangeReader(
+            self.ledger,  # type: ignore[arg-type]
+            self._inbox.put,
+            now_ms,
+            make_event=lambda: SimEvent(world),  # type: ignore[arg-type,return-value]
+            make_thread=lambda run: SimThread(world, process, run),  # type: ignore[arg-type,return-value]
+        )
 
 
 def dead(process: Process) -> bool:

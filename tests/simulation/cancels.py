@@ -11,7 +11,7 @@ from tests.simulation.world import World
 
 HEEDED_MS = 500
 """From reading a cancel record to its mark: the rest of the turn, and the step."""
-NOT_BEGUN = (None, State.READY, State.RUNG)
+NOT_BEGUN = (None, State.READY)
 """What the ledger says of a request that it marks, and that nobody runs."""
 
 
@@ -39,6 +39,10 @@ class Cancels:
         if state in NOT_BEGUN and key not in self._answered:
             self._eras[key] = self._era()
 
+    def is_marked(self, key: str) -> bool:
+        """Return whether the ledger has marked it before anybody ran it."""
+        return self._eras.get(key) == self._era()
+
     def called(self, key: str) -> bool:
         """Note a call; return whether its request was cancelled in time."""
         self._begun_ms.setdefault(key, self._world.now_ms)
@@ -48,7 +52,7 @@ class Cancels:
         """Note an answer; return whether it has to be CANCELLED."""
         self._begun_ms.setdefault(key, self._world.now_ms)
         self._answered.add(key)
-        return self._heeds(key) or self._eras.get(key) == self._era()
+        return self._heeds(key) or self.is_marked(key)
 
     def _heeds(self, key: str) -> bool:
         """Return whether a record that cancels it was read before it began."""

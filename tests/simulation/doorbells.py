@@ -101,7 +101,7 @@ class SimDoorbells:
         failure = self.failures.pop(0) if self.failures else ""
         queue, wire = self._queue_of[doorbell.model], doorbell.to_wire()
         self._world.note(
-            self._process, "ring", wire["correlation_id"], doorbell.ring, failure
+            self._process, "ring", wire["correlation_id"], doorbell.turn, failure
         )
         if failure in ("refused", "lost"):
             if failure == "refused":

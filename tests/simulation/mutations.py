@@ -10,42 +10,31 @@ from typing import Any
 from agentsched.client.pending_requests import Outstanding
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.memory.membership import MemoryMembership
-from agentsched.ledger.values import (
-    Admitted,
-    Beat,
-    Claimed,
-    Limits,
-    PartitionView,
-    ReserveOutcome,
-    State,
-)
+from agentsched.ledger.turns import Publication, Turn, TurnAnswer
+from agentsched.ledger.values import Admitted, Beat, Limits, PartitionView, State
 from agentsched.types import Reply
 from agentsched.wire.codec import Identity
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from agentsched.wire.records import RecordAt
 from agentsched.wire.replies import reply_record
-from agentsched.worker.call_result import CallResult, Job
-from agentsched.worker.execution import Ended, Execution
-from agentsched.worker.leases import HeldLease
+from agentsched.worker.call_result import CallResult
+from agentsched.worker.execution import Ended, Execution, Run
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.rules import Rules
 from bridge.effects import Effects
+from tests.simulation import turn_mutations
 from tests.simulation.system import Parts
 
 
-class _CommitsAfterEnqueue(Effects):
-    """A reserved request counts as done."""
+class _CommitsAfterAdmission(Effects):
+    """An admitted request counts as done."""
 
     def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
         events = super().run(command, epoch)
         for event in list(events):
-            reserved = isinstance(event, ev.ReserveAnswered) and (
-                event.outcome is ReserveOutcome.RESERVED
-            )
-            if reserved:
-                facts = event.command.facts
-                events.append(ev.OffsetSettled(facts.source, facts.offset))
+            if isinstance(event, ev.AdmitAnswered):
+                events += [ev.OffsetSettled(*place) for place in event.places]
         return events
 
 
@@ -86,8 +75,16 @@ class _Forgetful(Effects):
         return [] if isinstance(command, self.left_out) else super().run(command, epoch)
 
 
-class _RingsOnce(_Forgetful):
-    left_out = do.RingAgain
+class _RingsOnce(Effects):
+    """No second doorbell for what stands first."""
+
+    def run(self, command: do.Command, epoch: str | None = None) -> list[ev.Event]:
+        if isinstance(command, do.Ring):
+            rung = self.__dict__.setdefault("_rung", set())
+            new = tuple(one for one in command.doorbells if one.task_id not in rung)
+            rung.update(one.task_id for one in new)
+            command = replace(command, doorbells=new)
+        return super().run(command, epoch)
 
 
 class _NeverExpires(_Forgetful):
@@ -134,31 +131,34 @@ class _CancelsSilently(Effects):
 class _PublishesBeforeComplete(Execution):
     """The reply goes to Kafka before the ledger has said whether it may."""
 
-    def _hand_in(
-        self, job: Job, lease: HeldLease, answer: CallResult, *, fenced: bool
-    ) -> Ended:
-        delivery = self._sink.send(
+    async def _hand_in(self, run: Run, answer: CallResult) -> Ended:
+        job = run.job
+        await self._outside.publish(
             reply_record(job.facts, answer.value, job.payload_hash)
         )
-        delivery.result(self._settings.timing.delivery_timeout_s)
-        return super()._hand_in(job, lease, answer, fenced=fenced)
+        return await super()._hand_in(run, answer)
 
 
 class _AcknowledgesBeforeDelivery(Execution):
     """The request is marked as published when Kafka's client has taken the reply."""
 
-    def _publish(self, job: Job, lease: HeldLease, answer: CallResult) -> Ended:
-        self._sink.send(reply_record(job.facts, answer.value, job.payload_hash))
+    async def _publish(self, run: Run, answer: CallResult) -> Ended:
+        job, key = run.job, run.taken.key
+        sent = self._outside.publish(
+            reply_record(job.facts, answer.value, job.payload_hash)
+        )
         at = RecordAt(job.facts.reply_topic, 0, 0)
-        self._ledger.published(lease.epoch, lease.key, at)
+        await self._outside.do(run.epoch, Publication(key, at), run.job.deadline)
+        await sent
         return Ended.ANSWERED
 
 
 class _NamesNoPayload(Execution):
     """A reply says only whose it is."""
 
-    def _publish(self, job: Job, lease: HeldLease, answer: CallResult) -> Ended:
-        return super()._publish(replace(job, payload_hash=""), lease, answer)
+    async def _publish(self, run: Run, answer: CallResult) -> Ended:
+        run.job = replace(run.job, payload_hash="")
+        return await super()._publish(run, answer)
 
 
 class _MatchesIdsOnly(Outstanding):
@@ -174,48 +174,24 @@ class _MatchesIdsOnly(Outstanding):
 class _AsksNoLease(MemoryLedger):
     """Every worker's reply is taken, the last wins."""
 
-    def complete(self, epoch: str, key: str, lease_id: str | None, *rest: Any) -> bool:
-        entry = self._book.find(key)
-        if entry and lease_id and entry.state is not State.ANSWERED:
-            if entry.state is State.DONE:
-                entry.state = State.RUNNING
-            entry.lease_id = lease_id
-        return super().complete(epoch, key, lease_id, *rest)
+    def turn(self, epoch: str, turn: Turn) -> TurnAnswer:
+        self.server.insist_on(epoch)
+        for one in turn.completions:
+            entry = self._book.find(one.key)
+            if entry and entry.state is not State.ANSWERED:
+                entry.state, entry.lease_id = State.RUNNING, one.lease_id
+        return super().turn(epoch, turn)
 
 
-class _AsksNoRing(MemoryLedger):
-    """Every doorbell starts its request, however old it is."""
-
-    def claim(self, epoch: str, key: str, ring: int, *rest: Any) -> Claimed:
-        entry = self._book.find(key)
-        return super().claim(epoch, key, entry.ring if entry else ring, *rest)
-
-
-class _ForgetsRings(MemoryLedger):
-    """A withdrawn request begins again with ring number 1."""
+class _ForgetsTurns(MemoryLedger):
+    """What was taken before may be withdrawn, and begins anew."""
 
     def withdraw(self, epoch: str, keys: Sequence[str]) -> list[bool]:
         for key in keys:
             entry = self._book.find(key)
             if entry and entry.state is State.READY:
-                entry.ring = 0
+                entry.turn = 0
         return super().withdraw(epoch, keys)
-
-
-class _RunsWhatIsCancelled(MemoryLedger):
-    """A mark keeps nobody from starting a request."""
-
-    def reserve(self, epoch: str, by: str, key: str, *rest: Any) -> ReserveOutcome:
-        self._unmark(key)
-        return super().reserve(epoch, by, key, *rest)
-
-    def claim(self, epoch: str, key: str, *rest: Any) -> Claimed:
-        self._unmark(key)
-        return super().claim(epoch, key, *rest)
-
-    def _unmark(self, key: str) -> None:
-        if entry := self._book.find(key):
-            entry.ending = None
 
 
 class _AdmitsTwice(MemoryLedger):
@@ -293,23 +269,6 @@ class _MarksNothingDone(ForgetsSoon):
         return replace(super().partition(*arguments), done=())
 
 
-class _CountsNoSlots(MemoryLedger):
-    """Neither a reservation nor a claim asks whether there is a slot."""
-
-    def reserve(self, *arguments: Any) -> ReserveOutcome:
-        self._lift_limits()
-        return super().reserve(*arguments)
-
-    def claim(self, *arguments: Any) -> Claimed:
-        self._lift_limits()
-        return super().claim(*arguments)
-
-    def _lift_limits(self) -> None:
-        limits = self._book.limits
-        many = dict.fromkeys(limits.capacity, 1_000)
-        self._book.limits = replace(limits, capacity=many)
-
-
 class Greedy(Rules):
     """A dispatcher that takes every capacity for three times as large."""
 
@@ -334,11 +293,42 @@ NONE = Mutation(Parts(), "")
 """No bug of ours."""
 PAST = "I8 committed past an unanswered record"
 STUCK = "not at rest after the calm"
-TWICE = "one ring started twice"
+TWICE = "one turn of a request is started twice"
 IN_SPITE = "a cancelled request is answered otherwise"
+IN_HISTORIES = {"child", "hash", "not before"}
+"""They need what whole runs hardly do; short histories have it."""
+KINDS = {
+    "live heartbeat": ("stop", "steps"),
+    "seen": ("steps",),
+    "record of the turn": ("steps",),
+    "overtaken turns": ("steps",),
+    "revision": ("orders",),
+    "turn": ("stop", "pause"),
+    "revision of a plan": ("orders",),
+    "number of a plan": ("steps",),
+    "dispatcher of a plan": ("steps", "pause"),
+    "writer": ("kill", "pause"),
+}
+"""The faults that bring a missing check to light."""
+SHOWS = {
+    "capacity": "more calls than the capacity",
+    "seen": "what a lost answer told of stays taken",
+    "overtaken turns": "an overtaken turn takes",
+}
+"""How it shows in a whole run, where that is otherwise."""
 TAKE_OVERS = ("kill", "commits", "rebalance")
 MUTATIONS: dict[str, Mutation] = {
-    "commit after enqueue": Mutation(Parts(effects=_CommitsAfterEnqueue), PAST),
+    f"no check: {name}": Mutation(
+        Parts(ledger=ledger, rules=Greedy if name == "capacity" else Rules),
+        SHOWS.get(name, shows),
+        KINDS.get(name, ()),
+    )
+    for name, (ledger, shows) in turn_mutations.MUTATIONS.items()
+    if name not in IN_HISTORIES
+}
+"""The checks of `plan` and `turn`, and then those of all the rest."""
+MUTATIONS |= {
+    "commit after admission": Mutation(Parts(effects=_CommitsAfterAdmission), PAST),
     "commit one too far": Mutation(Parts(effects=_CommitsOneTooFar), PAST),
     "settle before delivery": Mutation(
         Parts(effects=_SettlesBeforeDelivery), PAST, ("delivery",)
@@ -352,9 +342,6 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "cancels are dropped": Mutation(Parts(effects=_DropsCancels), IN_SPITE),
     "cancelled without an answer": Mutation(Parts(effects=_CancelsSilently), STUCK),
-    "a mark stops nothing": Mutation(
-        Parts(ledger=_RunsWhatIsCancelled), IN_SPITE, ("pause",)
-    ),
     "publish before complete": Mutation(
         Parts(execution=_PublishesBeforeComplete), "published before it was stored"
     ),
@@ -377,12 +364,8 @@ MUTATIONS: dict[str, Mutation] = {
         "I6 two completes have won",
         ("pause", "delivery"),
     ),
-    "no ring number": Mutation(Parts(ledger=_AsksNoRing), TWICE, ("kill", "doorbells")),
-    "rings start again": Mutation(
-        Parts(ledger=_ForgetsRings), TWICE, ("pause", "steps")
-    ),
-    "no capacity check": Mutation(
-        Parts(ledger=_CountsNoSlots, rules=Greedy), "more calls than the capacity"
+    "turns start again": Mutation(
+        Parts(ledger=_ForgetsTurns), TWICE, ("pause", "steps")
     ),
     "no epoch": Mutation(Parts(ledger=_NamesNoEpoch), STUCK, ("flush",)),
     "no rollback counter": Mutation(Parts(ledger=_CountsNoBeats), STUCK, ("rollback",)),

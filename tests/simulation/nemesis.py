@@ -1,14 +1,17 @@
 """The hand that lets faults strike, and heals at the end; it knows the live processes."""
 
+from agentsched.ledger.operator_orders import Control, ControlKind
 from tests.simulation.bridge import SimBridge
 from tests.simulation.kafka import Group
-from tests.simulation.plan import Fault
+from tests.simulation.plan import MODELS, Fault
 from tests.simulation.redis import Kept, SimRedis
 from tests.simulation.worker import SimWorker
 from tests.simulation.world import Process, World
 
 HEALED_RESTART_MS = 500
 RESTART_MS = 400
+RESTORED_MS = 20_000
+"""Bridges put back what Redis has lost of orders, also one that was lifted meanwhile."""
 
 
 class Nemesis:
@@ -25,6 +28,7 @@ class Nemesis:
         self._redis = redis
         self._group = group
         self._live = live
+        self._operations = redis.ledger.operations
         self._quiet = False
         self._restart_ms: dict[str, int] = {}
 
@@ -44,6 +48,9 @@ class Nemesis:
         self._world.note("fault", "all is healed")
         self._quiet = True
         self._redis.down_until_ms = 0
+        for model in MODELS:
+            for later_ms in range(0, RESTORED_MS, 1_000):
+                self._world.after(later_ms, self._lift, model)
         for one in self._live.values():
             one.process.paused_until_ms = 0
             one.process.traps.clear()
@@ -81,6 +88,17 @@ class Nemesis:
     def _steps(self, fault: Fault) -> None:
         if one := self._live.get(fault.target):
             one.ledger.failures += [fault.how] * fault.count
+
+    def _orders(self, fault: Fault) -> None:
+        """Operators pause a model for a while."""
+        self._world.trouble(None, f"{fault.target} paused", fault.ms)
+        self._operations.impose(Control(ControlKind.PAUSE, fault.target))
+        self._redis.wake_readers()
+        self._world.after(fault.ms, self._lift, fault.target)
+
+    def _lift(self, model: str) -> None:
+        self._operations.lift(ControlKind.PAUSE, model)
+        self._redis.wake_readers()
 
     def _outage(self, fault: Fault) -> None:
         until_ms = self._world.now_ms + fault.ms

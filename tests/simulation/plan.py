@@ -119,7 +119,7 @@ def settings_of(shape: Shape) -> Settings:
                 "heartbeat_ttl_s": 3.0,
                 "ring_again_s": 1.5,
                 "delivery_timeout_s": 2.0,
-                "loss_grace_s": 3.0,
+                "loss_grace_s": 5.0,
                 "drain_s": 1.0,
             },
         }
@@ -264,9 +264,14 @@ def _steps(rng: Random, shape: Shape) -> Fault:
         "steps",
         _when(rng),
         _any_process(rng, shape),
-        how=rng.choice(("lost", "refused")),
+        how=rng.choice(("lost", "refused", "late")),
         count=rng.randrange(1, 4),
     )
+
+
+def _orders(rng: Random, shape: Shape) -> Fault:
+    del shape
+    return Fault("orders", _when(rng), rng.choice(MODELS), ms=rng.randrange(100, 4_000))
 
 
 def _outage(rng: Random, shape: Shape) -> Fault:
@@ -333,6 +338,7 @@ _DRAW = {
     "pause": _pause,
     "stop": _stop,
     "steps": _steps,
+    "orders": _orders,
     "outage": _outage,
     "flush": _flush,
     "rollback": _rollback,

@@ -5,11 +5,13 @@ One `SimRedis` holds the data; each process has a `LedgerClient` of its own.
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty
 from typing import Any
 
-from agentsched.errors import LedgerUnavailable
+from agentsched.errors import EpochChanged, LedgerUnavailable
 from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.protocol import always
 from tests.simulation.doorbells import SimQueues
 from tests.simulation.waiting import SimQueue
 from tests.simulation.world import Process, Ticket, World
@@ -22,6 +24,9 @@ HOUSEKEEPING = {
 }
 """Steps that change no request: between them and their answer nothing can happen that
 matters."""
+MAY_BE_LATE = {"turn", "plan"}
+"""Steps that may be done long after their caller has given up."""
+MAX_LATE_MS = 5_000
 HINT_LOST_RATIO = 0.3
 BATCH_MS = 40
 """Changes that follow each other so soon are read together."""
@@ -121,7 +126,8 @@ class LedgerClient:
         self._world = redis.world
         self._process = process
         self.failures: list[str] = []
-        """What happens to the next steps: `refused` (not done) or `lost` (done)."""
+        """What happens to the next steps: `refused` (not done), `lost` (done), or `late`
+        (done after a while; only what may be late)."""
         self.down_until_ms = 0
         self.membership = self.operations = self.views = self
 
@@ -142,9 +148,13 @@ class LedgerClient:
     def _do(self, step: str, arguments: tuple[Any, ...]) -> Any:
         world = self._world
         world.boundary()
-        failure = self.failures.pop(0) if self.failures else ""
+        failure = self._next_failure(step)
         if failure == "refused" or self._unreachable():
             self._fail(step, "refused")
+        if failure == "late":
+            late_ms = int(world.rng.random() * MAX_LATE_MS)
+            world.after(late_ms, self._arrive_late, (step, arguments))
+            self._fail(step, f"late by {late_ms} ms")
         try:
             answer = self._redis.do(self._process, step, arguments)
         finally:
@@ -154,17 +164,35 @@ class LedgerClient:
             self._fail(step, "lost")
         return answer
 
+    def _next_failure(self, step: str) -> str:
+        if not self.failures or (
+            self.failures[0] == "late" and step not in MAY_BE_LATE
+        ):
+            return ""
+        return self.failures.pop(0)
+
+    def _arrive_late(self, what: tuple[str, tuple[Any, ...]]) -> None:
+        """It lay in a buffer of the network: nobody waits for it any more."""
+        if self._world.now_ms >= self._redis.down_until_ms:
+            with suppress(EpochChanged):
+                self._redis.do(self._process, *what)
+
     def _changes(
-        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+        self,
+        epoch: str,
+        cursor: str,
+        block_ms: int,
+        limit: int = 1000,
+        detailed: Callable[[], bool] = always,
     ) -> tuple[str, Any]:
         self._world.boundary()
         if self._unreachable():
             self._fail("changes", "refused")
-        found = self._redis.ledger.changes(epoch, cursor, 0, limit)
+        found = self._redis.ledger.changes(epoch, cursor, 0, limit, detailed)
         if not found[1] and block_ms > 0:
             self._redis.wait_for_change(block_ms)
             self._world.boundary(BATCH_MS)
-            found = self._redis.ledger.changes(epoch, cursor, 0, limit)
+            found = self._redis.ledger.changes(epoch, cursor, 0, limit, detailed)
         return found
 
     def _unreachable(self) -> bool:

@@ -1,46 +1,65 @@
 """The children in which a worker runs suspects; a poisonous request ends them."""
 
-from concurrent.futures import CancelledError
+import asyncio
 
 from agentsched.config.settings import Settings
 from agentsched.worker.call import ask
-from agentsched.worker.call_result import Job
+from agentsched.worker.call_result import CallResult, Job
 from agentsched.worker.clock import Clock
-from agentsched.worker.suspect_protocol import decode_claimed, encode_answer
-from agentsched.worker.suspects import BUSY_DELAY_MS, Child, Crashed, Suspects
-from tests.simulation.model import Poisoned, SimCall, SimCalls, SimCompleter
-from tests.simulation.world import World
+from agentsched.worker.suspect_protocol import decode_taken, encode_answer
+from agentsched.worker.suspects import (
+    AT_ONCE,
+    NO_CHILD_DELAY_MS,
+    Child,
+    Crashed,
+    Suspects,
+)
+from tests.simulation.loop import SimLoop, SimThreads
+from tests.simulation.model import SimCompleter, SimModels
+from tests.simulation.world import Process, World
+
+
+class Poisoned(BaseException):
+    """The child that runs this call ends now."""
 
 
 class SimChild(Child):
     """One child: it asks the model as the real one does, or dies of it."""
 
     def __init__(
-        self, settings: Settings, completer: SimCompleter, calls: SimCalls
+        self, world: World, process: Process, settings: Settings, models: SimModels
     ) -> None:
+        self._loop = SimLoop(world, process)
         self._settings = settings
-        self._completer = completer
-        self._calls = calls
-        self._call: SimCall | None = None
+        self._completer = SimCompleter(models, process, self._die)
+        self._call: asyncio.Task[CallResult] | None = None
         self.cancelled = False
 
     def cancel(self) -> None:
         self.cancelled = True
         if self._call is not None:
-            self._call.cancel()
+            self._loop.call_soon_threadsafe(self._call.cancel)
 
     def run(self, line: bytes, until: float, clock: Clock) -> bytes | None:
-        job = Job.from_claim(decode_claimed(line), clock.now_s())
-        self._call = self._calls.start(ask(self._settings, self._completer, job, clock))
+        taken = decode_taken(line)
+        job = Job.of(taken, clock.now_s()).opened(taken.payload)
+        self._call = self._loop.create_task(
+            ask(self._settings, self._completer, job, clock)
+        )
+        if self.cancelled:
+            self._call.cancel()
         try:
-            return encode_answer(self._call.result())
+            return encode_answer(self._loop.run_until_complete(self._call))
         except Poisoned:
             raise Crashed(-9) from None
-        except CancelledError:
+        except asyncio.CancelledError:
             return None
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _die(self) -> None:
+        raise Poisoned
 
 
 class SimSuspects(Suspects):
@@ -49,13 +68,14 @@ class SimSuspects(Suspects):
     def __init__(
         self,
         world: World,
+        process: Process,
         clock: Clock,
         settings: Settings,
-        completer: SimCompleter,
-        calls: SimCalls,
+        models: SimModels,
     ) -> None:
-        super().__init__(clock, lambda: SimChild(settings, completer, calls))
+        super().__init__(clock, lambda: SimChild(world, process, settings, models))
+        self._threads = SimThreads(world, process, AT_ONCE)  # type: ignore[assignment]
         self._world = world
 
-    def busy_delay_ms(self) -> int:
-        return self._world.rng.randint(*BUSY_DELAY_MS)
+    def no_child_delay_ms(self) -> int:
+        return self._world.rng.randint(*NO_CHILD_DELAY_MS)

@@ -11,6 +11,7 @@ from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.wire.codec import Identity, cancel_record
 from agentsched.wire.records import OutboundRecord, Partition
 from agentsched.worker.execution import Execution
+from agentsched.worker.turns import Turns
 from bridge.core.rules import Rules
 from bridge.effects import Effects
 from tests.simulation.bridge import SimBridge
@@ -48,6 +49,7 @@ class Parts:
     ledger: type[MemoryLedger] = MemoryLedger
     effects: type[Effects] = Effects
     execution: type[Execution] = Execution
+    turns: type[Turns] = Turns
     rules: type[Rules] = Rules
     outstanding: type[Outstanding] = Outstanding
 
@@ -111,6 +113,7 @@ class _System:
         self.nemesis.heal()
         if not self._settles(CALM_MS, self.witness.at_rest):
             self.witness.blame("not at rest after the calm", self.witness.unrest())
+            self.witness.violations += world.bugs
             return
         fresh = Submission(
             len(plan.submissions), 0, TOPICS[0], "fresh", "fresh-a", (("content", "?"),)
@@ -165,6 +168,7 @@ class _System:
             shape.serves[int(name.rpartition("-")[2]) - 1],
             shape.slots,
             self.parts.execution,
+            self.parts.turns,
         )
 
     def _restart(self, process: Process) -> None:

@@ -6,7 +6,7 @@ They stand where the real code has those of `threading`, `queue` and
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError
+from concurrent.futures import Future
 from queue import Empty
 from typing import Any
 
@@ -87,56 +87,39 @@ class SimInbox(SimQueue):
         return found
 
 
-class SimFuture:
-    """`concurrent.futures.Future`."""
+class SimFuture(Future[Any]):
+    """`concurrent.futures.Future`; who ends it a second time changes nothing."""
 
     def __init__(self, world: World) -> None:
+        super().__init__()
         self._world = world
-        self._done = False
-        self._result: Any = None
-        self._error: BaseException | None = None
-        self._callbacks: list[Callable[[SimFuture], None]] = []
-        self._waiters: list[Ticket] = []
-
-    def add_done_callback(self, callback: Callable[["SimFuture"], None]) -> None:
-        if self._done:
-            callback(self)
-        else:
-            self._callbacks.append(callback)
-
-    def done(self) -> bool:
-        return self._done
-
-    def cancelled(self) -> bool:
-        return isinstance(self._error, CancelledError)
-
-    def exception(self) -> BaseException | None:
-        return self._error
+        self._waiting: list[Ticket] = []
 
     def result(self, timeout: float | None = None) -> Any:
-        if not self._done:
-            self._waiters.append(self._world.ticket())
+        if not self.done():
+            self._waiting.append(self._world.ticket())
             self._world.park(None if timeout is None else round(timeout * 1000))
-        if not self._done:
-            raise TimeoutError
-        if self._error is not None:
-            raise self._error
-        return self._result
+        return super().result(timeout=0)
 
     def set_result(self, result: Any) -> None:
-        self._end(result, None)
+        if not self.done():
+            super().set_result(result)
+            self._wake()
 
-    def set_exception(self, error: BaseException) -> None:
-        self._end(None, error)
+    def set_exception(self, exception: BaseException | None) -> None:
+        if not self.done():
+            super().set_exception(exception)
+            self._wake()
 
-    def _end(self, result: Any, error: BaseException | None) -> None:
-        if self._done:
-            return
-        self._done, self._result, self._error = True, result, error
-        for ticket in self._waiters:
+    def cancel(self) -> bool:
+        cancelled = super().cancel()
+        if cancelled:
+            self._wake()
+        return cancelled
+
+    def _wake(self) -> None:
+        for ticket in self._waiting:
             self._world.wake(ticket)
-        for callback in self._callbacks:
-            callback(self)
 
 
 class SimThread:

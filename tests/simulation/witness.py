@@ -11,7 +11,8 @@ from typing import Any
 
 from agentsched.client.pending_requests import Outstanding
 from agentsched.config.settings import Settings
-from agentsched.ledger.values import AdmitOutcome, ClaimOutcome, State
+from agentsched.ledger.turns import Taken
+from agentsched.ledger.values import AdmitOutcome, State
 from agentsched.wire.codec import PAYLOAD_HASH, Identity, hash_value
 from agentsched.wire.conflicts import Conflict, read_conflict
 from agentsched.wire.records import InboundRecord, OutboundRecord, Partition, RecordAt
@@ -24,6 +25,7 @@ from tests.simulation.leases import Lease, Leases
 from tests.simulation.model import ServerCall, SimModels, answer_to
 from tests.simulation.plan import AGENT, POISON, Submission
 from tests.simulation.redis import SimRedis
+from tests.simulation.turn_rules import TurnRules
 from tests.simulation.world import Process, World
 
 OWN_REPLIES = {"UNKNOWN_MODEL", "NO_MODEL_FOR_TASK", "REPLY_EXPIRED"}
@@ -61,7 +63,8 @@ class Story:
     replies: list[Reply] = field(default_factory=list)
     calls: int = 0
     expiries: int = 0
-    put_backs: int = 0
+    put_backs: set[str] = field(default_factory=set)
+    """Leases under which it was given back."""
     winners: dict[str, set[Any]] = field(default_factory=lambda: defaultdict(set))
     """era -> whose reply was stored."""
     stored: set[str] = field(default_factory=set)
@@ -114,7 +117,8 @@ class Witness:
         self._cancel_keys: dict[RecordAt, str] = {}
         """Where a record cancels something, and what."""
         self._lowest: dict[Partition, int] = {}
-        self._claims: dict[tuple[str, str, int], str] = {}
+        self._starts: dict[tuple[str, str, int], str] = {}
+        self._turns = TurnRules(world, redis, self.blame)
         self._epochs_ms: dict[str, int] = {}
         """When each epoch began."""
         self._call_leases: dict[int, Lease | None] = {}
@@ -347,22 +351,42 @@ class Witness:
                 )
                 story.stored.add(hash_value(admission.reply))
 
-    def _saw_reserve(self, process: Process, arguments: Any, answer: Any) -> None:
-        _, _, key, ring, model, _ = arguments
-        self._world.note(process, "reserve", self._name(key), ring, model, answer.value)
+    def _saw_plan(self, process: Process, arguments: Any, answer: Any) -> None:
+        self._turns.planned(self._era(arguments[0]), arguments[1], answer)
+        self._world.note(process, "plan", arguments[1].number, answer.outcome.value)
 
-    def _saw_claim(self, process: Process, arguments: Any, answer: Any) -> None:
-        epoch, key, ring, lease_id, _ = arguments
-        self._world.note(process, "claim", self._name(key), ring, answer.outcome.value)
-        if answer.outcome is not ClaimOutcome.CLAIMED:
-            return
-        before = self._claims.setdefault((self._era(epoch), key, ring), lease_id)
-        if before != lease_id:
-            self.blame("one ring started twice", self._name(key), ring)
-        story = self._by_key[key]
+    def _saw_leave_worker(self, process: Process, arguments: Any, answer: Any) -> None:
+        del process, answer
+        self._turns.left(arguments[0])
+
+    def _saw_beat_worker(self, process: Process, arguments: Any, answer: Any) -> None:
+        del process, answer
+        self._turns.came(arguments[0])
+
+    def _saw_turn(self, process: Process, arguments: Any, answer: Any) -> None:
+        epoch, turn = arguments
+        for one, known in zip(turn.published, answer.published, strict=True):
+            self._saw_published(process, (epoch, one.key), known)
+        for one, won in zip(turn.completions, answer.completed, strict=True):
+            self._completed(process, epoch, one.key, one.lease_id, one.reply, won)
+        for one, done in zip(turn.hand_backs, answer.put_back, strict=True):
+            self._saw_put_back(process, (epoch, one.key, one.lease_id), done)
+        self._turns.done(self._era(epoch), turn, answer)
+        for one in answer.taken:
+            self._started(process, epoch, one)
+
+    def _started(self, process: Process, epoch: str, one: Taken) -> None:
+        name, lease_id = self._name(one.key), one.lease_id
+        story = self._by_key[one.key]
+        self._world.note(process, "takes", name, one.turn, one.model)
+        place = (self._era(epoch), one.key, one.turn)
+        if self._starts.setdefault(place, lease_id) != lease_id:
+            self.blame("one turn of a request is started twice", name, one.turn)
         if story.lease is None or story.lease_id != lease_id:
-            story.lease = self._leases.given(process, key, epoch)
+            story.lease = self._leases.given(process, one.key, epoch)
             story.lease_id = lease_id
+            if self._cancels.is_marked(one.key):
+                self.blame("a cancelled request starts", name)
 
     def _saw_renew(self, process: Process, arguments: Any, answer: Any) -> None:
         _, leases, _ = arguments
@@ -382,13 +406,26 @@ class Witness:
                 self.blame("a lease ran out without a fault", self._name(arguments[1]))
 
     def _saw_put_back(self, process: Process, arguments: Any, answer: Any) -> None:
-        self._world.note(process, "put back", self._name(arguments[1]), answer)
-        self._by_key[arguments[1]].put_backs += bool(answer)
+        _, key, lease_id, *_ = arguments
+        self._world.note(process, "put back", self._name(key), answer)
+        if answer:
+            self._by_key[key].put_backs.add(lease_id)
 
     def _saw_complete(self, process: Process, arguments: Any, answer: Any) -> None:
         epoch, key, lease_id, reply, *_ = arguments
-        self._world.note(process, "complete", self._name(key), answer)
-        if not answer:
+        self._completed(process, epoch, key, lease_id, reply, answer)
+
+    def _completed(
+        self,
+        process: Process,
+        epoch: str,
+        key: str,
+        lease_id: str | None,
+        reply: bytes,
+        won: bool,
+    ) -> None:
+        self._world.note(process, "complete", self._name(key), won)
+        if not won:
             return
         story = self._by_key[key]
         winner = ("lease", lease_id) if lease_id else ("reply", hash_value(reply))
@@ -488,7 +525,7 @@ class Witness:
                 self.blame("L2 a client waits in vain", name, submission.label)
         # Put back, Redis may run a request again before that is seen, and once after.
         lost = 2 * self._lost_since(story.records[0][2])
-        most_calls = 1 + story.expiries + story.put_backs + lost
+        most_calls = 1 + story.expiries + len(story.put_backs) + lost
         if story.calls > most_calls:
             self.blame("I7 more calls than crashes allow", name, story.calls)
         if len(story.replies) > 1:

@@ -5,6 +5,10 @@ an adapter of the simulation gives the turn away. Nothing here knows the system.
 """
 
 import heapq
+import sys
+from asyncio import AbstractEventLoop, current_task
+from asyncio.events import _get_running_loop, _set_running_loop
+from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
@@ -16,8 +20,11 @@ LOOK_MS = 100
 """How often a process that sleeps is looked at."""
 
 
-class Killed(BaseException):
-    """Raised inside the tasks of a process that was killed."""
+class Killed(SystemExit):
+    """Raised inside the tasks of a process that was killed.
+
+    An exit, because asyncio keeps to itself what else is raised in a coroutine.
+    """
 
 
 class Process:
@@ -148,7 +155,25 @@ class World:
         task.token += 1
         if wait_ms is not None:
             self.after(wait_ms, self._resume, (task, task.token), task.process)
-        self._hub.switch()
+        if (loop := _get_running_loop()) is None:
+            self._hub.switch()
+        else:
+            self._park_inside(loop)
+
+    def _park_inside(self, loop: AbstractEventLoop) -> None:
+        """Give the turn away in a loop of asyncio, which takes the thread for its own."""
+        at, hooks = current_task(loop), sys.get_asyncgen_hooks()
+        if at is not None:
+            _leave_task(loop, at)
+        _set_running_loop(None)
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            self._hub.switch()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            _set_running_loop(loop)
+            if at is not None:
+                _enter_task(loop, at)
 
     def ticket(self) -> Ticket:
         """What ends the next `park` of this task, and no later one."""

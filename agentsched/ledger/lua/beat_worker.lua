@@ -1,7 +1,7 @@
 local worker, ttl_ms, slots, http = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local parked = tonumber(ARGV[6])
 
-local over = redis.call('ZRANGEBYSCORE', P .. ':workers', '-inf', int(NOW))
+local over = redis.call('ZRANGEBYSCORE', P .. ':workers', '-inf', int(NOW - LAST_TURN_KEPT_MS))
 for _, id in ipairs(over) do forget_worker(id) end
 redis.call('ZADD', P .. ':workers', int(NOW + ttl_ms), worker)
 redis.call('HSET', P .. ':workers:slots', worker, slots)

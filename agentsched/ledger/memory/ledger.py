@@ -5,6 +5,7 @@ It passes the contract tests of the ledger on Redis.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from typing_extensions import override
 
@@ -16,7 +17,7 @@ from agentsched.ledger.memory.operator_orders import MemoryOperations
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.memory.views import MemoryViews
 from agentsched.ledger.memory.voided_leases import MemoryVoidedLeases
-from agentsched.ledger.protocol import Ledger
+from agentsched.ledger.protocol import Ledger, always
 from agentsched.ledger.turns import (
     Completion,
     HandBack,
@@ -233,7 +234,12 @@ class MemoryLedger(Ledger):
 
     @override
     def changes(
-        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+        self,
+        epoch: str,
+        cursor: str,
+        block_ms: int,
+        limit: int = 1000,
+        detailed: Callable[[], bool] = always,
     ) -> tuple[str, list[Change]]:
         """It waits on the real clock, 0 waits not at all."""
         with self.server.lock:
@@ -249,6 +255,8 @@ class MemoryLedger(Ledger):
                 and self.server.data.book.changes.forgot(cursor)
             ):
                 raise EpochChanged("Redis was put back: what was read is gone")
+        if not detailed():
+            found = [replace(one, ready=None, slot=None) for one in found]
         return (found[-1].at if found else cursor), found
 
     def _changes_after(self, epoch: str, cursor: str, limit: int) -> list[Change]:

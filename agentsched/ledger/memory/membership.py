@@ -7,6 +7,7 @@ from typing_extensions import override
 from agentsched.ledger.memory.book import Book
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.protocol import Membership
+from agentsched.ledger.turns import LAST_TURN_KEPT_MS
 from agentsched.ledger.values import Beat
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 
@@ -85,9 +86,11 @@ class MemoryMembership(Membership):
     ) -> str:
         server = self._server
         with server.lock:
-            for one in [one for one in server.data.workers if not server.is_live(one)]:
-                server.forget_worker(one)
-            until_ms = server.clock_ms() + ttl_ms
+            now_ms = server.clock_ms()
+            for one, (ends_ms, *_) in list(server.data.workers.items()):
+                if ends_ms + LAST_TURN_KEPT_MS <= now_ms:
+                    server.forget_worker(one)
+            until_ms = now_ms + ttl_ms
             server.data.workers[worker_id] = (until_ms, dict(slots), http)
             server.park(worker_id, parked)
             return server.data.pulse.epoch

@@ -6,7 +6,6 @@ through as they are.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from agentsched.errors import NewerFormat
 from agentsched.ledger.operator_orders import (
@@ -109,25 +108,27 @@ def decode_slot(key: str, value: bytes) -> Slot:
     return Slot(key, model, endpoint, cls)
 
 
-def decode_changes(at: bytes, fields: Mapping[bytes, bytes]) -> list[Change]:
+def decode_changes(
+    at: bytes, fields: Mapping[bytes, bytes], *, detailed: bool = True
+) -> list[Change]:
     """Read one entry of the change log: what one step changed."""
     if b"kind" in fields:  # as format 2 wrote it: a hint that nobody needs any more
         return []
-    return [_change(at.decode(), text) for text in fields.values()]
+    place = at.decode()
+    return [_change(place, text, detailed=detailed) for text in fields.values()]
 
 
-def _change(at: str, text: bytes) -> Change:
-    kind, raw_key, more = text.split(b" ", 2)
-    change = Change(ChangeKind(kind.decode()), at, raw_key.decode())
-    match change.kind:
-        case ChangeKind.READY:
-            return replace(change, ready=decode_ready(more))
-        case ChangeKind.TAKEN | ChangeKind.FREED:
-            return replace(change, slot=decode_slot(change.key, more))
-        case ChangeKind.SETTLED:
-            offset, source = more.decode().split(" ", 1)
-            return replace(change, source=source, offset=int(offset))
-    return change
+def _change(at: str, text: bytes, *, detailed: bool) -> Change:
+    name, raw_key, more = text.split(b" ", 2)
+    kind, key = ChangeKind(name.decode()), raw_key.decode()
+    if kind is ChangeKind.SETTLED:
+        offset, source = more.decode().split(" ", 1)
+        return Change(kind, at, key, source=source, offset=int(offset))
+    if detailed and kind is ChangeKind.READY:
+        return Change(kind, at, key, ready=decode_ready(more))
+    if detailed and kind in (ChangeKind.TAKEN, ChangeKind.FREED):
+        return Change(kind, at, key, slot=decode_slot(key, more))
+    return Change(kind, at, key)
 
 
 def decode_view(row: Sequence[bytes]) -> EntryView | None:

@@ -4,7 +4,8 @@ It turns values into arguments and answers into values; what a step does is deci
 in `lua/` alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import redis
@@ -13,7 +14,7 @@ from typing_extensions import override
 from agentsched.config.settings import RedisSettings, Settings
 from agentsched.errors import EpochChanged
 from agentsched.ledger.answered_offsets import decode_blocks, encode_blocks, within
-from agentsched.ledger.protocol import Ledger
+from agentsched.ledger.protocol import Ledger, always
 from agentsched.ledger.redis import codec, turns
 from agentsched.ledger.redis.membership import RedisMembership
 from agentsched.ledger.redis.operator_orders import RedisOperations
@@ -233,7 +234,12 @@ class RedisLedger(Ledger):
 
     @override
     def changes(
-        self, epoch: str, cursor: str, block_ms: int, limit: int = 1000
+        self,
+        epoch: str,
+        cursor: str,
+        block_ms: int,
+        limit: int = 1000,
+        detailed: Callable[[], bool] = always,
     ) -> tuple[str, list[Change]]:
         """Waits 4 s at most."""
         stream = f"{self._namespace}:{epoch}:changes"
@@ -247,7 +253,8 @@ class RedisLedger(Ledger):
         rows = found[stream.encode()][0] if isinstance(found, dict) else found[0][1]
         if cursor != START_OF_LOG and self._has_lost(stream, cursor):
             raise EpochChanged("Redis was put back: what was read is gone")
-        changes = (one for row in rows for one in codec.decode_changes(*row))
+        decode = partial(codec.decode_changes, detailed=detailed())
+        changes = (one for row in rows for one in decode(*row))
         return rows[-1][0].decode(), list(changes)
 
     def _has_lost(self, stream: str, cursor: str) -> bool:

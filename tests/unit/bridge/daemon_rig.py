@@ -91,7 +91,7 @@ def build(rig, rules, script, *, step_ms=1, records=10, observer=None):
         rules=rules,
         effects=rig.effects,
         make_source=make_kafka,
-        make_reader=lambda deliver: Reader(),
+        reader=Reader(),
         now_ms=lambda: rig.now_ms,
         known_pulse=lambda: NO_EPOCH,
         inbox=Inbox(rig.inbox, turn),

@@ -2,7 +2,14 @@
 
 from agentsched.ledger.answered_offsets import runs_of
 from agentsched.ledger.operator_orders import Controls
-from agentsched.ledger.values import AdmitOutcome, Admitted, PartitionView, State
+from agentsched.ledger.turns import Parked, Planned, PlanOutcome
+from agentsched.ledger.values import (
+    AdmitOutcome,
+    Admitted,
+    Change,
+    PartitionView,
+    State,
+)
 from agentsched.wire.records import Partition
 from bridge.core import commands as do
 from bridge.core import events as ev
@@ -23,13 +30,36 @@ class Driver:
         self.state.controls = Controls()
         self.said = []
         self.now_ms = 1_000_000
+        self.lists = {}
+        """(model, endpoint) -> the keys that are listed there."""
 
     def feed(self, event):
         """Give it an event, alone in its round."""
         self.state, commands = step(self.state, event)
         self.state, decided = step(self.state, ev.Round(self.state.now_ms))
         self.said = [*commands, *decided]
+        for plan in self.of(do.PlanStarts):
+            for one in plan.plan.lists:
+                keys = [member.key for member in one.members]
+                self.lists[one.model, one.endpoint] = keys
         return self.said
+
+    def listed(self, model="m"):
+        """The keys that may start at the first endpoint of a model, first come first."""
+        return next((keys for at, keys in self.lists.items() if at[0] == model), [])
+
+    def planned(self, *parked, outcome=PlanOutcome.PLANNED):
+        """Answer the PlanStarts command of the last event."""
+        (command,) = self.of(do.PlanStarts)
+        slots = tuple(Parked(f"w{n}", *each) for n, each in enumerate(parked))
+        return self.feed(
+            ev.Planned(command, Planned(outcome, parked=slots), self.now_ms)
+        )
+
+    def change(self, kind, at, **fields):
+        """Say that one thing has changed."""
+        change = Change(kind, at, **fields)
+        return self.feed(ev.Changed((change,), self.now_ms, self.state.epoch))
 
     def of(self, kind):
         return [command for command in self.said if isinstance(command, kind)]

@@ -1,11 +1,12 @@
 """Real effects on a ledger in memory, with a Kafka and doorbells that a test answers for."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
 from agentsched.errors import DoorbellFailed, LedgerUnavailable
 from agentsched.ledger.memory.ledger import MemoryLedger
+from agentsched.ledger.turns import Member, Plan, PlanOutcome, PoolList, Turn
 from agentsched.ledger.values import Admission, CallOutcome
 from agentsched.telemetry.meters import Meters
 from agentsched.wire.records import RecordAt
@@ -36,17 +37,12 @@ class Unreachable:
 
 class Doorbells:
     def __init__(self):
-        self.rung, self.fails, self.lying, self.known = [], False, {}, []
+        self.rung, self.fails, self.known = [], False, []
 
     def ring(self, doorbells):
         if self.fails:
             raise DoorbellFailed("no broker")
         self.rung += doorbells
-
-    def waiting(self, queue):
-        if self.fails:
-            raise DoorbellFailed("no broker")
-        return self.lying.get(queue, 0)
 
     def know(self, models):
         self.known += [model.name for model in models]
@@ -83,6 +79,7 @@ class Rig:
 
     def __post_init__(self):
         self.now_ms = 7
+        self.plans = self.turns = 0
         self.doorbells, self.inbox = Doorbells(), SimpleQueue()
         outside = Outside(
             ledger=self.ledger,
@@ -119,10 +116,28 @@ class Rig:
         admissions = tuple(Admission(facts(key), b"{}", key) for key in keys)
         return self.effects.run(do.Admit(admissions))
 
-    def reserve(self, key):
-        command = do.Reserve(facts(key), 1, "m", ENDPOINT)
-        (answer,) = self.effects.run(command)
-        return answer.outcome
+    def plan(self, *keys):
+        """List requests that were never taken; returns the ledger's answer."""
+        self.plans += 1
+        members = tuple(Member(key, key, 0, at) for at, key in enumerate(keys))
+        lists = (PoolList("m", ENDPOINT, members),)
+        plan = Plan("", self.plans, self.revision, "", lists)
+        (answer,) = self.effects.run(do.PlanStarts(plan))
+        return answer.answer
+
+    @property
+    def revision(self):
+        return self.ledger.operations.orders(self.epoch, "b1").revision
+
+    def take(self, key):
+        """Start a request, as a worker does."""
+        self.ledger.membership.beat_worker("w1", {"m": 4}, 10**9)
+        assert self.plan(key).outcome is PlanOutcome.PLANNED
+        self.turns += 1
+        turn = Turn("w1", self.turns, self.turns - 1, 15_000, models=("m",))
+        turn = replace(turn, lease_ids=("lease",), free_slots=1)
+        (taken,) = self.ledger.turn(self.epoch, turn).taken
+        assert taken.key == key
 
     def inboxed(self, timeout_s=5):
         events = list(self.inbox.get(timeout=timeout_s)())
@@ -130,15 +145,14 @@ class Rig:
             try:
                 events += self.inbox.get_nowait()()
             except Empty:
+                self.effects.note()
                 return events
 
 
 def done(rig, key="k"):
     """A request whose reply is stored and not published."""
     rig.admit(key)
-    rig.reserve(key)
-    claimed = rig.ledger.claim(rig.epoch, key, 1, "lease", 15_000)
-    assert claimed.outcome == "claimed"
+    rig.take(key)
     rig.ledger.complete(rig.epoch, key, "lease", b'{"x": 1}', CallOutcome(ok=True))
 
 

@@ -1,6 +1,9 @@
 """Index and ready set: what is admitted, withdrawn, repeated."""
 
+from collections import Counter
 from dataclasses import replace
+
+import pytest
 
 from agentsched.ledger.values import (
     AdmitOutcome,
@@ -9,6 +12,7 @@ from agentsched.ledger.values import (
     ChangeKind,
     EntryView,
     ReadyEntry,
+    Slot,
     State,
 )
 from agentsched.wire.codec import Identity, hash_value
@@ -17,6 +21,7 @@ from agentsched.wire.records import RecordAt
 from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.admission import FULL_RETRY_MS
+from bridge.core.state import BridgeState
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
 SMALL = {"limits": {"ready_max_entries": 10}}
@@ -71,7 +76,7 @@ def test_what_could_not_be_withdrawn_counts_as_in_flight():
     (withdraw,) = driver.of(do.Withdraw)
     driver.feed(ev.WithdrawAnswered(withdraw.keys, (False,)))
     assert driver.state.in_flight == 1
-    assert driver.of(do.Admit) == []
+    assert classes(driver.of(do.Admit)) == ["high"]
 
 
 def test_what_could_not_be_withdrawn_is_not_asked_again():
@@ -82,14 +87,11 @@ def test_what_could_not_be_withdrawn_is_not_asked_again():
     driver.read(10, priority="high")
     (refused,) = driver.of(do.Withdraw)
     driver.feed(ev.WithdrawAnswered(refused.keys, (False,)))
-    (gone,) = driver.of(do.Withdraw)
-    driver.feed(ev.WithdrawAnswered(gone.keys, (True,)))
     entry = driver.state.by_key[refused.keys[0]]
-    back = ReadyEntry(entry.admission.facts, ring=1)
+    back = ReadyEntry(entry.admission.facts, turn=1)
     change = Change(ChangeKind.READY, "1-0", entry.key, ready=back)
     driver.feed(ev.Changed((change,), driver.now_ms))
-    driver.read(11, priority="high")
-    (withdraw,) = driver.of(do.Withdraw)
+    (withdraw,) = driver.of(do.Withdraw)  # of the eleven that are in now
     assert entry.admission.facts.offset == 9  # the worst of all
     assert entry.key not in withdraw.keys
 
@@ -202,11 +204,11 @@ def test_who_sends_a_request_again_while_its_reply_goes_out_gets_it_after_that()
 
 def test_the_reconciler_sees_that_the_reply_is_out_where_the_log_did_not_say_so():
     driver, key = sent_again_when_the_reply_was_stored()
-    view = EntryView(State.DONE, 1, 5_000)
-    driver.feed(ev.Inspected((key,), (view,), {}, driver.now_ms))
+    view = EntryView(State.DONE, 5_000)
+    driver.feed(ev.Inspected((key,), (view,), driver.now_ms))
     assert driver.of(do.Admit) == []
     answered = replace(view, state=State.ANSWERED)
-    driver.feed(ev.Inspected((key,), (answered,), {}, driver.now_ms))
+    driver.feed(ev.Inspected((key,), (answered,), driver.now_ms))
     driver.admitted(AdmitOutcome.REPEATED, State.ANSWERED, RecordAt("results", 0, 7))
     assert len(driver.of(do.SendRepeat)) == 1
 
@@ -227,11 +229,12 @@ def test_a_model_that_is_flooded_does_not_push_another_out():
     driver.read(*range(20), model_id="m")
     driver.admitted()
     driver.read(20, model_id="other")
-    (withdraw,) = driver.of(do.Withdraw)
-    assert len(withdraw.keys) == 5  # back to the half that is its own
     assert [a.facts.models for c in driver.of(do.Admit) for a in c.admissions] == [
         ("other",)
     ]
+    driver.tick(50)
+    (withdraw,) = driver.of(do.Withdraw)
+    assert len(withdraw.keys) == 5  # back to the half that is its own
 
 
 def test_large_payloads_make_the_share_smaller():
@@ -371,3 +374,113 @@ def test_a_bad_request_does_not_answer_for_a_good_one_of_the_same_identity():
     driver.admitted(AdmitOutcome.CONFLICT)
     (deliver,) = driver.of(do.PublishRefusal)
     assert deliver.record.headers["reason"] == "CONFLICT"
+
+
+# -- capacity is used while there is a backlog ---------------------------------------------
+
+
+def server(number, capacity):
+    return {"base_url": f"http://127.0.0.1:{number}/v1", "capacity": capacity}
+
+
+POOL = {"max_connections": 10_000}
+
+
+def backlog(slots, bridges=1, **changes):
+    """A bridge, one of some, with twice as many requests for each model as that has slots."""
+    models = [
+        {"name": name, "endpoints": [server(n + 1, capacity)]}
+        for n, (name, capacity) in enumerate(slots.items())
+    ]
+    driver = Driver(models=models, connection_pool=POOL, **changes)
+    driver.own()
+    peers = ev.PeersSeen(bridges, leading=False, live_slots={}, now_ms=driver.now_ms)
+    driver.feed(peers)
+    names = [name for name, capacity in slots.items() for _ in range(2 * capacity)]
+    for offset, name in enumerate(names):
+        driver.read(offset, model_id=name)
+        settle_admissions(driver)
+    return driver
+
+
+def settle_admissions(driver):
+    while driver.of(do.Admit):
+        driver.admitted()
+
+
+def start_all(driver, slots):
+    """Start what is READY while there are slots, again and again; returns free slots."""
+    free, found = dict(slots), True
+    while found:
+        driver.tick(50)
+        settle_admissions(driver)
+        ready = [one for one in driver.state.all_admitted() if one.may_leave]
+        found = [one for one in ready if free[one.traits.models[0]] > 0]
+        for entry in found:
+            model = entry.traits.models[0]
+            if free[model] > 0:
+                free[model] -= 1
+                slot = Slot(entry.key, model, "e", "medium")
+                driver.change(ChangeKind.TAKEN, "9-0", key=entry.key, slot=slot)
+                settle_admissions(driver)
+    return free
+
+
+@pytest.mark.parametrize(
+    ("slots", "bridges"),
+    [
+        ({f"small{n}": 4 for n in range(9)} | {"large": 264}, 1),
+        ({"a": 20, "b": 50, "c": 200, "d": 30}, 1),
+        ({"m": 300}, 5),
+    ],
+)
+def test_all_capacity_is_used_while_there_is_a_backlog(slots, bridges):
+    """What runs takes no room from what waits, and a large model has more than a small."""
+    total = sum(slots.values())
+    driver = backlog(slots, bridges, limits={"ready_max_entries": total})
+    assert set(start_all(driver, slots).values()) == {0}
+
+
+def test_a_large_model_has_more_of_the_ready_set_than_small_ones():
+    slots = {f"small{n}": 4 for n in range(9)} | {"large": 264}
+    driver = backlog(slots, limits={"ready_max_entries": 300})
+    driver.tick(50)
+    withdrawn = [key for each in driver.of(do.Withdraw) for key in each.keys]
+    driver.feed(ev.WithdrawAnswered(tuple(withdrawn), (True,) * len(withdrawn)))
+    settle_admissions(driver)
+    ready = Counter(one.traits.models[0] for one in driver.state.all_admitted())
+    assert ready["large"] >= 140
+
+
+# -- what an event costs -------------------------------------------------------------------
+
+
+def test_a_round_in_which_nothing_moved_looks_at_nothing(monkeypatch):
+    """However full the share is in bytes: it was a scan and a sort at every event."""
+    driver = Driver(limits={"ready_max_bytes": 1_048_576})
+    driver.own()
+    driver.read(*range(100), content="x" * 100_000)
+    settle_admissions(driver)
+    looked = []
+    monkeypatch.setattr(BridgeState, "all_admitted", lambda _: looked.append(1) or ())
+    assert driver.state.wants_room  # it is full, and something is kept out
+    for queues in driver.state.waiting.values():
+        for queue in queues.values():
+            queue.best = lambda: looked.append(1)
+    driver.feed(ev.OffsetSettled(SOURCE, 10_000))
+    driver.tick(1)
+    assert looked == []
+
+
+def test_a_full_share_in_bytes_is_not_scanned_for_each_request_that_it_keeps_out(
+    monkeypatch,
+):
+    driver = Driver(limits={"ready_max_bytes": 1_048_576})
+    driver.own()
+    driver.read(*range(300), priority="low", content="x" * 3_000)
+    settle_admissions(driver)
+    fail = "looked at all that is admitted"
+    monkeypatch.setattr(BridgeState, "all_admitted", lambda _: pytest.fail(fail))
+    for offset in range(300, 310):
+        driver.read(offset, priority="high", content="x" * 60_000)
+    assert driver.state.leaving_bytes > 0

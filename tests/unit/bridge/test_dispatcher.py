@@ -1,12 +1,15 @@
-"""The dispatcher: the lease, the picture, reservations and doorbells."""
+"""The dispatcher: the lease, the picture, what is listed and what happens when that is refused."""
 
+import pytest
+
+from agentsched.ledger.turns import PlanOutcome
 from agentsched.ledger.values import (
-    Change,
+    AdmitOutcome,
     ChangeKind,
     ReadyEntry,
-    ReserveOutcome,
     Slot,
     Snapshot,
+    State,
 )
 from bridge.core import commands as do
 from bridge.core import events as ev
@@ -17,31 +20,34 @@ from tests.unit.bridge.driver import Driver
 ENDPOINT = "http://127.0.0.1:1/v1"
 
 
+def ready_of(entry):
+    return ReadyEntry(entry, payload_hash="f" * 32)
+
+
+def synced(driver, *ready, slots=(), cursor="5-0"):
+    entries = tuple(map(ready_of, ready))
+    return driver.feed(ev.Synced(Snapshot(cursor, 0, entries, slots), driver.now_ms))
+
+
 def dispatcher(*ready, slots=(), live=9, **changes):
     driver = Driver(**changes)
     driver.tick()
     driver.lead(m=live)
     driver.tick()
-    entries = tuple(ReadyEntry(entry, 0) for entry in ready)
-    driver.feed(ev.Synced(Snapshot("5-0", 0, entries, slots), driver.now_ms))
+    synced(driver, *ready, slots=slots)
     return driver
 
 
-def reserved(driver, outcome=ReserveOutcome.RESERVED):
-    (reserve,) = driver.of(do.Reserve)
-    return driver.feed(ev.ReserveAnswered(reserve, outcome, driver.now_ms))
+def took(driver, key, at, cls="medium"):
+    slot = Slot(key, "m", ENDPOINT, cls)
+    return driver.change(ChangeKind.TAKEN, at, key=key, slot=slot)
 
 
-def keys(driver):
-    return [command.key for command in driver.of(do.Reserve)]
-
-
-def test_a_bridge_without_the_lease_reserves_nothing():
+def test_a_bridge_without_the_lease_plans_nothing():
     driver = Driver()
     driver.tick()
-    entry = ReadyEntry(facts(), 0)
-    driver.feed(ev.Changed((Change(ChangeKind.READY, "9-0", ready=entry),), 0))
-    assert keys(driver) == []
+    driver.change(ChangeKind.READY, "9-0", ready=ready_of(facts()))
+    assert driver.of(do.PlanStarts) == []
 
 
 def test_a_new_dispatcher_takes_a_snapshot_first():
@@ -52,87 +58,72 @@ def test_a_new_dispatcher_takes_a_snapshot_first():
     assert driver.of(do.TakeSnapshot) == [do.TakeSnapshot()]
 
 
-def test_what_is_ready_is_reserved_with_the_next_ring_number():
+def test_what_is_ready_is_listed_as_the_ledger_has_it():
     driver = dispatcher(facts("a"))
-    (reserve,) = driver.of(do.Reserve)
-    assert (reserve.key, reserve.ring, reserve.model) == ("a", 1, "m")
+    (command,) = driver.of(do.PlanStarts)
+    (one,) = command.plan.lists
+    (member,) = one.members
+    assert (one.model, one.endpoint) == ("m", ENDPOINT)
+    assert (member.key, member.turn, member.payload_hash) == ("a", 0, "f" * 32)
 
 
-def test_a_reservation_rings_its_doorbell():
-    driver = dispatcher(facts("a", cls="high"))
-    (ring,) = reserved(driver)
-    bell = ring.doorbell
-    assert (bell.key, bell.ring, bell.epoch, bell.cls) == ("a", 1, "e1", "high")
-
-
-def test_no_doorbell_without_a_reservation():
+def test_a_plan_names_the_last_change_that_was_seen_and_grows_in_number():
     driver = dispatcher(facts("a"))
-    assert reserved(driver, ReserveOutcome.NO_CAPACITY) == []
+    (first,) = driver.of(do.PlanStarts)
+    driver.change(ChangeKind.READY, "9-3", ready=ready_of(facts("b", cls="high")))
+    (second,) = driver.of(do.PlanStarts)
+    assert (first.plan.seen, second.plan.seen) == ("5-0", "9-3")
+    assert second.plan.number == first.plan.number + 1
 
 
-def test_a_refused_reservation_makes_it_look_anew():
+def test_a_round_in_which_nothing_changed_has_no_plan():
     driver = dispatcher(facts("a"))
-    reserved(driver, ReserveOutcome.NOT_READY)
+    driver.planned()
+    assert driver.of(do.PlanStarts) == []
     driver.tick(50)
-    assert driver.of(do.TakeSnapshot) == [do.TakeSnapshot()]
+    assert driver.of(do.PlanStarts) == []
 
 
-def test_a_dispatcher_that_lost_the_lease_stops():
-    driver = dispatcher(facts("a"), facts("b"), capacity=1)
-    reserved(driver, ReserveOutcome.NOT_DISPATCHER)
-    freed = Change(ChangeKind.FREED, "9-0", key="a")
-    driver.feed(ev.Changed((freed,), driver.now_ms))
-    assert keys(driver) == []
+def test_a_high_request_that_arrives_late_stands_in_front():
+    driver = dispatcher(*(facts(f"l{n}", cls="low", arrival_ms=n) for n in range(3)))
+    driver.change(ChangeKind.READY, "9-0", ready=ready_of(facts("h", cls="high")))
+    assert driver.listed() == ["h", "l0", "l1", "l2"]
 
 
-def test_a_freed_slot_starts_the_next_at_once():
-    driver = dispatcher(facts("a", arrival_ms=1), facts("b", arrival_ms=2), capacity=1)
-    assert keys(driver) == ["a"]
-    reserved(driver)
-    driver.feed(ev.Changed((Change(ChangeKind.FREED, "9-0", key="a"),), driver.now_ms))
-    assert keys(driver) == ["b"]
+def test_what_was_taken_is_not_listed_again():
+    driver = dispatcher(*(facts(f"k{n}", arrival_ms=n) for n in range(9)), capacity=2)
+    assert driver.listed() == ["k0", "k1", "k2", "k3"]
+    for number in range(3):
+        took(driver, f"k{number}", f"9-{number}")
+    assert driver.listed() == ["k3", "k4", "k5", "k6"]
 
 
-def test_a_high_request_that_arrives_late_is_the_next_to_start():
-    driver = dispatcher(
-        *(facts(f"l{n}", cls="low") for n in range(5)),
-        slots=(Slot("x", "m", ENDPOINT, "low"), Slot("y", "m", ENDPOINT, "low")),
-    )
-    high = ReadyEntry(facts("h", cls="high"), 0)
-    driver.feed(
-        ev.Changed(
-            (
-                Change(ChangeKind.READY, "9-0", ready=high),
-                Change(ChangeKind.FREED, "9-1", key="x"),
-            ),
-            driver.now_ms,
-        )
-    )
-    assert keys(driver) == ["h"]
+def test_a_list_that_is_long_enough_still_is_not_written_again():
+    driver = dispatcher(*(facts(f"k{n}", arrival_ms=n) for n in range(9)), capacity=2)
+    took(driver, "k0", "9-0")
+    assert [plan.plan.lists for plan in driver.of(do.PlanStarts)] in ([], [()])
+    assert driver.listed() == ["k0", "k1", "k2", "k3"]
+
+
+def test_what_comes_last_does_not_change_a_full_list():
+    driver = dispatcher(*(facts(f"k{n}", arrival_ms=n) for n in range(9)), capacity=2)
+    late = ready_of(facts("late", arrival_ms=99))
+    driver.change(ChangeKind.READY, "9-0", ready=late)
+    assert driver.of(do.PlanStarts) == []
 
 
 def test_changes_that_the_snapshot_has_are_skipped():
     driver = dispatcher()
-    old = Change(ChangeKind.READY, "4-9", ready=ReadyEntry(facts("a"), 0))
-    driver.feed(ev.Changed((old,), driver.now_ms))
-    assert keys(driver) == []
+    driver.change(ChangeKind.READY, "4-9", ready=ready_of(facts("a")))
+    assert driver.listed() == []
 
 
-def test_an_entry_that_another_dispatcher_took_is_not_reserved():
-    driver = dispatcher(facts("a"), live=0)
-    taken = Change(
-        ChangeKind.TAKEN, "9-0", key="a", slot=Slot("a", "m", ENDPOINT, "low")
-    )
-    driver.feed(ev.Changed((taken,), driver.now_ms))
-    driver.lead(m=9)
-    assert keys(driver) == []
-
-
-def test_a_withdrawn_entry_is_not_reserved():
-    driver = dispatcher(facts("a"), live=0)
-    driver.feed(ev.Changed((Change(ChangeKind.LEFT, "9-0", key="a"),), driver.now_ms))
-    driver.lead(m=9)
-    assert keys(driver) == []
+def test_the_change_at_the_cursor_itself_is_in_the_snapshot():
+    driver = dispatcher()
+    driver.change(ChangeKind.READY, "5-0", ready=ready_of(facts("a")))
+    assert driver.listed() == []
+    driver.change(ChangeKind.READY, "5-1", ready=ready_of(facts("b")))
+    assert driver.listed() == ["b"]
 
 
 def test_the_picture_is_taken_anew_now_and_then():
@@ -143,37 +134,165 @@ def test_the_picture_is_taken_anew_now_and_then():
     assert driver.of(do.TakeSnapshot) == [do.TakeSnapshot()]
 
 
-def test_a_draining_dispatcher_gives_the_lease_up_and_reserves_nothing():
-    driver = dispatcher(facts("a"), live=0)
+def test_a_large_picture_is_taken_less_often():
+    driver = dispatcher(*(facts(f"k{n}") for n in range(5_000)))
+    driver.tick(9_900)
+    assert driver.of(do.TakeSnapshot) == []
+    driver.tick(200)
+    assert driver.of(do.TakeSnapshot) == [do.TakeSnapshot()]
+
+
+def test_a_draining_dispatcher_gives_the_lease_up_and_plans_nothing():
+    driver = dispatcher(facts("a"))
     driver.feed(ev.DrainStarted())
     assert do.MeetPeers(lead=False) in driver.said
     driver.lead(m=9)
-    assert keys(driver) == []
+    assert driver.of(do.PlanStarts) == []
+
+
+def test_without_a_snapshot_nothing_is_planned():
+    driver = Driver()
+    driver.tick()
+    driver.lead(m=9)
+    driver.change(ChangeKind.READY, "9-0", ready=ready_of(facts("a")))
+    assert driver.of(do.PlanStarts) == []
+
+
+def test_a_draining_bridge_never_takes_the_lease_again():
+    driver = Driver()
+    driver.feed(ev.DrainStarted())
+    driver.tick(5_000)
+    assert driver.of(do.MeetPeers) == [do.MeetPeers(lead=False)]
+
+
+def test_a_bridge_asks_for_the_lease_every_second():
+    driver = Driver()
+    driver.tick()
+    assert driver.of(do.MeetPeers) == [do.MeetPeers(lead=True)]
+    driver.tick(999)
+    assert driver.of(do.MeetPeers) == []
+    driver.tick(1)
+    assert driver.of(do.MeetPeers) == [do.MeetPeers(lead=True)]
+
+
+# -- plans that are refused ------------------------------------------------------------
+
+
+def test_a_dispatcher_that_lost_the_lease_stops():
+    driver = dispatcher(facts("a"))
+    driver.planned(outcome=PlanOutcome.NOT_DISPATCHER)
+    driver.change(ChangeKind.READY, "9-0", ready=ready_of(facts("b", cls="high")))
+    assert driver.of(do.PlanStarts) == []
+
+
+def test_with_an_old_revision_the_orders_are_read_and_all_is_listed_again():
+    driver = dispatcher(facts("a"))
+    driver.planned(outcome=PlanOutcome.OLD_REVISION)
+    assert do.ReadOrders() in driver.said
+    assert driver.of(do.PlanStarts) == []  # not with the old one
+    driver.lists.clear()
+    driver.feed(ev.OrdersSeen(driver.state.controls, (), driver.now_ms, 7))
+    (command,) = driver.of(do.PlanStarts)
+    assert (command.plan.revision, driver.listed()) == (7, ["a"])
+
+
+def test_another_revision_has_all_listed_again():
+    driver = dispatcher(facts("a"))
+    driver.planned()
+    driver.lists.clear()
+    driver.feed(ev.OrdersSeen(driver.state.controls, (), driver.now_ms, 1))
+    assert driver.listed() == ["a"]
+
+
+def test_a_dispatcher_whose_last_change_is_gone_looks_into_the_epoch():
+    driver = dispatcher(facts("a"))
+    driver.planned(outcome=PlanOutcome.GONE)
+    assert [beat.last_change for beat in driver.of(do.BeatEpoch)] == ["5-0"]
+
+
+@pytest.mark.parametrize("answer", [None, PlanOutcome.OLD_NUMBER])
+def test_a_plan_of_which_nobody_knows_is_written_again(answer):
+    driver = dispatcher(facts("a"))
+    (command,) = driver.of(do.PlanStarts)
+    driver.lists.clear()
+    if answer is None:
+        driver.feed(ev.Planned(command, None, driver.now_ms))
+    else:
+        driver.planned(outcome=answer)
+    assert driver.listed() == ["a"]
+
+
+@pytest.mark.parametrize("outcome", list(PlanOutcome))
+def test_no_refusal_forces_a_snapshot(outcome):
+    """Else each would cost a look at all that is READY and runs, up to twenty a second."""
+    driver = dispatcher(facts("a"))
+    driver.planned(outcome=outcome)
+    driver.tick(50)
+    assert driver.of(do.TakeSnapshot) == []
+
+
+# -- limits ----------------------------------------------------------------------------
 
 
 def test_lowered_limits_hold_at_once():
-    driver = dispatcher(facts("a"), facts("b"), live=0)
+    driver = dispatcher(*(facts(f"k{n}", arrival_ms=n) for n in range(20)), capacity=5)
+    assert len(driver.listed()) == 10
     driver.feed(ev.RulesChanged(Rules(settings(capacity=1))))
-    driver.lead(m=9)
-    assert len(keys(driver)) == 1
+    assert do.ReadOrders() in driver.said
+    driver.feed(ev.OrdersSeen(driver.state.controls, (), driver.now_ms, 1))
+    assert driver.listed() == ["k0", "k1"]
+
+
+def test_what_is_being_admitted_is_listed_before_the_ledger_has_said_so():
+    driver = dispatcher()
+    driver.own()
+    driver.read(0)
+    (admission,) = driver.of(do.Admit)[0].admissions
+    assert driver.listed() == [admission.facts.key]
+    kinds = [type(command) for command in driver.said]
+    assert kinds.index(do.Admit) < kinds.index(do.PlanStarts)
+
+
+def test_what_was_not_admitted_after_all_is_not_listed_again():
+    driver = dispatcher()
+    driver.own()
+    driver.read(0)
+    driver.admitted(AdmitOutcome.CONFLICT, state=None)
+    driver.feed(ev.OrdersSeen(driver.state.controls, (), driver.now_ms, 1))
+    assert not driver.state.lead.board.has_ready()
+
+
+def test_what_the_ledger_had_already_is_listed_as_it_says():
+    driver = dispatcher(slots=())
+    driver.own()
+    driver.read(0)
+    driver.admitted(AdmitOutcome.SAME, state=State.READY)
+    assert not driver.state.lead.board.has_ready()
+    key = next(iter(driver.state.by_key))
+    back = ReadyEntry(facts(key), turn=3)
+    driver.change(ChangeKind.READY, "9-0", ready=back)
+    members = driver.of(do.PlanStarts)[-1].plan.lists[0].members
+    assert [(member.key, member.turn) for member in members] == [(key, 3)]
+
+
+# -- floors ----------------------------------------------------------------------------
 
 
 def flooded(live=1, **changes):
-    """A dispatcher with a flood of high and one low, and its first start."""
+    """A dispatcher with a flood of high and one low."""
     high = [facts(f"h{n:03}", cls="high", arrival_ms=n) for n in range(200)]
     return dispatcher(*high, facts("low", cls="low"), live=live, **changes)
 
 
 def run_for(driver, calls, each_ms):
-    """Let `calls` starts end one by one, each after `each_ms`; returns the keys."""
-    started = keys(driver)
-    order = list(started)
+    """Let one slot take what is listed first, again and again; returns the keys."""
+    order = []
     for number in range(calls):
+        key = next(key for key in driver.listed() if key not in order)
+        order.append(key)
+        took(driver, key, f"9-{2 * number}", "low" if key == "low" else "high")
         driver.now_ms += each_ms
-        ended = Change(ChangeKind.FREED, f"9-{number}", key=started.pop(0))
-        driver.feed(ev.Changed((ended,), driver.now_ms))
-        started += keys(driver)
-        order += keys(driver)
+        driver.change(ChangeKind.FREED, f"9-{2 * number + 1}", key=key)
     return order
 
 
@@ -205,44 +324,46 @@ def test_the_floor_of_one_model_is_not_earned_at_another():
     assert order.index("low") in range(19, 23)
 
 
+def test_a_floor_that_is_owed_stands_in_front_before_anything_else_changes():
+    driver = flooded(capacity=1)
+    for _ in range(21):
+        driver.tick(1_000)
+    took(driver, "h000", "9-0", "high")
+    driver.tick(1_000)
+    assert driver.listed()[0] == "low"
+
+
+def charged(driver):
+    return driver.state.lead.floors["m"]._charged
+
+
+def test_a_slot_that_a_snapshot_does_not_show_any_more_gives_its_charge_back():
+    """What freed it is older than the snapshot, and so it is skipped."""
+    driver = dispatcher(facts("a"), capacity=1)
+    took(driver, "a", "6-0")
+    assert set(charged(driver)) == {"a"}
+    synced(driver, cursor="8-0")
+    driver.change(ChangeKind.FREED, "7-0", key="a")
+    assert charged(driver) == {}
+
+
+def test_a_slot_that_only_a_snapshot_shows_is_charged():
+    driver = dispatcher(facts("a"), capacity=1)
+    synced(driver, slots=(Slot("a", "m", ENDPOINT, "medium"),), cursor="8-0")
+    assert set(charged(driver)) == {"a"}
+
+
+def test_a_change_that_is_told_twice_is_charged_once():
+    driver = dispatcher(facts("a"), capacity=1)
+    took(driver, "a", "6-0")
+    floors = driver.state.lead.floors["m"]
+    floors._credit_ms["medium"] = 500.0
+    took(driver, "a", "6-1")
+    assert floors._credit_ms["medium"] == 500.0
+
+
 def test_a_free_of_something_unknown_changes_nothing():
     driver = dispatcher(facts("a"), capacity=1)
-    unknown = Change(ChangeKind.FREED, "9-0", key="never seen")
-    driver.feed(ev.Changed((unknown,), driver.now_ms))
-    assert keys(driver) == []
-
-
-def test_the_change_at_the_cursor_itself_is_in_the_snapshot():
-    driver = dispatcher()
-    seen = Change(ChangeKind.READY, "5-0", ready=ReadyEntry(facts("a"), 0))
-    driver.feed(ev.Changed((seen,), driver.now_ms))
-    assert keys(driver) == []
-    new = Change(ChangeKind.READY, "5-1", ready=ReadyEntry(facts("b"), 0))
-    driver.feed(ev.Changed((new,), driver.now_ms))
-    assert keys(driver) == ["b"]
-
-
-def test_without_a_snapshot_nothing_is_reserved():
-    driver = Driver()
-    driver.tick()
-    driver.lead(m=9)
-    change = Change(ChangeKind.READY, "9-0", ready=ReadyEntry(facts("a"), 0))
-    driver.feed(ev.Changed((change,), driver.now_ms))
-    assert keys(driver) == []
-
-
-def test_a_draining_bridge_never_takes_the_lease_again():
-    driver = Driver()
-    driver.feed(ev.DrainStarted())
-    driver.tick(5_000)
-    assert driver.of(do.MeetPeers) == [do.MeetPeers(lead=False)]
-
-
-def test_a_bridge_asks_for_the_lease_every_second():
-    driver = Driver()
-    driver.tick()
-    assert driver.of(do.MeetPeers) == [do.MeetPeers(lead=True)]
-    driver.tick(999)
-    assert driver.of(do.MeetPeers) == []
-    driver.tick(1)
-    assert driver.of(do.MeetPeers) == [do.MeetPeers(lead=True)]
+    driver.planned()
+    driver.change(ChangeKind.FREED, "9-0", key="never seen")
+    assert driver.of(do.PlanStarts) == []

@@ -2,9 +2,16 @@
 
 import pytest
 
-from agentsched.errors import DeliveryFailed, LedgerUnavailable, NewerFormat
+from agentsched.errors import (
+    DeliveryFailed,
+    DoorbellFailed,
+    EpochChanged,
+    LedgerUnavailable,
+    NewerFormat,
+)
 from agentsched.ledger.memory.ledger import MemoryLedger
-from agentsched.ledger.values import Admission, AdmitOutcome, ReserveOutcome, State
+from agentsched.ledger.turns import Parked, Plan, PlanOutcome
+from agentsched.ledger.values import AdmitOutcome, State
 from agentsched.telemetry import metrics
 from agentsched.wire.doorbell import Doorbell
 from agentsched.wire.records import Mark, Partition
@@ -21,52 +28,51 @@ def test_admissions_come_back_with_their_places(rig):
     assert [one.outcome for one in answer.answers] == [AdmitOutcome.NEW] * 2
 
 
-def test_a_reservation_takes_the_lease_of_this_bridge(rig):
+def test_a_plan_is_listed_under_the_lease_of_this_bridge(rig):
+    rig.ledger.membership.beat_worker("w1", {"m": 4}, 10**9, parked=3)
     rig.admit("k")
-    assert rig.reserve("k") is ReserveOutcome.RESERVED
-    assert state_of(rig) is State.RUNG
+    answer = rig.plan("k")
+    assert answer.outcome is PlanOutcome.PLANNED
+    assert answer.parked == (Parked("w1", 3, ("m",)),)
+    rig.take("k")
+    assert state_of(rig) is State.RUNNING
+
+
+def test_a_bridge_that_does_not_lead_is_told(rig):
+    rig.ledger.membership.resign(rig.effects.bridge_id)
+    assert rig.plan("k").outcome is PlanOutcome.NOT_DISPATCHER
+
+
+def bell(key, turn=1):
+    return Doorbell.of(facts(key), turn, "e", "m")
+
+
+def test_the_doorbells_of_a_round_are_sent_together(rig):
+    sent = []
+    rig.doorbells.ring = sent.append
+    rig.effects.run(do.Ring((bell("a"), bell("b"))))
+    assert sent == [(bell("a"), bell("b"))]
 
 
 def test_a_doorbell_that_cannot_be_sent_does_not_stop_the_loop(rig):
     rig.doorbells.fails = True
-    bell = Doorbell.of(facts("k"), 1, "e", "m")
-    assert rig.effects.run(do.Ring(bell)) == []
+    assert rig.effects.run(do.Ring((bell("k"),))) == []
 
 
-def test_ringing_again_raises_the_ring_number_of_ledger_and_doorbell(rig):
+def test_a_look_shows_what_the_ledger_has(rig):
     rig.admit("k")
-    rig.reserve("k")
-    rig.effects.run(do.RingAgain(facts("k"), 1, "m"))
-    assert [bell.ring for bell in rig.doorbells.rung] == [2]
-    assert rig.ledger.inspect(rig.epoch, ["k"])[0].ring == 2
-
-
-def test_a_doorbell_is_not_rung_again_when_the_ledger_says_no(rig):
-    rig.effects.run(do.RingAgain(facts("gone"), 1, "m"))
-    assert rig.doorbells.rung == []
-
-
-def test_a_look_tells_how_many_doorbells_lie_in_the_queues(rig):
-    rig.admit("k")
-    rig.reserve("k")
-    rig.doorbells.lying["m"] = 4
-    (seen,) = rig.effects.run(do.Inspect(("k",)))
-    assert (seen.views[0].state, seen.doorbells) == (State.RUNG, {"m": 4})
-
-
-def test_a_queue_that_cannot_be_asked_counts_as_one_with_doorbells(rig):
-    rig.admit("k")
-    rig.reserve("k")
-    rig.doorbells.fails = True
-    (seen,) = rig.effects.run(do.Inspect(("k",)))
-    assert seen.doorbells == {"m": 1}
+    rig.take("k")
+    (seen,) = rig.effects.run(do.Inspect(("k", "gone")))
+    assert [view and view.state for view in seen.views] == [State.RUNNING, None]
 
 
 def test_while_redis_does_not_answer_steps_count_as_not_done():
     rig = Rig(ledger=Unreachable())
     (admitted,) = rig.admit("k")
     assert [one.outcome for one in admitted.answers] == [AdmitOutcome.FULL]
-    assert rig.reserve("k") is ReserveOutcome.NOT_READY
+    plan = do.PlanStarts(Plan("", 1, 1, "", ()))
+    (planned,) = rig.effects.run(plan)
+    assert (planned.command, planned.answer) == (plan, None)
     (withdrawn,) = rig.effects.run(do.Withdraw(("k",)))
     assert withdrawn.gone == (False,)
     (peers,) = rig.effects.run(do.MeetPeers(lead=True))
@@ -105,13 +111,9 @@ def test_commits_and_pauses_go_to_kafka(rig):
 
 
 def test_a_new_configuration_reaches_ledger_and_queues(rig):
+    before = rig.revision
     rig.effects.adopt(Rules(settings(capacity=1)))
-    rig.admit("a")
-    rig.effects.run(do.Admit((Admission(facts("b", offset=1), b"{}", "b"),)))
-    assert [rig.reserve("a"), rig.reserve("b")] == [
-        ReserveOutcome.RESERVED,
-        ReserveOutcome.NO_CAPACITY,
-    ]
+    assert rig.revision > before
     assert rig.doorbells.known == ["m"]
 
 
@@ -124,13 +126,45 @@ def test_while_redis_does_not_answer_only_one_step_in_a_while_is_tried():
         raise LedgerUnavailable("time-out")
 
     rig.open()
-    rig.ledger.reserve = hang
+    rig.ledger.withdraw = hang
     for _ in range(5):
-        rig.reserve("k")
+        rig.effects.run(do.Withdraw(("k",)))
     assert len(tried) == 1
     rig.now_ms += 1_000
-    rig.reserve("k")
+    rig.effects.run(do.Withdraw(("k",)))
     assert len(tried) == 2
+
+
+def test_while_celerys_broker_does_not_answer_it_is_asked_once_in_a_while(rig):
+    tried = []
+
+    def hang(*_):
+        tried.append(1)
+        raise DoorbellFailed("time-out")
+
+    rig.doorbells.ring = hang
+    for _ in range(5):
+        rig.effects.run(do.Ring((bell("k"),)))
+    assert len(tried) == 1
+    rig.now_ms += 1_000
+    rig.effects.run(do.Ring((bell("k"),)))
+    assert len(tried) == 2
+
+
+def test_an_epoch_that_cannot_be_opened_is_not_tried_with_every_step(rig):
+    tried = []
+
+    def gone(*_):
+        raise EpochChanged("another one")
+
+    def hang(*_):
+        tried.append(1)
+        raise LedgerUnavailable("time-out")
+
+    rig.ledger.admit, rig.ledger.membership.beat = gone, hang
+    for _ in range(5):
+        rig.admit("k")
+    assert len(tried) == 1
 
 
 def test_the_calls_of_each_model_are_counted(rig):
@@ -140,29 +174,23 @@ def test_the_calls_of_each_model_are_counted(rig):
 
 def test_what_had_an_effect_is_counted_and_nothing_else(rig):
     rig.admit("k")
-    rig.reserve("k")
-    rig.effects.run(do.Ring(Doorbell.of(facts("k"), 1, rig.epoch, "m")))
-    rig.effects.run(do.RingAgain(facts("k"), 1, "m"))
-    rig.effects.run(do.RingAgain(facts("gone"), 1, "m"))
-    rig.effects.run(do.Unreserve("k", 7))
-    rig.effects.run(do.Unreserve("k", 2))
+    rig.effects.run(do.Ring((bell("k"), bell("other")), (("m", 1),)))
+    rig.plan("k")
     assert rig.meters.value(metrics.ADMITTED, "m", "medium") == 1
-    assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") == 1
+    assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") == 2
     assert rig.meters.value(metrics.DOORBELLS_RUNG_AGAIN, "m") == 1
-    assert rig.meters.value(metrics.RESERVATIONS_RETURNED) == 1
 
 
 def test_a_lease_that_is_not_over_is_no_expiry(rig):
     rig.admit("k")
-    rig.reserve("k")
-    rig.ledger.claim(rig.epoch, "k", 1, "lease", 15_000)
+    rig.take("k")
     rig.effects.run(do.Expire("k"))
     assert rig.meters.value(metrics.LEASE_EXPIRIES) == 0
 
 
 def test_a_doorbell_that_was_not_sent_counts_as_a_failure(rig):
     rig.doorbells.fails = True
-    rig.effects.run(do.Ring(Doorbell.of(facts("k"), 1, "e", "m")))
+    rig.effects.run(do.Ring((bell("k"),)))
     assert rig.meters.value(metrics.DOORBELL_FAILURES) == 1
     assert rig.meters.value(metrics.DOORBELLS_RUNG, "m") is None
 

@@ -3,7 +3,8 @@
 from agentsched.errors import LedgerUnavailable
 from agentsched.ledger.bridge_reports import BridgeReport, IndexAnswer, Question
 from agentsched.ledger.operator_orders import Control, ControlKind
-from agentsched.ledger.values import Admission, AdmitOutcome, ReserveOutcome, State
+from agentsched.ledger.turns import PlanOutcome
+from agentsched.ledger.values import Admission, AdmitOutcome, State
 from agentsched.wire.epoch import NO_EPOCH, EpochCounter
 from bridge.core import commands as do
 from bridge.core import events as ev
@@ -20,7 +21,7 @@ def test_a_lost_ledger_begins_a_new_epoch_with_its_limits(rig):
     rig.epoch = opened.epoch
     rig.effects.run(do.MeetPeers(lead=True))
     rig.admit("k")
-    assert rig.reserve("k") is ReserveOutcome.RESERVED
+    assert rig.plan("k").outcome is PlanOutcome.PLANNED
 
 
 def test_what_was_decided_before_a_new_epoch_is_not_done_in_it(rig):
@@ -125,9 +126,9 @@ def test_a_rollback_that_kafka_shows_begins_an_epoch(rig):
 def test_after_an_outage_nothing_is_done_before_the_epoch_is_checked(rig):
     saved = rig.ledger.server.save()
     rig.effects.run(do.BeatEpoch(NO_EPOCH, ""))
-    rig.ledger.reserve, works = Unreachable().reserve, rig.ledger.reserve
-    rig.reserve("k")
-    rig.ledger.reserve = works
+    rig.ledger.withdraw, works = Unreachable().withdraw, rig.ledger.withdraw
+    rig.effects.run(do.Withdraw(("k",)))
+    rig.ledger.withdraw = works
     rig.ledger.server.rollback(saved)
     rig.now_ms += 1_000
     events = rig.admit("k")

@@ -6,13 +6,13 @@ import pytest
 
 from agentsched.errors import DeliveryFailed, DoorbellFailed, ErrorCode
 from agentsched.ledger.operator_orders import Control, ControlKind
+from agentsched.ledger.turns import Plan, Planned, PlanOutcome
 from agentsched.ledger.values import (
     Admission,
     AdmitOutcome,
     Admitted,
     Change,
     ChangeKind,
-    ReserveOutcome,
     State,
 )
 from agentsched.telemetry import metrics
@@ -113,28 +113,20 @@ def test_the_same_record_read_again_is_no_duplicate(observed):
     )
 
 
-def test_a_doorbell_is_counted_and_told_with_its_ring(observed):
-    observed.observer.did(do.Ring(Doorbell.of(facts(), 1, "e1", "m")))
+BELL = Doorbell.of(facts(), 1, "e1", "m")
+
+
+def test_a_doorbell_is_counted_and_told(observed):
+    observed.observer.did(do.Ring((BELL,)))
     assert observed.meters.value(metrics.DOORBELLS_RUNG, "m") == 1
-    assert observed.said == [
-        (
-            "request_rung",
-            {
-                "correlation_id": "c-k1",
-                "agent_id": "agent",
-                "class": "medium",
-                "model": "m",
-                "ring": 1,
-            },
-        )
-    ]
+    assert observed.meters.value(metrics.DOORBELLS_RUNG_AGAIN, "m") is None
+    named = {"correlation_id": "c-k1", "agent_id": "agent", "class": "medium"}
+    assert observed.said == [("doorbell_rung", named | {"model": "m"})]
 
 
-def test_a_doorbell_that_is_rung_again_is_counted_apart(observed):
-    observed.observer.did(do.RingAgain(facts(), 1, "m"))
+def test_a_doorbell_that_is_rung_again_is_counted_apart_too(observed):
+    observed.observer.did(do.Ring((BELL,), again=(("m", 1),)))
     assert observed.meters.value(metrics.DOORBELLS_RUNG_AGAIN, "m") == 1
-    assert observed.meters.value(metrics.DOORBELLS_RUNG, "m") is None
-    assert observed.said[0][1]["ring"] == 2
 
 
 def test_a_doorbell_that_failed_is_counted(observed):
@@ -157,9 +149,9 @@ def test_an_expired_lease_names_its_request(observed):
 
 
 def test_what_the_index_does_not_know_is_told_without_a_name(observed):
-    observed.observer.did(do.Unreserve("unknown", 1))
-    assert observed.meters.value(metrics.RESERVATIONS_RETURNED) == 1
-    assert observed.said == [("reservation_returned", {"ring": 1})]
+    observed.observer.did(do.Expire("unknown"))
+    assert observed.meters.value(metrics.LEASE_EXPIRIES) == 1
+    assert observed.said == [("lease_expired", {})]
 
 
 def test_a_dead_letter_is_counted_by_its_reason(observed):
@@ -215,13 +207,16 @@ def test_a_stored_reply_that_is_sent_again_is_counted(observed):
     assert observed.meters.value(metrics.REPLIES_SENT_AGAIN) == 1
 
 
-def test_a_refused_reservation_is_counted_by_the_reason(observed):
-    command = do.Reserve(facts(), 1, "m", "e")
-    outcomes = (ReserveOutcome.RESERVED, ReserveOutcome.NO_CAPACITY)
-    for outcome in outcomes:
-        observed.saw(ev.ReserveAnswered(command, outcome, 1))
-    assert observed.meters.value(metrics.RESERVATIONS_REFUSED, "no_capacity") == 1
-    assert observed.meters.value(metrics.RESERVATIONS_REFUSED, "reserved") is None
+def test_a_plan_is_counted_by_what_came_of_it(observed):
+    command = do.PlanStarts(Plan("", 1, 0, "", ()))
+    for outcome in (PlanOutcome.PLANNED, PlanOutcome.OLD_REVISION):
+        observed.saw(ev.Planned(command, Planned(outcome), 1))
+    observed.saw(ev.Planned(command, None, 1))  # no answer
+    counted = {one: observed.meters.value(metrics.PLANS, one) for one in PlanOutcome}
+    assert [one for one, times in counted.items() if times] == [
+        "planned",
+        "old_revision",
+    ]
 
 
 def test_a_settled_request_is_told_with_its_place(observed):

@@ -39,11 +39,16 @@ def block(agent):
 
 
 def order(driver, *controls):
-    return driver.feed(ev.OrdersSeen(Controls.of(controls), (), driver.now_ms))
+    """Say what is ordered; a change has another revision, and voids all lists."""
+    before, now = driver.state.controls, Controls.of(controls)
+    revision = driver.state.revision + (before != now)
+    if before != now:
+        driver.lists.clear()
+    return driver.feed(ev.OrdersSeen(now, (), driver.now_ms, revision))
 
 
 def snapshot(driver, *entries):
-    ready = tuple(ReadyEntry(entry, 0) for entry in entries)
+    ready = tuple(ReadyEntry(entry) for entry in entries)
     driver.feed(ev.Synced(Snapshot("5-0", 0, ready, ()), driver.now_ms))
 
 
@@ -58,7 +63,8 @@ def dispatcher(*entries, controls=(), **changes):
 
 
 def placed(driver):
-    return [(command.key, command.model) for command in driver.of(do.Reserve)]
+    """(key, model) of all that is listed."""
+    return [(key, model) for (model, _), keys in driver.lists.items() for key in keys]
 
 
 def code_of(admission):
@@ -138,22 +144,7 @@ def test_a_drain_and_an_unknown_order_start_nothing_of_any_model(control):
 def test_a_pause_earns_no_floor_that_would_be_paid_afterwards():
     driver = dispatcher(facts("low", cls="low"), controls=[pause("m")])
     driver.tick(600_000)
-    assert driver.state.lead.floors["m"].due(lambda _: True) is None
-
-
-@pytest.mark.parametrize("control", [pause("m"), DRAIN])
-def test_a_doorbell_that_nobody_claims_is_given_back_and_not_rung_again(control):
-    driver = Driver()
-    driver.own()
-    driver.read(0)
-    driver.admitted()
-    driver.lead(m=2)
-    (key,) = driver.state.by_key
-    lost = EntryView(State.RUNG, ring=1, since_ms=60_000, model="m")
-    order(driver, control)
-    driver.feed(ev.Inspected((key,), (lost,), {"m": 0}, driver.now_ms))
-    assert driver.of(do.RingAgain) == []
-    assert driver.of(do.Unreserve) == [do.Unreserve(key, 1)]
+    assert driver.state.lead.floors["m"].owed(lambda _: True) == []
 
 
 def test_what_runs_is_left_alone_while_its_model_is_paused():
@@ -163,8 +154,8 @@ def test_what_runs_is_left_alone_while_its_model_is_paused():
     driver.admitted(state=State.RUNNING)
     order(driver, pause("m"), block("default"))
     (key,) = driver.state.by_key
-    running = EntryView(State.RUNNING, ring=1, since_ms=9, lease_left_ms=9, model="m")
-    assert driver.feed(ev.Inspected((key,), (running,), {}, driver.now_ms)) == []
+    running = EntryView(State.RUNNING, since_ms=9, lease_left_ms=9, model="m")
+    assert driver.feed(ev.Inspected((key,), (running,), driver.now_ms)) == []
 
 
 def test_a_new_request_of_a_blocked_agent_is_admitted_with_its_refusal():
@@ -273,8 +264,8 @@ def test_what_is_ready_is_answered_when_its_agent_is_blocked():
     driver.admitted()
     order(driver, block("bad"))
     (key,) = driver.state.by_key
-    ready = EntryView(State.READY, ring=0, since_ms=9)
-    driver.feed(ev.Inspected((key,), (ready,), {}, driver.now_ms))
+    ready = EntryView(State.READY, since_ms=9)
+    driver.feed(ev.Inspected((key,), (ready,), driver.now_ms))
     (answer,) = driver.of(do.EndRequest)
     assert json.loads(answer.value)["error"]["code"] == "AGENT_BLOCKED"
 
@@ -288,7 +279,7 @@ def test_what_is_ready_of_a_blocked_agent_does_not_start():
 
 def test_what_becomes_ready_of_a_blocked_agent_does_not_start():
     driver = dispatcher(controls=[block("bad")])
-    entry = ReadyEntry(facts("a", agent_id="bad"), 0)
+    entry = ReadyEntry(facts("a", agent_id="bad"))
     driver.feed(ev.Changed((Change(ChangeKind.READY, "9-0", ready=entry),), 0))
     assert placed(driver) == []
 

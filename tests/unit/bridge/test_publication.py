@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from agentsched.errors import DeliveryFailed
-from agentsched.ledger.values import State
+import bridge.effects.unnoted
+from agentsched.errors import DeliveryFailed, LedgerUnavailable
+from agentsched.ledger.values import Admission, State
 from agentsched.telemetry import metrics
+from agentsched.wire.epoch import NO_EPOCH
 from agentsched.wire.records import OutboundRecord
 from bridge.core import commands as do
 from bridge.core import events as ev
@@ -233,3 +235,112 @@ def test_a_sent_reply_of_a_request_that_the_ledger_lost_settles_its_offset(rig):
     rig.sink.sent[0][1].set_result(AT)
     rig.inboxed()
     assert rig.ledger.partition(rig.epoch, facts().source, 0, 9).done == (range(1),)
+
+
+class Silent:
+    """A step of the ledger that blocks for the time-out of a socket, as often as told."""
+
+    def __init__(self, rig, step, times):
+        self.tries, self._left, self._rig = 0, times, rig
+        self._step = getattr(rig.ledger, step)
+        setattr(rig.ledger, step, self)
+
+    def __call__(self, *arguments):
+        self.tries += 1
+        if self._left:
+            self._left -= 1
+            self._rig.now_ms += 5_000
+            raise LedgerUnavailable("time-out")
+        return self._step(*arguments)
+
+
+def test_however_many_acknowledgements_come_back_one_time_out_is_waited_for(rig):
+    silent = Silent(rig, "settle", 1)
+    letters = [letter(offset) for offset in range(100)]
+    for one in letters:
+        rig.effects.run(one)
+    for _, delivery in rig.sink.sent:
+        delivery.set_result(AT)
+    assert rig.inboxed() == [ev.OffsetSettled("s", offset) for offset in range(100)]
+    assert silent.tries == 1
+    rig.now_ms += 1_000
+    rig.effects.run(do.BeatEpoch(NO_EPOCH, ""))
+    assert rig.ledger.partition(rig.epoch, "s", 0, 100).done == (range(100),)
+
+
+def test_a_reply_that_kafka_has_is_noted_when_redis_answers_and_not_sent_again(rig):
+    done(rig)
+    Silent(rig, "turn", 1)
+    rig.effects.run(do.SendStored("k"))
+    rig.sink.sent[0][1].set_result(AT)
+    rig.inboxed()
+    rig.now_ms += 1_000
+    rig.effects.run(do.SendStored("k"))
+    assert len(rig.sink.sent) == 1
+    rig.effects.run(do.BeatEpoch(NO_EPOCH, ""))
+    assert state_of(rig) is State.ANSWERED
+
+
+def test_a_poisoned_request_is_answered_when_redis_answers(rig):
+    rig.admit("k")
+    Silent(rig, "complete", 1)
+    letter = OutboundRecord("x.dead_letter", b"")
+    rig.effects.run(do.BuryPoison(letter, facts("k"), b"{}"))
+    rig.sink.sent[0][1].set_result(AT)
+    rig.inboxed()
+    assert len(rig.sink.sent) == 1
+    rig.now_ms += 1_000
+    rig.effects.run(do.BeatEpoch(NO_EPOCH, ""))
+    assert [sent.topic for sent, _ in rig.sink.sent] == ["x.dead_letter", "results"]
+
+
+def test_what_waits_for_redis_is_bounded_and_what_is_given_up_is_sent_again(
+    rig, monkeypatch
+):
+    monkeypatch.setattr(bridge.effects.unnoted, "MOST", 1)
+    done(rig)
+    Silent(rig, "turn", 10**9)
+    rig.effects.run(do.SendStored("k"))
+    rig.sink.sent[0][1].set_result(AT)
+    rig.inboxed()
+    rig.effects.run(letter())
+    rig.sink.sent[1][1].set_result(AT)
+    rig.inboxed()
+    rig.now_ms += 1_000
+    rig.effects.run(do.BeatEpoch(NO_EPOCH, ""))
+    rig.now_ms += 1_000
+    rig.effects.run(do.SendStored("k"))
+    assert len(rig.sink.sent) == 3
+
+
+def test_a_burst_of_replies_is_neither_read_back_nor_marked_one_by_one(rig):
+    """Two round trips for each were 521 a second."""
+    steps, turn = [], rig.ledger.turn
+
+    def counted(epoch, one):
+        steps.append(len(one.published))
+        return turn(epoch, one)
+
+    rig.ledger.turn = counted
+    rig.ledger.reply = lambda *_: pytest.fail("read back")
+    keys = [f"k{number}" for number in range(100)]
+    admissions = tuple(
+        Admission(facts(key, offset=n), b"{}", key, b'{"x": 1}')
+        for n, key in enumerate(keys)
+    )
+    rig.effects.run(do.Admit(admissions))
+    for key in keys:
+        rig.effects.run(do.SendStored(key))
+    for _, acknowledgement in rig.sink.sent:
+        acknowledgement.set_result(AT)
+    rig.inboxed()
+    assert {state_of(rig, key) for key in keys} == {State.ANSWERED}
+    assert steps == [64, 36]
+
+
+def test_a_reply_of_a_lost_epoch_is_read_back_before_it_is_sent(rig):
+    rig.effects.run(do.Admit((Admission(facts("k"), b"{}", "k", b'{"x": 1}'),)))
+    rig.ledger.server.lose()
+    rig.effects.run(do.ReadOrders())
+    rig.effects.run(do.SendStored("k"))
+    assert rig.sink.sent == []

@@ -35,8 +35,10 @@ def test_what_was_admitted_waits_and_what_comes_later_does_not():
 
 
 def test_what_was_never_admitted_is_admitted_at_once():
-    driver = admitting(*range(10), limits={"ready_max_entries": 10})
-    driver.read(10, 11)
+    driver = Driver(limits={"ready_max_entries": 10})
+    driver.own()
+    driver.read(*range(12))
+    driver.admitted()
     driver.lose()
     assert offsets_of(driver.of(do.Admit)) == [10, 11]
 
@@ -44,7 +46,7 @@ def test_what_was_never_admitted_is_admitted_at_once():
 def test_kafka_is_asked_when_no_reply_of_the_old_epoch_can_come_any_more():
     driver = admitting(0)
     driver.lose(age_ms=5_000)
-    driver.tick(6_999)
+    driver.tick(16_999)
     assert driver.of(do.LookUpReplies) == []
     driver.tick(500)
     (asked,) = driver.of(do.LookUpReplies)
@@ -74,7 +76,7 @@ def test_what_has_an_answer_is_settled_and_the_rest_is_admitted():
 def test_kafka_is_asked_again_when_it_did_not_answer():
     driver = admitting(0)
     driver.lose()
-    driver.tick(12_000)
+    driver.tick(22_000)
     (asked,) = driver.of(do.LookUpReplies)
     driver.feed(ev.LookUpFailed(asked))
     assert driver.of(do.Admit) == []
@@ -89,14 +91,14 @@ def test_kafka_is_asked_from_the_time_of_the_oldest_doubted_record():
     driver.feed(ev.Read(tuple(records), driver.now_ms))
     driver.admitted()
     driver.lose()
-    driver.tick(12_000)
+    driver.tick(22_000)
     assert driver.of(do.LookUpReplies)[0].since_ms == 700
 
 
 def test_the_answer_of_a_look_up_in_an_older_epoch_is_void():
     driver = admitting(0)
     driver.lose("e2")
-    driver.tick(12_000)
+    driver.tick(22_000)
     (asked,) = driver.of(do.LookUpReplies)
     driver.lose("e3")
     driver.feed(ev.LookedUp(asked, {}, driver.now_ms))
@@ -108,7 +110,7 @@ def test_the_answer_of_a_look_up_in_an_older_epoch_is_void():
 def test_a_partition_that_went_meanwhile_is_left_alone():
     driver = admitting(0)
     driver.lose()
-    driver.tick(12_000)
+    driver.tick(22_000)
     (asked,) = driver.of(do.LookUpReplies)
     driver.feed(ev.Revoked(SOURCE))
     driver.feed(ev.LookedUp(asked, {SOURCE: [0]}, driver.now_ms))
@@ -121,7 +123,7 @@ def test_all_partitions_are_looked_up_at_once():
     driver.feed(ev.Read((record(5, topic="other"),), driver.now_ms))
     driver.admitted()
     driver.lose()
-    driver.tick(12_000)
+    driver.tick(22_000)
     (asked,) = driver.of(do.LookUpReplies)
     assert {one.source for one in asked.wanted} == {SOURCE, OTHER}
 
@@ -201,12 +203,12 @@ def test_nothing_starts_while_calls_of_the_lost_epoch_may_still_run():
     driver.own()
     driver.lead(m=2)
     driver.lose()
-    ready = ReadyEntry(facts("k1"), 0)
+    ready = ReadyEntry(facts("k1"))
     driver.lead(m=2)
     driver.feed(ev.Synced(Snapshot("0-0", 0, (ready,), ()), driver.now_ms))
-    assert driver.of(do.Reserve) == []
+    assert driver.listed() == []
     driver.tick(6_000)
-    assert len(driver.of(do.Reserve)) == 1
+    assert driver.listed() == ["k1"]
 
 
 def test_the_bridge_beats_with_what_it_has_seen():

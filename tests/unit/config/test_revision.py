@@ -132,7 +132,7 @@ def test_what_does_not_go_together_with_what_stays_is_refused_whole(monkeypatch)
     field = found["timing.loss_grace_s"].field
     marks = [mark for mark in field.metadata if not isinstance(mark, Applies)]
     monkeypatch.setattr(field, "metadata", marks)
-    new = settings(timing={"delivery_timeout_s": 3, "loss_grace_s": 5})
+    new = settings(timing={"delivery_timeout_s": 3, "loss_grace_s": 8})
     with pytest.raises(ConfigurationError, match=r"timing\.delivery_timeout_s"):
         revise(OLD, new)
 

@@ -138,3 +138,18 @@ def test_the_short_one_may_fail_too(sink, topic):
 
 def test_waiting_and_ending_are_the_other_sinks(sink):
     assert (sink.flush(1), sink.close(1)) == (3, "closed")
+
+
+def test_a_reply_that_is_refused_late_is_not_sent_another_way_any_more(topic):
+    """After a loss of Redis two delivery time-outs are waited for, and no third."""
+    now_s = [0.0]
+    sink = ReplySink(topic, "results", delivery_timeout_s=10.0, now_s=lambda: now_s[0])
+    waiting = Future()
+    topic.send, taken = (lambda _record: waiting), topic.send
+    sent = sink.send(record(encode_message(reply("x")), MISSING))
+    topic.send, now_s[0] = taken, 10.1
+    error = DeliveryFailed("no such topic")
+    error.no_topic = True
+    waiting.set_exception(error)
+    assert sent.exception() is error
+    assert topic.taken == []

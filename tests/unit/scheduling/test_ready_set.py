@@ -42,8 +42,17 @@ def test_the_target_never_exceeds_the_limit():
     assert sum(target({"high": 9, "medium": 9, "low": 9}, 2).values()) == 2
 
 
-def test_the_share_is_split_evenly_over_groups():
-    assert (quota(2000, 4), quota(3, 10)) == (500, 1)
+def test_groups_of_one_size_have_even_parts_of_the_share():
+    assert quota(2000, 4, weight_ratio=0.25) == 500
+
+
+def test_half_of_the_share_goes_by_capacity():
+    assert quota(2000, 4, weight_ratio=0.85) == 1100
+    assert quota(2000, 4, weight_ratio=0.05) == 300
+
+
+def test_every_group_has_room_for_one():
+    assert quota(3, 10, weight_ratio=0.0) == 1
 
 
 def test_the_minimum_is_not_counted_twice():
