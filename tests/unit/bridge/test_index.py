@@ -64,8 +64,9 @@ def test_one_round_forgets_so_many_and_the_next_goes_on():
     ]
 
 
-def test_a_partition_that_comes_back_at_once_is_read_anew():
-    driver = full()
+def test_a_partition_that_comes_back_at_once_is_read_anew(monkeypatch):
+    monkeypatch.setattr(index, "DROPPED_AT_ONCE", 10)
+    driver = full(waiting=500)
     revoke(driver)
     driver.own()
     driver.read(0, 1, 2)
