@@ -64,16 +64,21 @@ def test_one_round_forgets_so_many_and_the_next_goes_on():
     ]
 
 
-def test_a_partition_that_comes_back_at_once_is_read_anew():
-    driver = full()
+def test_a_partition_that_comes_back_at_once_is_read_anew(monkeypatch):
+    monkeypatch.setattr(index, "DROPPED_AT_ONCE", 10)
+    driver = full(waiting=500)
     revoke(driver)
     driver.own()
     driver.read(0, 1, 2)
     assert len(driver.of(do.Admit)) == 1
+    for entry in driver.state.partitions[SOURCE].entries.values():
+        assert index.with_key(driver.state, entry.key) == (entry,)
     driver.admitted()
     while has_more(driver.state):
         driver.feed(ev.OffsetSettled(SOURCE, 9_999))
     entries = driver.state.partitions[SOURCE].entries
+    waiting = driver.state.waiting[("m",)]["medium"]
+    assert (len(waiting), len(driver.state.deadlines)) == (2, 3)
     assert [entry.stage for entry in entries.values()].count(Stage.READY) == 1
     assert set(driver.state.by_key) == {entry.key for entry in entries.values()}
     for entry in entries.values():
