@@ -32,6 +32,7 @@ def plan(state: BridgeState) -> list[Command]:
     Only groups in which something moved since are looked at.
     """
     if state.draining:
+        state.unsettled.clear()
         return []
     batch = _Batch()
     _take_refused(state, batch)

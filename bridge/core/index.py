@@ -154,7 +154,7 @@ def drop_partition(state: BridgeState, source: str) -> None:
     admitted = [one for one in partition.entries.values() if one.stage not in waits]
     for entry in admitted:
         del partition.entries[entry.offset]
-        _forget(state, entry)
+        _forget(state, entry, queued=False)
     if partition.entries:
         state.dropped.append(partition.entries)
 
@@ -165,7 +165,7 @@ def drop_more(state: BridgeState) -> None:
     while state.dropped and left:
         entries = state.dropped[0]
         for _ in range(min(left, len(entries))):
-            _forget(state, entries.popitem()[1])
+            _forget(state, entries.popitem()[1], queued=False)
             left -= 1
         if not entries:
             state.dropped.popleft()
@@ -180,9 +180,11 @@ def _drop(state: BridgeState, partition: PartitionIndex, offset: int) -> None:
         _forget(state, entry)
 
 
-def _forget(state: BridgeState, entry: Indexed) -> None:
-    _unfile(state, entry)
-    state.deadlines.removed(entry.source)
+def _forget(state: BridgeState, entry: Indexed, *, queued: bool = True) -> None:
+    """Forget a request; `queued` is False where its queues have forgotten it before."""
+    _unfile(state, entry, queued=queued)
+    if queued:
+        state.deadlines.removed(entry.source)
     twins = state.twins.get(entry.key)
     if twins is None:
         del state.by_key[entry.key]
@@ -250,12 +252,13 @@ def _file(state: BridgeState, entry: Indexed) -> None:
     _count(state, entry, 1)
 
 
-def _unfile(state: BridgeState, entry: Indexed) -> None:
+def _unfile(state: BridgeState, entry: Indexed, *, queued: bool = True) -> None:
     traits = entry.traits
     if entry.stage is Stage.WAITING:
         # Another tuple: what still stands in the queue is nobody's any more.
         entry.place = (entry.place[0], *entry.place[1:])
-        state.waiting[traits.models][traits.cls].removed(entry.source)
+        if queued:
+            state.waiting[traits.models][traits.cls].removed(entry.source)
     for filed in _sets(state, entry):
         filed[traits.models][traits.cls].pop(entry, None)
     if (looked_at := _looked_at(state, entry)) is not None:

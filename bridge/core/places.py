@@ -64,8 +64,6 @@ class PlaceQueue(Generic[Item]):
 
     def removed(self, source: str) -> None:
         """Count one less: `find` no longer returns something that was added."""
-        if source not in self._counts:
-            return  # all of them went before
         self._counts[source] -= 1
         self._count -= 1
         heap = self._heaps[source]

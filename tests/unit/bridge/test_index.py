@@ -56,7 +56,12 @@ def test_one_round_forgets_so_many_and_the_next_goes_on():
         rounds += 1
     assert rounds == 3
     state = driver.state
-    assert [state.by_key, state.agents, state.groups, state.held_bytes] == [{}, {}, {}, 0]
+    assert [state.by_key, state.agents, state.groups, state.held_bytes] == [
+        {},
+        {},
+        {},
+        0,
+    ]
 
 
 def test_a_partition_that_comes_back_at_once_is_read_anew():
@@ -65,10 +70,14 @@ def test_a_partition_that_comes_back_at_once_is_read_anew():
     driver.own()
     driver.read(0, 1, 2)
     assert len(driver.of(do.Admit)) == 1
+    for entry in driver.state.partitions[SOURCE].entries.values():
+        assert index.with_key(driver.state, entry.key) == (entry,)
     driver.admitted()
     while has_more(driver.state):
         driver.feed(ev.OffsetSettled(SOURCE, 9_999))
     entries = driver.state.partitions[SOURCE].entries
+    waiting = driver.state.waiting[("m",)]["medium"]
+    assert (len(waiting), len(driver.state.deadlines)) == (2, 3)
     assert [entry.stage for entry in entries.values()].count(Stage.READY) == 1
     assert set(driver.state.by_key) == {entry.key for entry in entries.values()}
     for entry in entries.values():
@@ -83,4 +92,12 @@ def test_a_round_goes_on_while_there_is_more_than_one_command_takes():
     for _ in range(2):
         driver.admitted(state=State.READY)
     driver.admitted(state=State.READY)
+    assert not has_more(driver.state)
+
+
+def test_a_draining_bridge_has_nothing_more_to_decide():
+    driver = Driver(limits={"ready_max_entries": 600})
+    driver.own()
+    driver.read(*range(500))
+    driver.feed(ev.DrainStarted())
     assert not has_more(driver.state)
