@@ -7,7 +7,7 @@ same bytes, and given up before a lease that it may have got is over. It calls n
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from uuid import uuid4
+from os import urandom
 
 from agentsched.errors import EpochChanged, LedgerError
 from agentsched.ledger.turns import (
@@ -116,7 +116,7 @@ class Turns:
         worker_id: str,
         models: Sequence[str],
         lease_s: float,
-        new_id: Callable[[], str] = lambda: uuid4().hex,
+        new_id: Callable[[], str] = lambda: urandom(16).hex(),
     ) -> None:
         self._worker_id = worker_id
         self._models = tuple(models)
