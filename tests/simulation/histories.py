@@ -7,10 +7,9 @@ model with which the protocol was tried first.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentsched.errors import EpochChanged
 from agentsched.ledger.operator_orders import Control, ControlKind
@@ -39,6 +38,9 @@ from agentsched.wire.epoch import NO_EPOCH
 from agentsched.wire.records import RecordAt
 from agentsched.wire.request_facts import RequestFacts
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 STEPS = 330
 CALM_STEPS = 250
 """After it everything must be answered: leases and heartbeats have to run out."""
@@ -63,6 +65,7 @@ CRASHES = 3
 """In a child, after which a request ends."""
 SOURCE = "medium_priority:T:0"
 OK = CallOutcome(ok=True, model_ms=1)
+UNCALLED = CallOutcome(ok=False, called=False)
 AT = RecordAt("results", 0, 1)
 KEEP_S = 3600
 
@@ -327,9 +330,11 @@ class History:
 
     def _look_after(self, key: str, view: Any) -> None:
         if (view.ending or view.overdue_ms > 5 * self._ms) and self._chance(0.6):
-            self._won(key, "bridge", self._ledger.complete(
-                self._epoch, key, None, b"bridge", OK
-            ))
+            self._won(
+                key,
+                "bridge",
+                self._ledger.complete(self._epoch, key, None, b"bridge", UNCALLED),
+            )
         elif view.state is State.RUNNING:
             started = self._known[key].started
             if self._ledger.expire(self._epoch, key) and started:
@@ -499,9 +504,7 @@ class History:
             arrive = lambda: self._turn(epoch, worker, turn, answered=fate < 0.75)  # noqa: E731
             self._wire.append((self._step + late, arrive))
 
-    def _turn(
-        self, epoch: str, worker: Worker, turn: Turn, *, answered: bool
-    ) -> None:
+    def _turn(self, epoch: str, worker: Worker, turn: Turn, *, answered: bool) -> None:
         answer, now_ms = self._ledger.turn(epoch, turn), self._backend.now_ms()
         for done, won in zip(turn.completions, answer.completed, strict=True):
             self._won(done.key, done.lease_id, won)

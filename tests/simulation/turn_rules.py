@@ -111,9 +111,7 @@ class TurnRules:
             self._blame("a request starts on a model that may not answer it")
         if not Controls.of(server.data.controls.values()).starts(one.model):
             self._blame("a paused model starts something", one.model)
-        plan, members = self._lists.get(
-            (era, (one.model, one.endpoint)), (None, set())
-        )
+        plan, members = self._lists.get((era, (one.model, one.endpoint)), (None, set()))
         if plan is None:
             return  # Redis was put back, and its lists with it
         if not server.leads(plan.dispatcher_id):

@@ -126,7 +126,9 @@ class SimWorker:
 
     def _consume(self) -> None:
         while not self._leaving:
-            held = self._queues.take(self._consumes, IDLE_MS) if self._wanted() else None
+            held = (
+                self._queues.take(self._consumes, IDLE_MS) if self._wanted() else None
+            )
             if held is not None:
                 self._receive(held)
             elif not self._wanted():
