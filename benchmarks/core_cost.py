@@ -106,7 +106,7 @@ class Core:
                 new = (Admitted(AdmitOutcome.NEW, State.READY),) * len(places)
                 self.feed(ev.AdmitAnswered(places, new, NOW_MS))
                 self.change(
-                    Change(ChangeKind.READY, key=a.facts.key, ready=ReadyEntry(a.facts, 0))
+                    Change(ChangeKind.READY, key=a.facts.key, ready=ReadyEntry(a.facts))
                     for a in admissions
                 )
             case do.PlanStarts():
@@ -144,7 +144,7 @@ class Core:
             source="low:t:1",
             reply_topic="results",
         )
-        return ReadyEntry(facts, 0)
+        return ReadyEntry(facts)
 
     def taken(self, key: str, model: str, offset: int) -> Change:
         """A slot takes a request."""
@@ -293,11 +293,15 @@ def main() -> None:
         for size in sizes:
             more = {"slots": 64 * size} if axis == "models" else {}
             rows.append(measured(**{name: size}, **more))
-            print(f"{axis:8} {size:>9,}", *(f"{us:7.1f}" for us in rows[-1]), flush=True)
+            print(
+                f"{axis:8} {size:>9,}", *(f"{us:7.1f}" for us in rows[-1]), flush=True
+            )
         ratios = (max(column) / min(column) for column in zip(*rows, strict=True))
         print(f"{axis:8} {'ratio':>9}", *(f"{ratio:7.2f}" for ratio in ratios))
     core = Core(1_000, 50, 2, 10, 1_000)
-    print(f"dispatcher alone: {1e6 / cost_us(core, dispatch, 100, ROUND):,.0f} starts/s")
+    print(
+        f"dispatcher alone: {1e6 / cost_us(core, dispatch, 100, ROUND):,.0f} starts/s"
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ The default level follows from it: what happens to every request once is `info`,
 other change of its state is `debug`.
 """
 
+import asyncio
 import json
 import logging
 import statistics
@@ -23,7 +24,7 @@ from queue import SimpleQueue
 
 from agentsched.config.settings import LoggingSettings, Settings
 from agentsched.embedded.valkey import EmbeddedValkey
-from agentsched.kafka.group.assignment import AssignedPartition
+from agentsched.kafka.group.assignment import AssignedPartition, PartitionOwner
 from agentsched.ledger.redis.ledger import RedisLedger
 from agentsched.protocols import Completion
 from agentsched.telemetry.logs import configure
@@ -36,15 +37,16 @@ from agentsched.wire.records import (
     Partition,
     RecordAt,
 )
-from agentsched.worker.call_loop import CallLoop
-from agentsched.worker.execution import Execution
 from agentsched.worker.leases import LeaseBook
+from agentsched.worker.observer import WorkerObserver
+from agentsched.worker.slots import Slots
 from agentsched.worker.suspects import Suspects
 from bridge.bootstrap import steady_clock
 from bridge.change_log import ChangeReader
 from bridge.core.rules import Rules
 from bridge.daemon import Daemon
 from bridge.effects import Effects, Outside
+from bridge.kafka_thread import KafkaThread
 
 REQUESTS = 2_000
 ROUNDS = 4
@@ -85,12 +87,13 @@ class Sink:
 
 
 class Source:
-    """A topic that holds all requests from the beginning, and takes every commit."""
+    """A group member whose topic holds all requests, and that takes every commit."""
 
     joined = True
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    def __init__(self, owner: PartitionOwner) -> None:
+        self._owner = owner
+        self._new = [AssignedPartition(Partition(TOPIC, 0), "t", 0, 0, REQUESTS)]
         self._committed: dict[Partition, int] = {}
         now_ms = time.time_ns() // 1_000_000
         self._left = [
@@ -99,14 +102,16 @@ class Source:
         ]
 
     def subscribe(self, _topics: Sequence[str]) -> None:
-        partition = AssignedPartition(Partition(TOPIC, 0), "t", 0, 0, REQUESTS)
-        self._daemon.on_assigned([partition])
+        pass
 
-    def poll(self, most: int, timeout_s: float) -> list[InboundRecord]:
+    def poll(self, max_records: int, timeout_s: float) -> list[InboundRecord]:
+        if self._new:
+            self._owner.on_assigned(self._new)
+            self._new = []
         committed, self._committed = self._committed, {}
         if committed:
-            self._daemon.on_committed(committed)
-        found, self._left = self._left[:most], self._left[most:]
+            self._owner.on_committed(committed)
+        found, self._left = self._left[:max_records], self._left[max_records:]
         if not found:
             time.sleep(timeout_s)
         return found
@@ -114,7 +119,7 @@ class Source:
     def commit(self, marks: Mapping[Partition, Mark]) -> None:
         self._committed |= {partition: mark.offset for partition, mark in marks.items()}
 
-    def pause(self, _partitions: object) -> None:
+    def pause(self, _partitions: Sequence[Partition]) -> None:
         pass
 
     resume = pause
@@ -124,17 +129,14 @@ class Source:
 
 
 class Doorbells:
-    """Starts a worker's thread for each doorbell."""
+    """Rings at the slots themselves."""
 
-    def __init__(self, execution: Execution, threads: ThreadPoolExecutor) -> None:
-        self._execution, self._threads = execution, threads
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
         for doorbell in doorbells:
-            self._threads.submit(self._execution.run, doorbell)
-
-    def waiting(self, _queue: str) -> int:
-        return 0
+            self._slots.ring(doorbell, lambda: None)
 
     def know(self, _models: object) -> None:
         pass
@@ -147,50 +149,75 @@ def _request(number: int) -> bytes:
 
 def run(url: str, settings: Settings) -> float:
     """Answer all requests once; returns how many a second."""
-    ledger, calls, sink = (
-        RedisLedger.from_url(url, settings.namespace),
-        CallLoop(),
-        Sink(),
-    )
-    ledger.membership.beat_worker("w", {"m": CAPACITY}, 600_000)
-    leases = LeaseBook()
-    suspects = Suspects(leases.clock)
-    execution = Execution(settings, ledger, sink, Model(), calls, leases, suspects)
+    ledger, sink = RedisLedger.from_url(url, settings.namespace), Sink()
+    slots = _slots(settings, ledger, sink)
     now_ms, inbox = steady_clock(), SimpleQueue()
-    with ThreadPoolExecutor(CAPACITY) as threads:
-        outside = Outside(
-            ledger=ledger,
-            membership=ledger,
-            operations=ledger,
-            doorbells=Doorbells(execution, threads),
-            sink=sink,
-            read_back=lambda _: None,
-            look_up=lambda *_: {},
-            now_ms=now_ms,
-        )
-        rules = Rules(settings)
-        daemon = Daemon(
-            rules=rules,
-            effects=Effects(outside, rules, "b", inbox.put),
-            make_source=Source,
-            make_reader=lambda deliver: ChangeReader(ledger, deliver),
-            now_ms=now_ms,
-            known_pulse=lambda: NO_EPOCH,
-            inbox=inbox,
-        )
-        loop = threading.Thread(target=daemon.run)
-        started = time.perf_counter()
-        loop.start()
-        finished = sink.done.wait(60)
-        took_s = time.perf_counter() - started
-        daemon.stop()
-        loop.join()
-    suspects.close()
-    calls.close(5)
+    outside = Outside(
+        ledger=ledger,
+        membership=ledger.membership,
+        operations=ledger.operations,
+        doorbells=Doorbells(slots),
+        sink=sink,
+        read_back=lambda _: None,
+        look_up=lambda *_: {},
+        now_ms=now_ms,
+    )
+    rules = Rules(settings)
+    daemon = Daemon(
+        rules=rules,
+        effects=Effects(outside, rules, "b", inbox.put),
+        make_source=lambda owner: KafkaThread(Source, owner, inbox.put),
+        reader=ChangeReader(ledger, inbox.put, now_ms),
+        now_ms=now_ms,
+        known_pulse=lambda: NO_EPOCH,
+        inbox=inbox,
+    )
+    threads = [
+        threading.Thread(target=daemon.run),
+        threading.Thread(target=lambda: asyncio.run(slots.run())),
+    ]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    finished = _wait(ledger, slots, sink)
+    took_s = time.perf_counter() - started
+    daemon.stop()
+    slots.leave()
+    for thread in threads:
+        thread.join()
     ledger.close()
     if not finished:
         sys.exit(f"{sink.left} requests were not answered in 60 s")
     return REQUESTS / took_s
+
+
+def _slots(settings: Settings, ledger: RedisLedger, sink: Sink) -> Slots:
+    leases = LeaseBook()
+    return Slots(
+        settings,
+        ledger,
+        sink,
+        Model(),
+        leases,
+        Suspects(leases.clock),
+        "w",
+        ["m"],
+        lambda: CAPACITY,
+        WorkerObserver(),
+        ThreadPoolExecutor(1),
+    )
+
+
+def _wait(ledger: RedisLedger, slots: Slots, sink: Sink) -> bool:
+    """Beat for the worker until all is answered; False after 60 s."""
+    for _ in range(600):
+        epoch = ledger.membership.beat_worker(
+            "w", {"m": CAPACITY}, 10_000, parked=slots.waiting()
+        )
+        slots.open_epoch(epoch)
+        if sink.done.wait(0.1):
+            return True
+    return False
 
 
 def main() -> None:

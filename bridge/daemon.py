@@ -26,7 +26,7 @@ from bridge.core.commands import BeatEpoch, Command, MeetPeers
 from bridge.core.commit import last_mark
 from bridge.core.rules import Rules
 from bridge.core.state import BridgeState
-from bridge.core.step import step
+from bridge.core.step import has_more, step
 from bridge.effects import Effects, Later, wake
 from bridge.kafka_thread import KafkaThread
 from bridge.observer import BridgeObserver
@@ -206,7 +206,7 @@ class Daemon:
 
     def _turn(self) -> None:
         """Take what has come, then decide: never so long that a heartbeat is late."""
-        if not self._events:
+        if not (self._events or has_more(self._state)):
             self._rest((self._ticked_ms + TICK_MS - self._now_ms()) / 1000)
         self._observer.meter.turn_begins()
         if self._reload is not None and self._now_ms() >= self._reload_from_ms:
@@ -215,6 +215,7 @@ class Daemon:
         self._tick()
         self._take_waiting(self._now_ms() + TURN_MS)
         self._handle(ev.Round(self._now_ms()))
+        self._effects.note()
         self._observer.meter.turn_ended(self._state, joined=self._source.joined)
 
     def _rest(self, timeout_s: float) -> None:
@@ -344,6 +345,7 @@ class Daemon:
             for _ in range(self._inbox.qsize()):
                 self._rest(0.0)
             self._work(self._now_ms() + TURN_MS)
+            self._effects.note()
 
     def _models(self) -> list[str]:
         return [model.name for model in self._rules.settings.models]

@@ -208,9 +208,10 @@ class Board:
         ready = self._ready.get(member.key)
         return ready is not None and ready.entry.turn == member.turn
 
-    def waits(self, model: str, cls: str) -> bool:
-        """Return whether `model` could start a request of this class now."""
-        return any(self._of_model.get(model, {}).get(cls, ()))
+    def waiting(self, model: str) -> tuple[str, ...]:
+        """Return the classes of which `model` could start something now."""
+        queues = self._of_model.get(model)
+        return tuple(cls for cls in queues if any(queues[cls])) if queues else ()
 
     def in_order(self, model: str, cls: str) -> Iterator[Rank]:
         """Yield what of one class `model` could start, first come first."""

@@ -68,6 +68,8 @@ class ClassFloors:
         A class stands there as often as its credit pays for, the one that is owed most
         first.
         """
+        if max(self._credit_ms.values()) < self.estimate_ms:
+            return []
         left = {cls: ms for cls, ms in self._credit_ms.items() if ms > 0 and waits(cls)}
         starts: list[str] = []
         while left and len(starts) < MAX_OWED:

@@ -64,6 +64,8 @@ class Lists:
         self._owed: dict[str, list[str]] = {}
         self._again: dict[str, None] = {}
         self._was_bound = False
+        self.was_cut = False
+        """The last plan would have been too large."""
         self.somebody_parked = False
         """More slots ended than began before `changed` was asked last."""
 
@@ -81,7 +83,7 @@ class Lists:
         bound = supply.is_bound(board)
         if self._was_bound and not bound:
             news = dict.fromkeys(board.models()) | news
-        self._again, self._was_bound = {}, bound
+        self._again, self._was_bound, self.was_cut = {}, bound, False
         for model in news:
             self._owed[model] = self._owe(board, supply, model, now_ms)
             self._pace[model] = max(starts[model], self._pace.get(model, 0) // 2)
@@ -114,7 +116,7 @@ class Lists:
         floors = self._floors.get(model)
         if floors is None:
             floors = self._floors[model] = ClassFloors()
-        waiting = tuple(cls for cls in CLASSES if board.waits(model, cls))
+        waiting = board.waiting(model)
         floors.pass_time(now_ms, supply.live(model), waiting)
         return floors.owed(waiting.__contains__)
 
@@ -125,7 +127,7 @@ class Lists:
         members = 0
         for model, added in news.items():
             if members >= MAX_MEMBERS:
-                self._again[model] = None
+                self._again[model], self.was_cut = None, True
                 continue
             capacity, owed = supply.capacity.get(model, 0), self._owed[model]
             depth = min(MAX_LISTED // 2, max(capacity, 2 * self._pace[model]))

@@ -127,6 +127,7 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             "snapshot",
             "tell",
             "totals",
+            "turn",
             "unreserve",
             "withdraw",
         ),

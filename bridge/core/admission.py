@@ -32,17 +32,19 @@ def plan(state: BridgeState) -> list[Command]:
     Only groups in which something moved since are looked at.
     """
     if state.draining:
+        state.unsettled.clear()
         return []
     batch = _Batch()
     _take_refused(state, batch)
     groups, state.unsettled = state.unsettled, {}
+    most = max(1, BATCH // max(1, len(groups)))  # of each: no group waits for another
     withdraw: list[Indexed] = []
     for models in groups:
         if models == intake.NO_MODELS or models not in state.groups:
             continue
         moves = _moves(state, models)
         if moves.admit:
-            _take_best(state, models, moves, batch)
+            _take_best(state, models, moves, batch, most)
         if moves.withdraw:
             withdraw += _take_worst(state, models, moves, BATCH - len(withdraw))
     if batch.blocked is not None:
@@ -219,7 +221,9 @@ class _Batch:
             self.blocked = entry
 
 
-def _take_best(state: BridgeState, models: Models, moves: Moves, batch: _Batch) -> None:
+def _take_best(
+    state: BridgeState, models: Models, moves: Moves, batch: _Batch, most: int
+) -> None:
     if state.ready_is_full:
         state.kept_out[models] = None
         return
@@ -229,7 +233,7 @@ def _take_best(state: BridgeState, models: Models, moves: Moves, batch: _Batch) 
             entry = queue.best() if queue else None
             if entry is None:
                 break
-            if batch.full:
+            if batch.full or not most:
                 state.unsettled[models] = None  # in the next round
                 return
             if not _may_admit(state, entry):
@@ -242,6 +246,7 @@ def _take_best(state: BridgeState, models: Models, moves: Moves, batch: _Batch) 
             index.move(state, entry, Stage.ADMITTING)
             batch.entries.append(entry)
             batch.size_bytes += entry.size_bytes
+            most -= 1
 
 
 def _take_refused(state: BridgeState, batch: _Batch) -> None:

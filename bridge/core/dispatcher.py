@@ -143,7 +143,7 @@ def expect(state: BridgeState, admission: Admission) -> None:
     if lead.synced_ms < 0 or lead.board.knows(facts.key):
         return
     lead.expected[facts.key] = None
-    entry = ReadyEntry(facts, 0, payload_hash=admission.payload_hash)
+    entry = ReadyEntry(facts, payload_hash=admission.payload_hash)
     lead.board.ready(entry, state.now_ms)
 
 
@@ -172,6 +172,11 @@ def plan(state: BridgeState) -> list[Command]:
     state.plans += 1
     seen = max(lead.cursor, state.last_change, key=log_position)
     return [PlanStarts(Plan("", state.plans, state.revision, seen, tuple(lists)))]
+
+
+def has_more(state: BridgeState) -> bool:
+    """Return whether the last plan was cut, and may go on now."""
+    return state.lead.lists.was_cut and _may_plan(state)
 
 
 def on_planned(state: BridgeState, event: Planned) -> list[Command]:

@@ -24,6 +24,8 @@ from bridge.core.state import (
     Traits,
 )
 
+DROPPED_AT_ONCE = 2_000
+"""Requests of a partition that is gone: some 20 ms, then the loop does something else."""
 HELD = (Stage.ADMITTING, Stage.READY, Stage.LEAVING)
 """In the ready set, or on the way in or out, and not started."""
 
@@ -73,9 +75,15 @@ def add_refused(partition: PartitionIndex, record: InboundRecord) -> None:
 def with_key(state: BridgeState, key: str) -> Sequence[Indexed]:
     """Return the requests that have a key, in the order in which they came."""
     if (twins := state.twins.get(key)) is not None:
-        return tuple(twins)
+        return tuple(entry for entry in twins if is_indexed(state, entry))
     entry = state.by_key.get(key)
-    return () if entry is None else (entry,)
+    return (entry,) if entry is not None and is_indexed(state, entry) else ()
+
+
+def is_indexed(state: BridgeState, entry: Indexed) -> bool:
+    """Return whether a request is one of a partition that this bridge owns still."""
+    partition = state.partitions.get(entry.source)
+    return partition is not None and partition.entries.get(entry.offset) is entry
 
 
 def find(state: BridgeState, source: str, offset: int) -> Indexed | None:
@@ -86,19 +94,27 @@ def find(state: BridgeState, source: str, offset: int) -> Indexed | None:
 
 def move(state: BridgeState, entry: Indexed, stage: Stage) -> None:
     """Bring a request into another stage."""
-    entry.checked_ms = state.now_ms
     if entry.stage is stage:
+        looked_at(state, entry)
         return
+    entry.checked_ms = state.now_ms
     _unfile(state, entry)
     entry.stage = stage
     entry.was_admitted |= stage in (Stage.ADMITTING, Stage.IN_FLIGHT)
     _file(state, entry)
 
 
+def looked_at(state: BridgeState, entry: Indexed) -> None:
+    """Note that the ledger's view of a request is fresh, or asked for."""
+    entry.checked_ms = state.now_ms
+    if (entries := _looked_at(state, entry)) is not None:
+        entries[entry] = entries.pop(entry)  # the end of the queue
+
+
 def watch_deadline(state: BridgeState, entry: Indexed, at_ms: int) -> None:
     """Have the deadline of a request looked at, at a time of the ledger's clock."""
     entry.watched = (at_ms, *entry.place[1:])
-    state.deadlines.removed()
+    state.deadlines.removed(entry.source)
     state.deadlines.add(entry.watched)
 
 
@@ -122,12 +138,37 @@ def answered(
 
 
 def drop_partition(state: BridgeState, source: str) -> None:
-    """Forget a partition that this bridge no longer owns."""
+    """Forget a partition that this bridge no longer owns.
+
+    At once what is in the ready set or was started; what waits goes in pieces
+    (`drop_more`), and is found by nobody any more.
+    """
     partition = state.partitions.pop(source, None)
     if partition is None:
         return
-    for entry in partition.entries.values():
-        _forget(state, entry)
+    state.deadlines.drop(source)
+    for classes in state.waiting.values():
+        for queue in classes.values():
+            queue.drop(source)
+    waits = (Stage.WAITING, Stage.DOUBTED)
+    admitted = [one for one in partition.entries.values() if one.stage not in waits]
+    for entry in admitted:
+        del partition.entries[entry.offset]
+        _forget(state, entry, queued=False)
+    if partition.entries:
+        state.dropped.append(partition.entries)
+
+
+def drop_more(state: BridgeState) -> None:
+    """Forget some of what waited in partitions that are gone."""
+    left = DROPPED_AT_ONCE
+    while state.dropped and left:
+        entries = state.dropped[0]
+        for _ in range(min(left, len(entries))):
+            _forget(state, entries.popitem()[1], queued=False)
+            left -= 1
+        if not entries:
+            state.dropped.popleft()
 
 
 def _drop(state: BridgeState, partition: PartitionIndex, offset: int) -> None:
@@ -139,9 +180,11 @@ def _drop(state: BridgeState, partition: PartitionIndex, offset: int) -> None:
         _forget(state, entry)
 
 
-def _forget(state: BridgeState, entry: Indexed) -> None:
-    _unfile(state, entry)
-    state.deadlines.removed()
+def _forget(state: BridgeState, entry: Indexed, *, queued: bool = True) -> None:
+    """Forget a request; `queued` is False where its queues have forgotten it before."""
+    _unfile(state, entry, queued=queued)
+    if queued:
+        state.deadlines.removed(entry.source)
     twins = state.twins.get(entry.key)
     if twins is None:
         del state.by_key[entry.key]
@@ -209,12 +252,13 @@ def _file(state: BridgeState, entry: Indexed) -> None:
     _count(state, entry, 1)
 
 
-def _unfile(state: BridgeState, entry: Indexed) -> None:
+def _unfile(state: BridgeState, entry: Indexed, *, queued: bool = True) -> None:
     traits = entry.traits
     if entry.stage is Stage.WAITING:
         # Another tuple: what still stands in the queue is nobody's any more.
         entry.place = (entry.place[0], *entry.place[1:])
-        state.waiting[traits.models][traits.cls].removed()
+        if queued:
+            state.waiting[traits.models][traits.cls].removed(entry.source)
     for filed in _sets(state, entry):
         filed[traits.models][traits.cls].pop(entry, None)
     if (looked_at := _looked_at(state, entry)) is not None:

@@ -5,7 +5,7 @@ itself.
 """
 
 from agentsched.wire.terminal_errors import BLOCKED
-from bridge.core import explain, report, termination
+from bridge.core import explain, index, report, termination
 from bridge.core.commands import Command, Report
 from bridge.core.events import OrdersSeen
 from bridge.core.state import BridgeState, Indexed, Stage
@@ -60,9 +60,9 @@ def refuse(state: BridgeState) -> list[Command]:
         entry = state.to_refuse.popleft()
         if entry.stage is not Stage.WAITING or not is_blocked(state, entry):
             continue
-        partition = state.partitions.get(entry.source)
-        if partition is None or entry.offset not in partition.entries:
+        if not index.is_indexed(state, entry):
             continue  # given up, or answered
+        partition = state.partitions[entry.source]
         if not partition.may_admit or entry.retry_ms > state.now_ms:
             # It may be admitted or answered, that is not known yet; or it was tried.
             state.to_refuse.append(entry)

@@ -47,9 +47,7 @@ def _oldest(
         entry = next(iter(entries))
         if entry.checked_ms > state.now_ms - after_ms:
             break
-        entry.checked_ms = state.now_ms
-        del entries[entry]
-        entries[entry] = None
+        index.looked_at(state, entry)
         keys.append(entry.key)
     return keys
 

@@ -320,6 +320,8 @@ class BridgeState:
     """The ledger's clock less ours: deadlines run on the ledger's."""
     partitions: dict[str, PartitionIndex] = field(default_factory=dict)
     """By source."""
+    dropped: deque[dict[int, Indexed]] = field(default_factory=deque)
+    """What waited in partitions that are gone, and is not forgotten yet."""
     by_key: dict[str, Indexed] = field(default_factory=dict)
     """The first request of each key; `index.with_key` has all of them."""
     twins: dict[str, list[Indexed]] = field(default_factory=dict)

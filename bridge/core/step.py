@@ -45,9 +45,15 @@ def step(state: BridgeState, event: Event) -> tuple[BridgeState, list[Command]]:
     return state, _HANDLERS[type(event)](state, event)
 
 
+def has_more(state: BridgeState) -> bool:
+    """Return whether the next round has something to do that the last one began."""
+    return bool(state.unsettled or state.dropped) or dispatcher.has_more(state)
+
+
 def _on_round(state: BridgeState, event: ev.Round) -> list[Command]:
     """Decide once what follows from all that has come."""
     del event
+    index.drop_more(state)
     return [
         *operator_orders.refuse(state),
         *admission.plan(state),

@@ -16,6 +16,9 @@ from bridge.core.state import BridgeState, Indexed, Stage
 
 ERRORS = {Ending.CANCELLED: CANCELLED, Ending.POISON: POISON}
 OPEN = (State.READY, State.RUNNING)
+BATCH = 200
+BATCH_BYTES = 4_194_304
+"""Of payloads in one command, so that large ones stay far from time-outs."""
 WORKER_FIRST_MS = 5_000
 """A worker ends its own call at the deadline; a bridge steps in so much later."""
 
@@ -24,7 +27,9 @@ def end_waiting(
     state: BridgeState, entries: list[Indexed], error: ReplyError
 ) -> list[Command]:
     """Admit requests that are only in Kafka, each with its answer."""
+    commands: list[Command] = []
     admissions: list[Admission] = []
+    size_bytes = 0
     for entry in entries:
         partition = state.partitions[entry.source]
         if not partition.may_admit:
@@ -32,8 +37,12 @@ def end_waiting(
         index.move(state, entry, Stage.ADMITTING)
         admission = entry.admission
         reply = intake.ended_reply(admission, error)
+        if len(admissions) >= BATCH or size_bytes >= BATCH_BYTES:
+            commands.append(Admit(tuple(admissions)))
+            admissions, size_bytes = [], 0
         admissions.append(replace(admission, reply=reply))
-    return [Admit(tuple(admissions))] if admissions else []
+        size_bytes += entry.size_bytes
+    return [*commands, Admit(tuple(admissions))] if admissions else []
 
 
 def ending_of(view: EntryView) -> ReplyError | None:

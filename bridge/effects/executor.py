@@ -139,6 +139,10 @@ class Effects:
         """Return where the change log is now; raises LedgerError."""
         return self._out.ledger.snapshot(self.epoch).cursor
 
+    def note(self) -> None:
+        """Tell the ledger what Kafka has acknowledged; at the end of a turn of the loop."""
+        self._sending.note()
+
     def flush(self, timeout_s: float) -> None:
         """Wait for what Kafka has not acknowledged yet."""
         self._out.sink.flush(timeout_s)
@@ -224,7 +228,13 @@ class Effects:
 
     def _do(self, command: RedisCommand) -> list[ev.Event]:
         if isinstance(command, RequestStep):
-            return self._steps.of_request(command)
+            answers = self._steps.of_request(command)
+            for answer in answers:
+                if isinstance(command, do.Admit) and isinstance(
+                    answer, ev.AdmitAnswered
+                ):
+                    self._sending.stored(command.admissions, answer.answers)
+            return answers
         if isinstance(command, PartitionStep):
             return self._steps.of_partition(command)
         if isinstance(command, PresenceCommand):

@@ -4,12 +4,19 @@ Effect first: a reply is marked, an offset settled only after the acknowledgemen
 Kafka does not take is told; the core asks for it again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
-from agentsched.ledger.values import CallOutcome
+from agentsched.ledger.turns import MAX_STEPS, Publication, Turn
+from agentsched.ledger.values import (
+    Admission,
+    AdmitOutcome,
+    Admitted,
+    CallOutcome,
+    StoredReply,
+)
 from agentsched.wire.codec import PAYLOAD_HASH
 from agentsched.wire.conflicts import is_conflict
 from agentsched.wire.records import InboundRecord, OutboundRecord, RecordAt
@@ -24,6 +31,9 @@ from bridge.effects.outage import Outage
 from bridge.effects.unnoted import Unnoted
 from bridge.observer import BridgeObserver
 
+NO_WORKER = "bridge"
+"""Whose turns a bridge does: names of workers have an @."""
+MOST_FRESH = 5_000
 NO_CALL = CallOutcome(ok=False, called=False)
 
 
@@ -57,11 +67,33 @@ class Sending:
         self._under_way: set[str] = set()
         """The requests of which a reply or a dead letter is not yet acknowledged, or of
         which the ledger was not yet told that it is."""
+        self._fresh: dict[tuple[str, str], StoredReply] = {}
+        """Replies that this bridge has stored itself and is about to send, by epoch and
+        key."""
+        self._acknowledged: list[_Acknowledged] = []
+        """What Kafka has since the ledger was told last."""
         self._unnoted = Unnoted(epochs, outage, observer)
 
     def note(self) -> None:
-        """Tell the ledger what Kafka acknowledged while Redis was silent."""
+        """Tell the ledger what Kafka has acknowledged, in batches."""
+        told, self._acknowledged = self._acknowledged, []
+        for at in range(0, len(told), MAX_STEPS):
+            batch = told[at : at + MAX_STEPS]
+            self._unnoted.add(partial(self._tell, batch), partial(self._end, batch))
         self._unnoted.tell()
+
+    def stored(
+        self, admissions: Sequence[Admission], answers: Sequence[Admitted]
+    ) -> None:
+        """Keep replies that were stored with their requests: they need not be read."""
+        if len(self._fresh) > MOST_FRESH:
+            self._fresh.clear()  # they are read where they are asked for
+        for admission, answer in zip(admissions, answers, strict=True):
+            if answer.outcome is AdmitOutcome.NEW and admission.reply:
+                facts = admission.facts
+                self._fresh[self._epochs.epoch, facts.key] = StoredReply(
+                    facts, admission.reply, admission.payload_hash
+                )
 
     def send_stored(self, command: do.SendStored) -> None:
         """Publish a stored reply, if there is one that is not under way.
@@ -173,34 +205,38 @@ class Sending:
         if key in self._under_way:
             return False
         epoch = self._epochs.epoch
-        stored = self._ledger.reply(epoch, key)
+        stored = self._fresh.pop((epoch, key), None) or self._ledger.reply(epoch, key)
         if stored is None:
             return False
         self._under_way.add(key)
 
-        def ended() -> None:
-            self._under_way.discard(key)
-
-        def published(at: RecordAt) -> None:
-            if epoch == self._epochs.epoch:
-                self._published(stored.facts, at)
-            ended()
-
         def finish(at: RecordAt | None) -> list[ev.Event]:
             if at is None:
-                ended()
+                self._under_way.discard(key)
             else:
-                self._unnoted.add(partial(published, at), ended)
+                self._acknowledged.append(_Acknowledged(stored.facts, at, epoch))
             return []
 
         reply = reply_record(stored.facts, stored.value, stored.payload_hash)
         self._send(reply, finish)
         return True
 
-    def _published(self, facts: RequestFacts, at: RecordAt) -> None:
-        if not self._ledger.published(self._epochs.epoch, facts.key, at):
-            # The ledger has lost it; Kafka has the reply.
-            self._settle(facts.source, facts.offset)
+    def _tell(self, batch: Sequence["_Acknowledged"]) -> None:
+        """Mark replies as published; one round trip, which a bridge shares with workers."""
+        epoch = self._epochs.epoch
+        told = [one for one in batch if one.epoch == epoch]
+        publications = tuple(Publication(one.facts.key, one.at) for one in told)
+        if publications:
+            # It takes nothing: no heartbeat of a worker has this name.
+            turn = Turn(NO_WORKER, 0, 0, 0, published=publications)
+            answers = self._ledger.turn(epoch, turn).published
+            for one, known in zip(told, answers, strict=True):
+                if not known:  # the ledger has lost it; Kafka has the reply
+                    self._settle(one.facts.source, one.facts.offset)
+        self._end(batch)
+
+    def _end(self, batch: Sequence["_Acknowledged"]) -> None:
+        self._under_way.difference_update(one.facts.key for one in batch)
 
     def _settle(self, source: str, offset: int) -> None:
         self._ledger.settle(self._epochs.epoch, source, offset)
@@ -216,6 +252,16 @@ class Sending:
             return finish(None)
 
         follow(self._out.sink.send(record), self._inbox, finish, failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Acknowledged:
+    """A reply that Kafka has."""
+
+    facts: RequestFacts
+    at: RecordAt
+    epoch: str
+    """In which it was stored."""
 
 
 def _answers(record: InboundRecord, command: do.SendRepeat) -> bool:

@@ -15,6 +15,9 @@ from bridge.observer import BridgeObserver
 MOST = 10_000
 """So many are kept; what is dropped is found by the reconciler, and done again."""
 
+MOST_AT_ONCE = 100
+"""After an outage: the loop has other things to do between."""
+
 Step = Callable[[], None]
 """Tells the ledger; may be repeated. Raises LedgerError."""
 
@@ -44,8 +47,10 @@ class Unnoted:
             self._give_up(LedgerUnavailable("too much waits for Redis"))
 
     def tell(self) -> None:
-        """Tell the ledger as much as it takes now; blocks for one time-out at the most."""
-        while self._steps and self._epochs.is_sure and not self._outage.lasts:
+        """Tell the ledger a part of it now; blocks for one time-out at the most."""
+        for _ in range(MOST_AT_ONCE):
+            if not self._steps or self._outage.lasts or not self._epochs.is_sure:
+                return
             try:
                 self._steps[0][0]()
             except LedgerUnavailable as error:

@@ -162,10 +162,10 @@ def test_the_change_log_is_read(kept: Kept):
         return
     kinds = [change.kind.value for change in changes]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
-        "orders": 4,
-        "ready": 11,
+        "orders": 5,
+        "ready": 12,
         "taken": 6,
-        "freed": 4,
+        "freed": 5,
         "left": 1,
         "ending": 2,
         "settled": 3,

@@ -51,7 +51,7 @@ def test_a_finished_request_leaves_nothing_behind_but_its_tombstone(on_redis: Wo
     on_redis.answered()
     new = [name for name in left(on_redis) if name not in before]
     (bucket,) = left(on_redis, "answered:")
-    kept = ["answered", bucket, "changes", "lists:gpt-4", "places", "plan"]
+    kept = ["answered", bucket, "lists:gpt-4", "places", "plan"]
     assert new == [*kept, "totals:gpt-4", "turns"]
     assert on_redis.backend.client.hlen(root(on_redis) + bucket) == 1
 

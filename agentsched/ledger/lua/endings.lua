@@ -4,7 +4,7 @@ local totals = {}                      -- model -> calls, failed, milliseconds
 local let_go = {}                      -- keys whose slot is free
 
 local function count(pool, called, failed, model_ms)
-  if not called or pool == '' then return end
+  if not called or (pool or '') == '' then return end
   local model = model_of(pool)
   local sums = totals[model] or {0, 0, 0}
   totals[model] = {sums[1] + 1, sums[2] + failed, sums[3] + model_ms}

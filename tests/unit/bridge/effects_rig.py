@@ -145,6 +145,7 @@ class Rig:
             try:
                 events += self.inbox.get_nowait()()
             except Empty:
+                self.effects.note()
                 return events
 
 

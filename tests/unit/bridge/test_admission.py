@@ -88,7 +88,7 @@ def test_what_could_not_be_withdrawn_is_not_asked_again():
     (refused,) = driver.of(do.Withdraw)
     driver.feed(ev.WithdrawAnswered(refused.keys, (False,)))
     entry = driver.state.by_key[refused.keys[0]]
-    back = ReadyEntry(entry.admission.facts, 1)
+    back = ReadyEntry(entry.admission.facts, turn=1)
     change = Change(ChangeKind.READY, "1-0", entry.key, ready=back)
     driver.feed(ev.Changed((change,), driver.now_ms))
     (withdraw,) = driver.of(do.Withdraw)  # of the eleven that are in now
@@ -204,7 +204,7 @@ def test_who_sends_a_request_again_while_its_reply_goes_out_gets_it_after_that()
 
 def test_the_reconciler_sees_that_the_reply_is_out_where_the_log_did_not_say_so():
     driver, key = sent_again_when_the_reply_was_stored()
-    view = EntryView(State.DONE, 1, 5_000)
+    view = EntryView(State.DONE, 5_000)
     driver.feed(ev.Inspected((key,), (view,), driver.now_ms))
     assert driver.of(do.Admit) == []
     answered = replace(view, state=State.ANSWERED)

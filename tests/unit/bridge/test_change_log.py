@@ -75,7 +75,7 @@ def test_it_says_when_what_it_has_read_is_gone(world):
     world.ready()
     saved = world.backend.save()
     reading = Reading(world)
-    world.rung()
+    world.running()
     eventually(lambda: reading.saw(ChangeKind.TAKEN))
     world.backend.rollback(saved)
     world.backend.advance(5)

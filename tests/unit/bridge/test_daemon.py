@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 import bridge.daemon
+from agentsched.errors import LedgerUnavailable
 from agentsched.kafka.errors import KafkaFailed
 from agentsched.ledger.values import Change, ChangeKind
 from agentsched.telemetry.meters import Meters
@@ -173,3 +174,50 @@ def test_what_only_a_dispatcher_needs_is_read_before_its_first_snapshot(monkeypa
     monkeypatch.setattr(rig.effects, "run", watch)
     daemon.run()
     assert set(seen) == {True}
+
+
+class Restless(BridgeObserver):
+    """Ends a loop that does not sleep."""
+
+    def __init__(self):
+        super().__init__(Meters("bridge"))
+        self.rounds = 0
+
+    def saw(self, event, state):
+        super().saw(event, state)
+        self.rounds += isinstance(event, ev.Round)
+        assert self.rounds < 200, "the loop spins"
+
+
+def test_a_bridge_that_lost_its_lead_in_the_middle_of_a_plan_sleeps():
+    rig = Rig()
+    rules = Rules(settings(timing={"drain_s": 0}))
+
+    def cut(daemon):
+        daemon._state.leading = False
+        daemon._state.lead.lists.was_cut = True
+
+    daemon, _ = build(rig, rules, [cut, *[nothing] * 5], observer=Restless())
+    daemon.run()
+
+
+def test_while_redis_is_silent_the_loop_sleeps_though_much_wants_to_be_admitted():
+    rig = Rig()
+    rig.ledger.membership.beat_worker("w1", {"m": REQUESTS}, 10**9)
+    rules = Rules(settings(timing={"drain_s": 0}, limits={"ttl_s": 3600}))
+    rig.effects.adopt(rules)
+
+    def silent(*_):
+        raise LedgerUnavailable("time-out")
+
+    def read(daemon):
+        rig.ledger.admit = silent
+        requests = [record(offset, {"content": "x"}) for offset in range(REQUESTS)]
+        daemon.on_read(requests)
+
+    script = [nothing, nothing, read, *[nothing] * 60]
+    daemon, _ = build(
+        rig, rules, script, step_ms=60, records=REQUESTS, observer=Restless()
+    )
+    daemon.run()
+    assert rig.redis().detail == "time-out"

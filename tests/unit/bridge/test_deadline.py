@@ -122,25 +122,25 @@ def test_deadlines_run_on_the_ledgers_clock(waiting):
 
 @pytest.mark.parametrize("state", [State.READY])
 def test_what_waits_in_the_ledger_ends_at_its_deadline(state):
-    assert ending_of(EntryView(state, 1, 0, overdue_ms=0)) is None
-    assert ending_of(EntryView(state, 1, 0, overdue_ms=1)).code == "DEADLINE_EXCEEDED"
+    assert ending_of(EntryView(state, 0, overdue_ms=0)) is None
+    assert ending_of(EntryView(state, 0, overdue_ms=1)).code == "DEADLINE_EXCEEDED"
 
 
 def test_a_worker_may_end_its_own_call_first():
-    late = EntryView(State.RUNNING, 1, 0, 9_000, overdue_ms=WORKER_FIRST_MS)
+    late = EntryView(State.RUNNING, 0, 9_000, overdue_ms=WORKER_FIRST_MS)
     assert ending_of(late) is None
-    later = EntryView(State.RUNNING, 1, 0, 9_000, overdue_ms=WORKER_FIRST_MS + 1)
+    later = EntryView(State.RUNNING, 0, 9_000, overdue_ms=WORKER_FIRST_MS + 1)
     assert ending_of(later).code == "DEADLINE_EXCEEDED"
 
 
 @pytest.mark.parametrize("state", [State.DONE, State.ANSWERED])
 def test_what_has_its_reply_keeps_it(state):
-    assert ending_of(EntryView(state, 1, 0, overdue_ms=99_999)) is None
+    assert ending_of(EntryView(state, 0, overdue_ms=99_999)) is None
 
 
 def test_an_overdue_entry_that_was_started_is_answered(ready):
     (request,) = ready.state.by_key
-    view = EntryView(State.READY, 3, 60_000, overdue_ms=1)
+    view = EntryView(State.READY, 60_000, overdue_ms=1)
     ready.feed(ev.Inspected((request,), (view,), ready.now_ms))
     (answer,) = ready.said
     assert code_of(answer.value) == "DEADLINE_EXCEEDED"
@@ -165,9 +165,7 @@ def test_overdue_work_does_not_keep_the_reconciler_from_looking():
 
 @pytest.mark.parametrize("state", [State.READY, State.RUNNING])
 def test_what_is_cancelled_ends_at_once(state):
-    assert (
-        ending_of(EntryView(state, 1, 0, ending=Ending.CANCELLED)).code == "CANCELLED"
-    )
+    assert ending_of(EntryView(state, 0, ending=Ending.CANCELLED)).code == "CANCELLED"
 
 
 def heard_of_cancel(driver):
@@ -225,7 +223,7 @@ def test_a_cancel_that_did_not_get_through_is_tried_again():
 
 def test_poison_is_put_aside_before_it_is_answered(ready):
     (request,) = ready.state.by_key
-    view = EntryView(State.READY, 3, 0, ending=Ending.POISON, attempts=3)
+    view = EntryView(State.READY, 0, ending=Ending.POISON, attempts=3)
     (bury,) = ready.feed(ev.Inspected((request,), (view,), ready.now_ms))
     assert isinstance(bury, do.BuryPoison)
     assert bury.dead_letter.topic == "medium_priority.dead_letter"
@@ -239,6 +237,46 @@ def test_poison_is_put_aside_before_it_is_answered(ready):
 )
 def test_what_ends_after_a_start_says_how_often_it_was_started(ready, why):
     (request,) = ready.state.by_key
-    view = EntryView(State.RUNNING, 2, 0, lease_left_ms=1, attempts=2, **why)
+    view = EntryView(State.RUNNING, 0, lease_left_ms=1, attempts=2, **why)
     (answer,) = ready.feed(ev.Inspected((request,), (view,), ready.now_ms))
     assert json.loads(answer.value)["attempts"] == 2
+
+
+def test_a_burst_that_expires_together_is_answered_at_ten_thousand_a_second():
+    driver = Driver(limits={"ready_max_entries": 1})
+    driver.own()
+    for start in range(0, 5_000, 500):
+        driver.read(*range(start, start + 500), ttl_s=TTL_S)
+    driver.tick(AFTER_MS + 1)
+    answered = {0}  # is being admitted
+    for _ in range(10):
+        for command in driver.of(do.Admit):
+            answered |= {a.facts.offset for a in command.admissions if a.reply}
+        driver.tick(50)
+    assert len(answered) == 5_000
+
+
+def test_a_burst_of_large_requests_is_cut_into_commands():
+    driver = Driver(limits={"ready_max_entries": 1})
+    driver.own()
+    driver.read(*range(12), ttl_s=TTL_S, content="x" * 1_000_000)
+    driver.tick(AFTER_MS + 1)
+    sizes = [len(command.admissions) for command in driver.of(do.Admit)]
+    assert max(sizes) <= 5
+    assert sum(sizes) >= 11
+
+
+def test_what_is_overdue_and_runs_keeps_nothing_else_from_being_looked_at():
+    driver = Driver()
+    driver.own()
+    driver.read(0, ttl_s=TTL_S)
+    driver.admitted(state=State.RUNNING)
+    driver.tick(AFTER_MS)
+    driver.read(1)
+    driver.admitted(state=State.RUNNING)
+    looked = []
+    for _ in range(60):  # the overdue one is looked at each second for its deadline
+        driver.tick(100)
+        looked += [key for look in driver.of(do.Inspect) for key in look.keys]
+    other = driver.state.partitions[SOURCE].entries[1].key
+    assert looked.count(other) >= 4

@@ -21,7 +21,7 @@ ENDPOINT = "http://127.0.0.1:1/v1"
 
 
 def ready_of(entry):
-    return ReadyEntry(entry, 0, payload_hash="f" * 32)
+    return ReadyEntry(entry, payload_hash="f" * 32)
 
 
 def synced(driver, *ready, slots=(), cursor="5-0"):
@@ -269,7 +269,7 @@ def test_what_the_ledger_had_already_is_listed_as_it_says():
     driver.admitted(AdmitOutcome.SAME, state=State.READY)
     assert not driver.state.lead.board.has_ready()
     key = next(iter(driver.state.by_key))
-    back = ReadyEntry(facts(key), 0, turn=3)
+    back = ReadyEntry(facts(key), turn=3)
     driver.change(ChangeKind.READY, "9-0", ready=back)
     members = driver.of(do.PlanStarts)[-1].plan.lists[0].members
     assert [(member.key, member.turn) for member in members] == [(key, 3)]

@@ -23,7 +23,7 @@ def dispatcher(*entries, slots=(), **changes):
     driver.tick()
     driver.lead(m=9, other=9)
     driver.tick()
-    ready = tuple(ReadyEntry(entry, 0) for entry in entries)
+    ready = tuple(ReadyEntry(entry) for entry in entries)
     driver.feed(ev.Synced(Snapshot("5-0", 0, ready, slots), driver.now_ms))
     return driver
 
@@ -61,7 +61,7 @@ def test_a_parked_slot_gets_a_doorbell_that_names_what_stands_first():
 
 def test_a_doorbell_has_the_number_of_the_take_that_it_may_lead_to():
     driver = dispatcher()
-    again = ReadyEntry(facts("a"), 0, turn=3)
+    again = ReadyEntry(facts("a"), turn=3)
     driver.change(ChangeKind.READY, "9-0", ready=again)
     driver.planned(ONE_OF_M)
     ((bell,),) = [ring.doorbells for ring in driver.of(do.Ring)]
@@ -116,7 +116,7 @@ def test_the_limit_over_all_models_has_nobody_woken():
 def test_a_slot_for_which_a_doorbell_is_under_way_is_not_woken_again():
     driver = dispatcher(*many(2), capacity=9)
     driver.planned(ONE_OF_M)
-    driver.change(ChangeKind.READY, "9-0", ready=ReadyEntry(facts("h", cls="high"), 0))
+    driver.change(ChangeKind.READY, "9-0", ready=ReadyEntry(facts("h", cls="high")))
     driver.planned(ONE_OF_M)  # it has not come yet
     assert rung(driver) == []
 
@@ -134,14 +134,10 @@ def test_who_was_woken_and_took_another_is_woken_again():
     """A suspect for which there is no free child stands first, say."""
     driver = dispatcher(facts("suspect"), capacity=9)
     driver.planned(ONE_OF_M)
-    driver.change(
-        ChangeKind.READY, "9-0", ready=ReadyEntry(facts("a", arrival_ms=9), 0)
-    )
+    driver.change(ChangeKind.READY, "9-0", ready=ReadyEntry(facts("a", arrival_ms=9)))
     driver.planned(ONE_OF_M)
     took(driver, "a", "9-1")
-    driver.change(
-        ChangeKind.READY, "9-2", ready=ReadyEntry(facts("b", arrival_ms=9), 0)
-    )
+    driver.change(ChangeKind.READY, "9-2", ready=ReadyEntry(facts("b", arrival_ms=9)))
     driver.change(ChangeKind.FREED, "9-3", key="a")
     driver.planned(ONE_OF_M)
     assert rung(driver) == ["b"]

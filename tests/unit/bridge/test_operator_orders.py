@@ -48,7 +48,7 @@ def order(driver, *controls):
 
 
 def snapshot(driver, *entries):
-    ready = tuple(ReadyEntry(entry, 0) for entry in entries)
+    ready = tuple(ReadyEntry(entry) for entry in entries)
     driver.feed(ev.Synced(Snapshot("5-0", 0, ready, ()), driver.now_ms))
 
 
@@ -154,7 +154,7 @@ def test_what_runs_is_left_alone_while_its_model_is_paused():
     driver.admitted(state=State.RUNNING)
     order(driver, pause("m"), block("default"))
     (key,) = driver.state.by_key
-    running = EntryView(State.RUNNING, ring=1, since_ms=9, lease_left_ms=9, model="m")
+    running = EntryView(State.RUNNING, since_ms=9, lease_left_ms=9, model="m")
     assert driver.feed(ev.Inspected((key,), (running,), driver.now_ms)) == []
 
 
@@ -264,7 +264,7 @@ def test_what_is_ready_is_answered_when_its_agent_is_blocked():
     driver.admitted()
     order(driver, block("bad"))
     (key,) = driver.state.by_key
-    ready = EntryView(State.READY, ring=0, since_ms=9)
+    ready = EntryView(State.READY, since_ms=9)
     driver.feed(ev.Inspected((key,), (ready,), driver.now_ms))
     (answer,) = driver.of(do.EndRequest)
     assert json.loads(answer.value)["error"]["code"] == "AGENT_BLOCKED"
@@ -279,7 +279,7 @@ def test_what_is_ready_of_a_blocked_agent_does_not_start():
 
 def test_what_becomes_ready_of_a_blocked_agent_does_not_start():
     driver = dispatcher(controls=[block("bad")])
-    entry = ReadyEntry(facts("a", agent_id="bad"), 0)
+    entry = ReadyEntry(facts("a", agent_id="bad"))
     driver.feed(ev.Changed((Change(ChangeKind.READY, "9-0", ready=entry),), 0))
     assert placed(driver) == []
 

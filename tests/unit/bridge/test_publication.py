@@ -7,7 +7,7 @@ import pytest
 
 import bridge.effects.unnoted
 from agentsched.errors import DeliveryFailed, LedgerUnavailable
-from agentsched.ledger.values import State
+from agentsched.ledger.values import Admission, State
 from agentsched.telemetry import metrics
 from agentsched.wire.epoch import NO_EPOCH
 from agentsched.wire.records import OutboundRecord
@@ -270,7 +270,7 @@ def test_however_many_acknowledgements_come_back_one_time_out_is_waited_for(rig)
 
 def test_a_reply_that_kafka_has_is_noted_when_redis_answers_and_not_sent_again(rig):
     done(rig)
-    Silent(rig, "published", 1)
+    Silent(rig, "turn", 1)
     rig.effects.run(do.SendStored("k"))
     rig.sink.sent[0][1].set_result(AT)
     rig.inboxed()
@@ -299,7 +299,7 @@ def test_what_waits_for_redis_is_bounded_and_what_is_given_up_is_sent_again(
 ):
     monkeypatch.setattr(bridge.effects.unnoted, "MOST", 1)
     done(rig)
-    Silent(rig, "published", 10**9)
+    Silent(rig, "turn", 10**9)
     rig.effects.run(do.SendStored("k"))
     rig.sink.sent[0][1].set_result(AT)
     rig.inboxed()
@@ -311,3 +311,36 @@ def test_what_waits_for_redis_is_bounded_and_what_is_given_up_is_sent_again(
     rig.now_ms += 1_000
     rig.effects.run(do.SendStored("k"))
     assert len(rig.sink.sent) == 3
+
+
+def test_a_burst_of_replies_is_neither_read_back_nor_marked_one_by_one(rig):
+    """Two round trips for each were 521 a second."""
+    steps, turn = [], rig.ledger.turn
+
+    def counted(epoch, one):
+        steps.append(len(one.published))
+        return turn(epoch, one)
+
+    rig.ledger.turn = counted
+    rig.ledger.reply = lambda *_: pytest.fail("read back")
+    keys = [f"k{number}" for number in range(100)]
+    admissions = tuple(
+        Admission(facts(key, offset=n), b"{}", key, b'{"x": 1}')
+        for n, key in enumerate(keys)
+    )
+    rig.effects.run(do.Admit(admissions))
+    for key in keys:
+        rig.effects.run(do.SendStored(key))
+    for _, acknowledgement in rig.sink.sent:
+        acknowledgement.set_result(AT)
+    rig.inboxed()
+    assert {state_of(rig, key) for key in keys} == {State.ANSWERED}
+    assert steps == [64, 36]
+
+
+def test_a_reply_of_a_lost_epoch_is_read_back_before_it_is_sent(rig):
+    rig.effects.run(do.Admit((Admission(facts("k"), b"{}", "k", b'{"x": 1}'),)))
+    rig.ledger.server.lose()
+    rig.effects.run(do.ReadOrders())
+    rig.effects.run(do.SendStored("k"))
+    assert rig.sink.sent == []

@@ -36,7 +36,7 @@ def test_a_fresh_entry_is_left_alone():
 def test_the_entry_of_another_payload_does_not_settle_a_record():
     """Redis was put back unseen, and another payload took the identity."""
     driver = holding_one()
-    theirs = EntryView(State.ANSWERED, 0, 5_000, payload_hash="f" * 16)
+    theirs = EntryView(State.ANSWERED, 5_000, payload_hash="f" * 16)
     assert looked(driver, theirs) == []
     driver.look_up()
     assert len(driver.of(do.Admit)) == 1
@@ -58,33 +58,33 @@ def test_an_entry_that_the_ledger_forgot_and_kafka_answered_is_settled():
 
 def test_an_answer_that_was_missed_moves_the_watermark():
     driver = holding_one()
-    looked(driver, EntryView(State.ANSWERED, 1, 100))
+    looked(driver, EntryView(State.ANSWERED, 100))
     assert driver.watermark() == 1
 
 
 def test_a_lease_that_is_over_is_expired():
-    (expire,) = looked(holding_one(), EntryView(State.RUNNING, 1, 100, 0, "m"))
+    (expire,) = looked(holding_one(), EntryView(State.RUNNING, 100, 0, "m"))
     assert isinstance(expire, do.Expire)
 
 
 def test_a_lease_that_holds_is_left_alone():
-    assert looked(holding_one(), EntryView(State.RUNNING, 1, 99_999, 1, "m")) == []
+    assert looked(holding_one(), EntryView(State.RUNNING, 99_999, 1, "m")) == []
 
 
 def test_a_reply_that_was_never_published_is_sent():
-    (send,) = looked(holding_one(), EntryView(State.DONE, 1, 12_000))
+    (send,) = looked(holding_one(), EntryView(State.DONE, 12_000))
     assert isinstance(send, do.SendStored)
 
 
 def test_the_worker_is_given_its_time_to_publish():
-    assert looked(holding_one(), EntryView(State.DONE, 1, 11_999)) == []
+    assert looked(holding_one(), EntryView(State.DONE, 11_999)) == []
 
 
 def test_an_entry_that_is_ready_again_can_be_withdrawn_again():
     driver = holding_one()
-    looked(driver, EntryView(State.RUNNING, 1, 0, 100, "m"))
+    looked(driver, EntryView(State.RUNNING, 0, 100, "m"))
     driver.feed(ev.Changed((), driver.now_ms))
-    looked(driver, EntryView(State.READY, 1, 100))
+    looked(driver, EntryView(State.READY, 100))
     assert driver.state.in_flight == 0
 
 
@@ -92,7 +92,7 @@ def test_a_ready_request_whose_models_have_gone_is_answered():
     driver = holding_one()
     other = {"name": "other", "endpoints": [{"base_url": "http://127.0.0.1:1/v1"}]}
     driver.feed(ev.RulesChanged(Rules(settings(models=[other]))))
-    (answer,) = looked(driver, EntryView(State.READY, 0, 100))
+    (answer,) = looked(driver, EntryView(State.READY, 100))
     assert isinstance(answer, do.EndRequest)
     assert b"MODEL_REMOVED" in answer.value
 
@@ -101,7 +101,7 @@ def test_a_request_that_runs_is_left_to_its_worker_when_its_model_has_gone():
     driver = holding_one()
     other = {"name": "other", "endpoints": [{"base_url": "http://127.0.0.1:1/v1"}]}
     driver.feed(ev.RulesChanged(Rules(settings(models=[other]))))
-    assert looked(driver, EntryView(State.RUNNING, 1, 100, 9_000, "m")) == []
+    assert looked(driver, EntryView(State.RUNNING, 100, 9_000, "m")) == []
 
 
 def running(number):

@@ -203,7 +203,7 @@ def test_nothing_starts_while_calls_of_the_lost_epoch_may_still_run():
     driver.own()
     driver.lead(m=2)
     driver.lose()
-    ready = ReadyEntry(facts("k1"), 0)
+    ready = ReadyEntry(facts("k1"))
     driver.lead(m=2)
     driver.feed(ev.Synced(Snapshot("0-0", 0, (ready,), ()), driver.now_ms))
     assert driver.listed() == []

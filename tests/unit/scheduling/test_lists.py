@@ -12,7 +12,7 @@ ONE = Supply({("m", "e"): 1}, {"m": 1})
 
 
 def ready_of(entry, **changes):
-    return ReadyEntry(entry, 0, **changes)
+    return ReadyEntry(entry, **changes)
 
 
 def slot_of(key, model="m", endpoint="e"):
@@ -206,6 +206,13 @@ def test_an_entry_that_was_taken_and_comes_back_is_listed_with_its_new_turn():
     planner.board.freed("k", 1)
     assert planner.add(facts("k"), turn=1) == 1
     assert [m.turn for m in planner.lists.first(planner.board, "m")] == [1]
+
+
+def test_a_member_of_an_earlier_turn_may_not_start():
+    planner = Planner(facts("k"))
+    planner.board.taken(slot_of("k"), 0)
+    planner.board.ready(ready_of(facts("k"), turn=1), 1)
+    assert list(planner.lists.first(planner.board, "m")) == []
 
 
 def test_what_is_forgotten_is_written_again():
