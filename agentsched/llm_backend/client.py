@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import monotonic
 
-import httpx
+import aiohttp
 from typing_extensions import override
 
 from agentsched.config.settings import EndpointSettings, Settings
@@ -24,7 +24,7 @@ from agentsched.llm_backend.connection_errors import (
     fault_of_connection,
     proxies_in,
 )
-from agentsched.llm_backend.connections import open_client
+from agentsched.llm_backend.connections import open_session
 from agentsched.llm_backend.exchange import (
     HttpAnswer,
     HttpQuestion,
@@ -62,7 +62,7 @@ class HttpCompleter(Completer):
             settings.limits.reply_max_bytes * ESCAPED_PER_BYTE + ENVELOPE_BYTES
         )
         self._environ = os.environ if environ is None else environ
-        self._clients: dict[tuple[str | bool | None, ...], httpx.AsyncClient] = {}
+        self._sessions: dict[tuple[str | bool | None, ...], aiohttp.ClientSession] = {}
 
     @override
     async def complete(
@@ -98,9 +98,9 @@ class HttpCompleter(Completer):
 
     async def close(self) -> None:
         """Close all connections; idempotent."""
-        while self._clients:
-            _, client = self._clients.popitem()
-            await client.aclose()
+        while self._sessions:
+            _, session = self._sessions.popitem()
+            await session.close()
 
     async def _post(
         self, endpoint: EndpointSettings, question: HttpQuestion, again: "_Again"
@@ -113,31 +113,31 @@ class HttpCompleter(Completer):
         """
         with watch_connection() as use:
             try:
-                return await exchange(self._client(endpoint), question)
+                return await exchange(self._session(endpoint), question)
             except NoAnswerError as error:
                 if not (use.reused and came_before_the_answer(error.error)):
                     raise fault_of_connection(error.error, self._environ) from None
-        client = self._client(endpoint, keep=False)
+        session = self._session(endpoint, keep=False)
         again.count += 1  # the server may have seen the first one: it counts
         try:
-            return await exchange(client, question)
+            return await exchange(session, question)
         except NoAnswerError as error:
             raise fault_of_connection(error.error, self._environ) from None
 
-    def _client(
+    def _session(
         self, endpoint: EndpointSettings, *, keep: bool = True
-    ) -> httpx.AsyncClient:
+    ) -> aiohttp.ClientSession:
         place = (endpoint.base_url, endpoint.api_key_env, endpoint.api_key_file, keep)
-        if place not in self._clients:
+        if place not in self._sessions:
             try:
                 key = read_api_key(endpoint, self._environ)
             except ConfigurationError as error:
                 logger.error("%s", error)  # noqa: TRY400  (it says all; no traceback)
                 raise http_errors.keyless() from None
-            if not self._clients and (proxies := proxies_in(self._environ)):
+            if not self._sessions and (proxies := proxies_in(self._environ)):
                 logger.warning("%s is set, but calls to models use no proxy", proxies)
-            self._clients[place] = open_client(self._pool, key, keep=keep)
-        return self._clients[place]
+            self._sessions[place] = open_session(self._pool, key, keep=keep)
+        return self._sessions[place]
 
 
 @dataclass(slots=True)

@@ -8,13 +8,16 @@ import ssl
 from collections.abc import Mapping
 
 import aiohttp
-import httpx
 
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.llm_backend.kept_connections import SpokeFirstError
 
 PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-_SILENT_END = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_BEFORE_THE_ANSWER = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ServerTimeoutError,
+)
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
 
 _REASONS: tuple[
@@ -25,7 +28,7 @@ _REASONS: tuple[
     (SpokeFirstError, "it spoke before it was asked"),
     (aiohttp.ServerDisconnectedError, "it closed the connection without an answer"),
     (
-        (TimeoutError, httpx.TimeoutException),
+        TimeoutError,
         "it took no connection within `connection_pool.timeout`",
     ),
 )
@@ -33,15 +36,14 @@ _REASONS: tuple[
 
 def came_before_the_answer(error: Exception) -> bool:
     """Whether the connection ended, or never was, before one byte of an answer."""
-    cause = error.__cause__ or error
-    return isinstance(cause, (*_SILENT_END, httpx.ConnectError, httpx.TimeoutException))
+    return isinstance(error, _BEFORE_THE_ANSWER)
 
 
 def fault_of_connection(error: Exception, environ: Mapping[str, str]) -> CallFailed:
     """Classify what ended a call before a whole head of an answer was there.
 
     Args:
-        error: of httpx or aiohttp.
+        error: of aiohttp.
         environ: where variables of proxies would be.
     """
     reason = reason_of(error)
@@ -74,7 +76,8 @@ def proxies_in(environ: Mapping[str, str]) -> str:
 
 def reason_of(error: Exception) -> str:
     """Say what happened to a connection, and what to look at."""
-    cause = error.__cause__ or error
+    unread = isinstance(error, aiohttp.ClientResponseError)
+    cause = (error.__cause__ if unread else None) or error
     below = getattr(cause, "os_error", None) or cause
     if isinstance(below, ssl.SSLError):
         return _reason_of_tls(below)
@@ -105,7 +108,7 @@ def _reason_of_no_http(error: Exception) -> str:
 
 
 def _is_misconfigured(error: Exception) -> bool:
-    below = getattr(error.__cause__, "os_error", None)
+    below = getattr(error, "os_error", None)
     if isinstance(below, ssl.SSLCertVerificationError):
         return True
     return isinstance(below, ssl.SSLError) and below.reason in _NO_TLS

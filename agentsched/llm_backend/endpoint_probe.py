@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-import httpx
+import aiohttp
 
 from agentsched.config.settings import ConnectionPoolSettings, EndpointSettings
 from agentsched.errors import ConfigurationError
 from agentsched.llm_backend.api_keys import read_api_key
 from agentsched.llm_backend.connection_errors import proxies_in, reason_of
-from agentsched.llm_backend.connections import TRANSPORT_ERRORS, open_client
+from agentsched.llm_backend.connections import TRANSPORT_ERRORS, open_session
 
 PROBE_S = 10.0
 """SGLang's slowest cheap answer takes 1 s; a server that loads its model takes longer."""
@@ -51,16 +51,23 @@ async def _probe(
         key = read_api_key(endpoint, environ)
     except ConfigurationError as error:
         return str(error)
-    client = open_client(pool, key, keep=False)
+    session = open_session(pool, key, keep=False)
     try:
         async with asyncio.timeout(PROBE_S):
-            async with client.stream("GET", f"{endpoint.base_url}/models") as answer:
-                return answer.status_code
+            url = f"{endpoint.base_url}/models"
+            async with session.get(url, allow_redirects=False) as answer:
+                return answer.status
+    except aiohttp.ServerTimeoutError as error:  # of the connection
+        return _unreachable(error, environ)
     except TimeoutError:
         return f"no answer within {PROBE_S:g} s"
-    except (*TRANSPORT_ERRORS, httpx.StreamError) as error:
-        proxies = proxies_in(environ)
-        unused = f" ({proxies} is set, but calls use no proxy)" if proxies else ""
-        return f"cannot be reached: {reason_of(error)}{unused}"
+    except TRANSPORT_ERRORS as error:
+        return _unreachable(error, environ)
     finally:
-        await client.aclose()
+        await session.close()
+
+
+def _unreachable(error: Exception, environ: Mapping[str, str]) -> str:
+    proxies = proxies_in(environ)
+    unused = f" ({proxies} is set, but calls use no proxy)" if proxies else ""
+    return f"cannot be reached: {reason_of(error)}{unused}"

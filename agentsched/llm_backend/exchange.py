@@ -1,14 +1,16 @@
 """One question and its answer over HTTP: sent once, read no further than is of use."""
 
-from contextlib import suppress
+import io
 from dataclasses import dataclass
 
-import httpx
+import aiohttp
 
 from agentsched.llm_backend import http_errors
-from agentsched.llm_backend.connections import TRANSPORT_ERRORS, name_of
+from agentsched.llm_backend.connections import TRANSPORT_ERRORS
 
 MAX_ERROR_BODY_BYTES = 65_536
+LARGE_BYTES = 1_048_576
+"""aiohttp writes what is larger in pieces, and wants it as a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +40,43 @@ class NoAnswerError(Exception):
         self.error = error
 
 
-async def exchange(client: httpx.AsyncClient, question: HttpQuestion) -> HttpAnswer:
+async def exchange(
+    session: aiohttp.ClientSession, question: HttpQuestion
+) -> HttpAnswer:
     """Return status and body of a 2xx.
 
     Raises:
         NoAnswerError: there was no head of an answer.
         CallFailed: everything else.
     """
-    request = client.build_request(
-        "POST", question.url, content=question.content, headers=question.headers
-    )
+    content = question.content
+    large = len(content) > LARGE_BYTES
     try:
-        response = await client.send(request, stream=True)
+        response = await session.post(
+            question.url,
+            data=io.BytesIO(content) if large else content,
+            headers=question.headers,
+            allow_redirects=False,
+        )
     except TRANSPORT_ERRORS as error:
         raise NoAnswerError(error) from None
     try:
         return await _read(response, question.max_bytes)
     except TRANSPORT_ERRORS as error:
-        raise http_errors.broken_off(name_of(error)) from None
+        raise http_errors.broken_off(type(error).__name__) from None
     finally:
-        # Its end may fail where the server did not read the whole request: no matter.
-        with suppress(*TRANSPORT_ERRORS):
-            await response.aclose()
+        response.release()  # what is not read to its end is closed
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> HttpAnswer:
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> HttpAnswer:
     """Read no more than a reply can hold; of an error no more than its words."""
-    ok = response.is_success
+    ok = 200 <= response.status < 300  # noqa: PLR2004
     limit = max_bytes if ok else MAX_ERROR_BODY_BYTES
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if ok and encoding not in {"", "identity"}:
         raise http_errors.unwanted_encoding()
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > limit:
             if ok:
@@ -78,5 +84,5 @@ async def _read(response: httpx.Response, max_bytes: int) -> HttpAnswer:
             break
     if not ok:
         wait = response.headers.get("retry-after", "")
-        raise http_errors.fault_of_status(response.status_code, bytes(body), wait)
-    return HttpAnswer(response.status_code, bytes(body))
+        raise http_errors.fault_of_status(response.status, bytes(body), wait)
+    return HttpAnswer(response.status, bytes(body))

@@ -7,7 +7,7 @@ import json
 import math
 import re
 
-from agentsched.wire.json import DOUBLE_DIGITS
+from agentsched.wire.json import DOUBLE_DIGITS, read_plainly
 
 MAX_LEVELS = 64
 """Of what a reply repeats; a reader of ours takes 100, the reply around it included."""
@@ -24,6 +24,9 @@ def read_json(body: bytes) -> object:
     Raises:
         ValueError: it is no JSON, or so deep that it cannot be parsed.
     """
+    plain = read_plainly(body)
+    if plain is not None:
+        return plain
     try:
         return json.loads(
             body.decode(json.detect_encoding(body), "replace"),

@@ -21,7 +21,7 @@ from agentsched.types import (
     TaskStatus,
     label_problem,
 )
-from agentsched.wire.json import JsonObject, read_object
+from agentsched.wire.json import JsonObject, read_object, read_plainly, write
 from agentsched.wire.records import InboundRecord, OutboundRecord
 
 CANCEL = "cancel"
@@ -272,7 +272,8 @@ def decode_message(value: bytes) -> Message:
     Raises:
         CodecError: MALFORMED; the text names the wrong fields and no content.
     """
-    found = read_object(value)
+    plain = read_plainly(value)
+    found = read_object(value) if plain is None else JsonObject(plain)
     terminal = found.fields.get("status") in _TERMINAL
     return _validated(found, Reply if terminal else Message)
 
@@ -326,5 +327,8 @@ def encode_message(
             a UnicodeEncodeError.
     """
     data = message.model_dump(mode="json") if isinstance(message, Message) else message
+    written = write(data)
+    if written is not None:
+        return written
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", errors)

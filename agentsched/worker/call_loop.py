@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, TypeVar
 
+import uvloop
+
 T = TypeVar("T")
 
 BEAT_S = 1.0
@@ -76,7 +78,7 @@ class CallLoop:
         Args:
             on_turn: called in the loop, every second: proof that it turns.
         """
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="llm-calls", daemon=True
         )

@@ -37,6 +37,31 @@ def test_one_slot_takes_its_next_doorbell_without_a_wait_of_celerys_loop(
         assert rig.server.peak_in_flight() == 1
 
 
+def test_many_slots_share_a_few_connections_to_redis(
+    redis_url: str, tmp_path: Path
+) -> None:
+    slots, seen = 100, threading.Event()
+    with WorkerRig(tmp_path, redis_url, {"gpt-4": slots}) as rig:
+        before = {one["addr"] for one in rig.ledger._client.client_list()}
+        rig.ready_worker("-Q", "gpt4")
+        rig.server.then("gpt-4", *[Hold(seen.is_set)] * slots)
+        keys = [rig.admitted() for _ in range(slots)]
+        try:
+            rig.ring(keys[0])
+            eventually(lambda: rig.server.in_flight() == slots, timeout_s=30)
+            used = [
+                one
+                for one in rig.ledger._client.client_list()
+                if one["addr"] not in before
+            ]
+            # Ledger, keeper, voided leases; queues, control, gossip and events of Celery.
+            assert len(used) <= 20
+        finally:
+            seen.set()
+        for key in keys:
+            assert rig.reply_to(key, timeout_s=60)["status"] == "completed"
+
+
 def test_all_slots_are_used_after_the_broker_was_away(tmp_path: Path) -> None:
     slots, first, second = 3, threading.Event(), threading.Event()
     broker = EmbeddedValkey(tmp_path / "valkey", tmp_path / "valkey.log")

@@ -151,9 +151,7 @@ def test_stats_count_every_request(rig: WorkerRig) -> None:
     rig.ring(keys[0])
     for key in keys:
         rig.reply_to(key)
-    eventually(
-        lambda: inspected(rig, "stats")["total"]["agentsched.run"] == before + 4
-    )
+    eventually(lambda: inspected(rig, "stats")["total"]["agentsched.run"] == before + 4)
 
 
 def test_a_busy_worker_leaves_doorbells_to_others(

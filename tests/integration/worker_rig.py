@@ -257,7 +257,7 @@ class WorkerRig:
         # More than the workers have: their slots are what binds.
         return replace(
             Limits(capacity={}),
-            capacity={(name, self.server.base_url): 100 for name in self._models},
+            capacity={(name, self.server.base_url): 200 for name in self._models},
         )
 
     def _make_settings(self, bootstrap: str) -> Settings:

@@ -433,6 +433,7 @@ def test_a_worker_that_leaves_ends_what_runs(desk: Desk) -> None:
 
 
 def test_what_is_taken_while_the_worker_leaves_goes_back_uncounted(desk: Desk) -> None:
+    eventually(desk.slots.waiting)
     turn = desk.ledger.turn
 
     def leaving(epoch: str, asked: Turn) -> Any:
