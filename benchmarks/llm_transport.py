@@ -1,4 +1,4 @@
-"""Measures what one LLM call costs over three HTTP transports; decides nothing.
+"""Measures what one LLM call costs over two HTTP transports; decides nothing.
 
 Run ``python benchmarks/llm_transport.py``; it takes less than a minute. The server runs
 in a process of its own and answers each call after 20 ms with 1.5 KB. The figures
@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 ANSWER_DELAY_S = 0.02
 SECONDS_PER_CASE = 3.0
@@ -88,24 +87,8 @@ async def over_httpx(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
-async def over_httpx_aiohttp(url: str) -> AsyncIterator[Call]:
-    """The same httpx code, with aiohttp's connections below it."""
-    limits = httpx.Limits(max_connections=100, keepalive_expiry=3)
-    transport = AiohttpTransport(limits=limits, trust_env=False)
-    async with httpx.AsyncClient(
-        transport=transport, trust_env=False, timeout=30
-    ) as client:
-
-        async def call() -> None:
-            response = await client.post(url, json=BODY)
-            response.json()
-
-        yield call
-
-
-@asynccontextmanager
 async def over_aiohttp(url: str) -> AsyncIterator[Call]:
-    """Raw aiohttp: the floor."""
+    """Raw aiohttp, which workers use."""
     async with aiohttp.ClientSession() as session:
 
         async def call() -> None:
@@ -117,7 +100,6 @@ async def over_aiohttp(url: str) -> AsyncIterator[Call]:
 
 TRANSPORTS = {
     "httpx": over_httpx,
-    "httpx + httpx-aiohttp": over_httpx_aiohttp,
     "aiohttp": over_aiohttp,
 }
 
