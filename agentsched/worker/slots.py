@@ -14,7 +14,7 @@ from typing import Any
 from agentsched.config.settings import Settings
 from agentsched.errors import EpochChanged, LedgerUnavailable, NewerFormat
 from agentsched.ledger.protocol import Ledger
-from agentsched.ledger.turns import Taken
+from agentsched.ledger.turns import Publication, Taken
 from agentsched.ledger.values import PutBack
 from agentsched.protocols import Completer, RecordSink
 from agentsched.telemetry.events import BUG
@@ -31,6 +31,8 @@ from agentsched.worker.turns import Acknowledge, Room, Sent, Step, Turns, Wish
 
 BEAT_S = 1.0
 """How often the loop shows that it turns, at least."""
+LINGER_S = 0.005
+"""How long what Kafka has acknowledged waits for company."""
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 
@@ -82,8 +84,7 @@ class Slots:
         self._executor = executor
         self._observer = observer
         self._tasks = tasks or TaskView()
-        timing = settings.timing
-        self._turns = Turns(worker_id, models, timing.lease_s, timing.renew_s)
+        self._turns = Turns(worker_id, models, settings.timing.lease_s)
         self._execution = Execution(
             settings, self, completer, self._clock, suspects, observer, leases.release
         )
@@ -153,7 +154,11 @@ class Slots:
         """See `Surroundings`."""
         answer: asyncio.Future[bool] = self._running_loop().create_future()
         self._turns.add(Wish(epoch, step, until_s, lambda done: _settle(answer, done)))
-        self._wanted.set()
+        if isinstance(step, Publication) and not self._leaving:
+            # Nobody waits for it: it goes along with what is next, mostly.
+            self._running_loop().call_later(LINGER_S, self._wanted.set)
+        else:
+            self._wanted.set()
         return await answer
 
     def publish(self, record: OutboundRecord) -> "asyncio.Future[RecordAt]":
