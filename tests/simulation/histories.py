@@ -65,6 +65,7 @@ CRASHES = 3
 """In a child, after which a request ends."""
 SOURCE = "medium_priority:T:0"
 OK = CallOutcome(ok=True, model_ms=1)
+UNCALLED = CallOutcome(ok=False, called=False)
 AT = RecordAt("results", 0, 1)
 KEEP_S = 3600
 
@@ -332,7 +333,7 @@ class History:
             self._won(
                 key,
                 "bridge",
-                self._ledger.complete(self._epoch, key, None, b"bridge", OK),
+                self._ledger.complete(self._epoch, key, None, b"bridge", UNCALLED),
             )
         elif view.state is State.RUNNING:
             started = self._known[key].started

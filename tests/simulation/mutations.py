@@ -303,7 +303,7 @@ KINDS = {
     "record of the turn": ("steps",),
     "overtaken turns": ("steps",),
     "revision": ("orders",),
-    "turn": ("stop", "pause"),
+    "turn": ("stop", "steps"),
     "revision of a plan": ("orders",),
     "number of a plan": ("steps",),
     "dispatcher of a plan": ("steps", "pause"),

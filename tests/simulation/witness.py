@@ -422,7 +422,7 @@ class Witness:
         key: str,
         lease_id: str | None,
         reply: bytes,
-        won: bool,  # noqa: FBT001
+        won: bool,  # noqa: FBT001  (the answer of a step)
     ) -> None:
         self._world.note(process, "complete", self._name(key), won)
         if not won:
