@@ -84,7 +84,8 @@ class Slots:
         self._executor = executor
         self._observer = observer
         self._tasks = tasks or TaskView()
-        self._turns = Turns(worker_id, models, settings.timing.lease_s)
+        timing = settings.timing
+        self._turns = Turns(worker_id, models, timing.lease_s, timing.renew_s)
         self._execution = Execution(
             settings, self, completer, self._clock, suspects, observer, leases.release
         )

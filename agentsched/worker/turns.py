@@ -22,7 +22,7 @@ from agentsched.ledger.turns import (
 )
 
 GIVE_UP_S = 2.0
-"""So long before the end of a lease nothing is begun under it any more."""
+"""So long before the last renewal that a lease can have nothing is begun under it."""
 
 Step = Publication | Completion | HandBack
 Acknowledge = Callable[[], None]
@@ -108,6 +108,7 @@ class Turns:
         worker_id: this incarnation of the process.
         models: whose pools it takes from.
         lease_s: of what it takes.
+        renew_s: how often leases are renewed.
         new_id: makes a random lease id.
     """
 
@@ -116,12 +117,15 @@ class Turns:
         worker_id: str,
         models: Sequence[str],
         lease_s: float,
+        renew_s: float,
         new_id: Callable[[], str] = lambda: urandom(16).hex(),
     ) -> None:
         self._worker_id = worker_id
         self._models = tuple(models)
         self._lease_ms = round(lease_s * 1000)
-        self.patience_s = max(lease_s - GIVE_UP_S, lease_s / 2)
+        # What was taken so late must still be there when leases are renewed next.
+        left_s = lease_s - renew_s
+        self.patience_s = max(left_s - GIVE_UP_S, left_s / 2)
         """How long a turn is repeated, and what it took may be begun."""
         self._new_id = new_id
         self._wishes: deque[Wish] = deque()

@@ -33,7 +33,7 @@ def desk() -> Iterator[Desk]:
 @pytest.fixture
 def impatient() -> Iterator[Desk]:
     """Leases that are short: what is not done soon is given up."""
-    desk = Desk(timing={"lease_s": 0.4, "renew_s": 0.2})
+    desk = Desk(timing={"lease_s": 2, "renew_s": 0.2})
     yield desk
     desk.close()
 

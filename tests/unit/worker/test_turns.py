@@ -29,7 +29,7 @@ LOST = LedgerUnavailable("scripted")
 class Desk:
     """One process's turns, and what its steps were told."""
 
-    turns: Turns = field(default_factory=lambda: Turns("w", ["m"], 15.0))
+    turns: Turns = field(default_factory=lambda: Turns("w", ["m"], 15.0, 5.0))
     told: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ def test_every_free_slot_brings_a_lease_of_its_own(desk: Desk) -> None:
 
 
 def test_nothing_is_asked_before_an_epoch_is_known() -> None:
-    turns = Turns("w", ["m"], 15.0)
+    turns = Turns("w", ["m"], 15.0, 5.0)
     turns.ask()
     assert turns.next(0.0, FREE) is None
 
@@ -122,7 +122,7 @@ def test_a_bell_that_rings_during_a_turn_is_not_missed(desk: Desk) -> None:
 def test_one_turn_is_outstanding_and_repeated_with_the_same_bytes(desk: Desk) -> None:
     first = desk.next()
     desk.add(completion())
-    desk.turns.unanswered(LOST, 1.0, 13.0)
+    desk.turns.unanswered(LOST, 1.0, 8.0)
     assert desk.next(1.0, BUSY) is first
 
 
@@ -154,25 +154,25 @@ def test_the_next_turn_says_which_answer_was_seen(desk: Desk) -> None:
 def test_an_answer_that_comes_too_late_starts_nothing(desk: Desk) -> None:
     sent = desk.next(0.0)
     taken = (request(sent.turn.lease_ids[0]),)
-    assert desk.turns.answered(TurnAnswer(taken=taken), 13.0) == ()
+    assert desk.turns.answered(TurnAnswer(taken=taken), 8.0) == ()
     # The ledger puts back what was taken above `seen`.
-    assert (desk.next(13.0).turn.number, desk.next(13.0).turn.seen) == (2, 0)
+    assert (desk.next(8.0).turn.number, desk.next(8.0).turn.seen) == (2, 0)
 
 
 def test_a_late_answer_still_counts_for_the_steps(desk: Desk) -> None:
     desk.add(completion())
     desk.next(0.0)
-    desk.turns.answered(TurnAnswer(completed=(True,)), 14.0)
+    desk.turns.answered(TurnAnswer(completed=(True,)), 9.0)
     assert desk.told == [True]
 
 
 def test_a_turn_is_given_up_before_its_leases_may_be_over(desk: Desk) -> None:
     desk.add(completion())
     first = desk.next(0.0)
-    desk.turns.unanswered(LOST, 12.9, 13.0)
-    assert desk.next(12.9) is first
-    desk.turns.unanswered(LOST, 13.0, 13.0)
-    second = desk.next(13.0)
+    desk.turns.unanswered(LOST, 7.9, 8.0)
+    assert desk.next(7.9) is first
+    desk.turns.unanswered(LOST, 13.0, 8.0)
+    second = desk.next(8.0)
     assert (second.turn.number, second.turn.seen) == (2, 0)
     assert second.turn.completions == first.turn.completions
     assert set(second.turn.lease_ids).isdisjoint(first.turn.lease_ids)
@@ -181,20 +181,20 @@ def test_a_turn_is_given_up_before_its_leases_may_be_over(desk: Desk) -> None:
 def test_a_step_whose_time_is_over_ends_with_its_turn(desk: Desk) -> None:
     desk.add(completion(), until_s=5.0)
     desk.next(0.0)
-    desk.turns.unanswered(LOST, 6.0, 13.0)
+    desk.turns.unanswered(LOST, 6.0, 8.0)
     assert desk.told == []  # it may have been done: the same bytes again
-    desk.turns.unanswered(LOST, 13.0, 13.0)
+    desk.turns.unanswered(LOST, 13.0, 8.0)
     assert desk.told == [LOST]
-    assert desk.next(13.0).turn.completions == ()
+    assert desk.next(8.0).turn.completions == ()
 
 
 def test_the_bell_of_a_turn_that_was_given_up_rings_on(desk: Desk) -> None:
     acknowledged: list[str] = []
     desk.turns.ask(lambda: acknowledged.append("bell"))
     desk.next(0.0)
-    desk.turns.unanswered(LOST, 13.0, 13.0)
+    desk.turns.unanswered(LOST, 13.0, 8.0)
     assert acknowledged == []
-    desk.take(13.0)
+    desk.take(8.0)
     assert acknowledged == ["bell"]
 
 
