@@ -1,18 +1,21 @@
 """The scripts keep the rules of `plan` and `turn` in random histories, as memory does.
 
-On Redis's own clock: a slow machine has other histories, and the rules hold in each.
+They run on Redis's own clock, which goes on while a slow machine makes a step: the rules
+that depend on how long a step lasts are those of the histories in memory alone.
 """
 
 import pytest
 
-from tests.simulation.histories import History
+from tests.simulation.histories import TIMED, History
 from tests.support.ledgers import OnRedis
 
 STEP_MS = 5
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(2))
 def test_no_history_breaks_a_rule(redis_url: str, seed: int):
     history = History(seed, OnRedis(redis_url), STEP_MS).run()
-    assert not history.violations
+    assert history.violations - TIMED == set()
     assert history.starts > 5

@@ -70,6 +70,15 @@ AT = RecordAt("results", 0, 1)
 KEEP_S = 3600
 
 
+TIMED = {
+    "a lease runs out that its worker does not know of",
+    "a plan of one who does not lead",
+    "not answered after the calm",
+    "the list of one who does not lead is used",
+}
+"""Rules whose check takes a step for as long as it should be."""
+
+
 @dataclass
 class Lease:
     """What one take gave."""

@@ -295,7 +295,7 @@ PAST = "I8 committed past an unanswered record"
 STUCK = "not at rest after the calm"
 TWICE = "one turn of a request is started twice"
 IN_SPITE = "a cancelled request is answered otherwise"
-IN_HISTORIES = {"child", "hash", "not before"}
+IN_HISTORIES = {"child", "hash", "not before", "turn"}
 """They need what whole runs hardly do; short histories have it."""
 KINDS = {
     "live heartbeat": ("stop", "steps"),
@@ -303,7 +303,6 @@ KINDS = {
     "record of the turn": ("steps",),
     "overtaken turns": ("steps",),
     "revision": ("orders",),
-    "turn": ("stop", "steps"),
     "revision of a plan": ("orders",),
     "number of a plan": ("steps",),
     "dispatcher of a plan": ("steps", "pause"),
