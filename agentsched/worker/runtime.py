@@ -95,6 +95,7 @@ class Runtime:
             observer,
             self._steps,
             tasks,
+            give_up,
         )
         self.revokes = Revokes(self._ledger, self._leases)
         self._keeper = Heartbeat(

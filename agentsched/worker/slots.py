@@ -58,6 +58,7 @@ class Slots:
         observer: WorkerObserver,
         executor: Executor,
         tasks: TaskView | None = None,
+        give_up: Callable[[], None] = lambda: None,
     ) -> None:
         """Does nothing yet.
 
@@ -74,6 +75,7 @@ class Slots:
             observer: is told of every step.
             executor: has one thread: one step of the ledger is under way.
             tasks: what Celery shows.
+            give_up: asks this process to end, see `Heartbeat`; called in the loop.
         """
         self._settings = settings
         self._ledger = ledger
@@ -84,6 +86,7 @@ class Slots:
         self._executor = executor
         self._observer = observer
         self._tasks = tasks or TaskView()
+        self._give_up = give_up
         timing = settings.timing
         self._turns = Turns(worker_id, models, timing.lease_s, timing.renew_s)
         self._execution = Execution(
@@ -192,8 +195,14 @@ class Slots:
             self._turns.unanswered(error, self._clock.now_s(), patience_s)
             await self._pause()
             return
-        except (EpochChanged, NewerFormat) as error:
+        except EpochChanged as error:
             self._turns.refused(error)
+            return
+        except NewerFormat as error:
+            self._observer.redis.too_old(error)
+            self._turns.refused(error)
+            self._give_up()
+            await self._pause()
             return
         except Exception as error:  # noqa: BLE001  (it would end all slots)
             _say_bug(error)

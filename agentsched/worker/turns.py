@@ -194,9 +194,10 @@ class Turns:
         return () if late else answer.taken
 
     def refused(self, error: Exception) -> None:
-        """The ledger did nothing of it, and would not if it were asked again.
+        """It ended with an error that it would have again; its steps are over.
 
-        Its steps are over. After `EpochChanged` that is so for all of that epoch.
+        After `EpochChanged` nothing of it was done, and all of that epoch is over. After
+        any other, what it took goes back with the next turn, which is asked for at once.
         """
         sent = self._ended()
         dropped = list(sent.wishes)
@@ -205,10 +206,13 @@ class Turns:
             dropped += [wish for wish in self._wishes if wish.epoch == sent.epoch]
             self._wishes = deque(w for w in self._wishes if w.epoch != sent.epoch)
             self._asks = bool(self.epochs.current)
+            for bell in sent.bells:
+                bell()
+        else:
+            self._asks = True
+            self._bells = [*sent.bells, *self._bells]
         for wish in dropped:
             wish.tell(error)
-        for bell in sent.bells:
-            bell()
 
     def unanswered(self, error: LedgerError, now_s: float, patience_s: float) -> None:
         """It may have been done, or not. It stays outstanding, or is given up.

@@ -490,6 +490,33 @@ def test_a_bug_in_a_turn_does_not_end_the_slots(desk: Desk) -> None:
     assert desk.run(key="k2") is Ended.ANSWERED
 
 
+def test_what_a_broken_turn_took_goes_back_without_a_ring(desk: Desk) -> None:
+    eventually(desk.slots.waiting)
+    turn = desk.ledger.turn
+
+    def broken(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if not answer.taken:
+            return answer
+        del desk.ledger.turn
+        raise ZeroDivisionError("a bug")
+
+    desk.ledger.turn = broken  # type: ignore[method-assign]
+    doorbell = desk.begin()
+    eventually(lambda: desk.state() is State.READY and desk.acknowledged == ["k1"])
+    desk.plan()
+    desk.ring(doorbell)
+    assert desk.ended() is Ended.ANSWERED
+    assert desk.reply()["attempts"] == 1
+
+
+def test_a_turn_that_finds_a_newer_format_ends_the_process(desk: Desk) -> None:
+    eventually(desk.slots.waiting)
+    desk.ledger.newer.add("turn")
+    desk.begin()
+    assert desk.gave_up.wait(60)
+
+
 def test_replies_that_kafka_does_not_take_stop_the_takes(desk: Desk) -> None:
     waiting: list[Future[RecordAt]] = []
 

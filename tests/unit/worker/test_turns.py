@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentsched.errors import EpochChanged, LedgerUnavailable
+from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
 from agentsched.ledger.turns import (
     MAX_STEPS,
     Completion,
@@ -269,3 +269,16 @@ def test_who_took_nothing_for_want_of_a_heartbeat_asks_after_the_next(
     assert desk.turns.next(0.0, FREE) is None
     desk.turns.beaten(EPOCH)
     assert desk.turns.next(0.0, FREE) is not None
+
+
+def test_after_a_broken_turn_another_goes_out_which_has_its_takes_put_back(
+    desk: Desk,
+) -> None:
+    acknowledged: list[str] = []
+    desk.turns.ask(lambda: acknowledged.append("bell"))
+    desk.next()
+    desk.turns.refused(LedgerError("scripted"))
+    assert acknowledged == []
+    turn = desk.take().turn
+    assert (turn.number, turn.seen, len(turn.lease_ids)) == (2, 0, 2)
+    assert acknowledged == ["bell"]
