@@ -14,7 +14,7 @@ from typing import Any
 from agentsched.config.settings import Settings
 from agentsched.errors import EpochChanged, LedgerUnavailable, NewerFormat
 from agentsched.ledger.protocol import Ledger
-from agentsched.ledger.turns import Publication, Taken
+from agentsched.ledger.turns import HandBack, Publication, Taken, TurnAnswer
 from agentsched.ledger.values import PutBack
 from agentsched.protocols import Completer, RecordSink
 from agentsched.telemetry.events import BUG
@@ -25,7 +25,7 @@ from agentsched.worker.call_result import Job
 from agentsched.worker.execution import PATIENCE_S, Ended, Execution, Run
 from agentsched.worker.leases import LeaseBook, Stop
 from agentsched.worker.observer import WorkerObserver
-from agentsched.worker.suspects import AT_ONCE, Suspects
+from agentsched.worker.suspects import AT_ONCE, MAX_CRASHES, Suspects
 from agentsched.worker.task_view import TaskView
 from agentsched.worker.turns import Acknowledge, Room, Sent, Step, Turns, Wish
 
@@ -33,6 +33,8 @@ BEAT_S = 1.0
 """How often the loop shows that it turns, at least."""
 LINGER_S = 0.005
 """How long what Kafka has acknowledged waits for company."""
+BUG_DELAY_MS = 1000
+"""After it, what could not be started for an error of ours may be taken again."""
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 
@@ -94,7 +96,7 @@ class Slots:
         )
         self._works: set[asyncio.Task[None]] = set()
         self._running = self._suspects = 0
-        self._leaving = False
+        self._leaving = self._runs = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = asyncio.Event()
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -137,10 +139,21 @@ class Slots:
     # -- in the loop --------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Take and run requests until `leave`."""
+        """Take and run requests until `leave`; an error of ours ends the process."""
         self._loop = asyncio.get_running_loop()
-        self._beat()
-        self._take_inbox()
+        self._runs = True
+        try:
+            self._beat()
+            self._take_inbox()
+            await self._go_on()
+        except Exception as error:
+            _say_bug(error)
+            self._give_up()
+            raise
+        finally:
+            self._runs = False
+
+    async def _go_on(self) -> None:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -209,23 +222,47 @@ class Slots:
             self._turns.refused(error)
             await self._pause()
             return
-        self._pause_s = FIRST_PAUSE_S
-        self._observer.turned(self._clock.now_s() - sent.sent_s)
+        try:
+            self._hear(sent, answer)
+        except Exception as error:  # noqa: BLE001  (it would end all slots)
+            _say_bug(error)
+            if self._turns.outstanding is None:
+                self._turns.ask()  # what was taken and not seen is put back
+            else:
+                self._turns.refused(error)
+            await self._pause()
+        else:
+            self._pause_s = FIRST_PAUSE_S
+
+    def _hear(self, sent: Sent, answer: TurnAnswer) -> None:
         waited = self.waiting()
         for taken in self._turns.answered(answer, self._clock.now_s()):
-            self._start(taken, sent)
+            try:
+                self._start(taken, sent)
+            except Exception as error:  # noqa: BLE001  (the others start all the same)
+                _say_bug(error)
+                self._give_back(taken, sent.epoch)
+        self._observer.turned(self._clock.now_s() - sent.sent_s)
         if self.waiting() and not waited:
             self._tasks.waiting()
+
+    def _give_back(self, taken: Taken, epoch: str) -> None:
+        """Have another process run what cannot be started here."""
+        back = HandBack(
+            taken.key, taken.lease_id, BUG_DELAY_MS, PutBack.UNSTARTED, MAX_CRASHES
+        )
+        until_s = self._clock.now_s() + PATIENCE_S
+        self._turns.add(Wish(epoch, back, until_s, lambda _: None))
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
     def _start(self, taken: Taken, sent: Sent) -> None:
+        job, limits = Job.of(taken, sent.sent_s), self._tasks.limits()
         lease = self._leases.hold(sent.epoch, taken.key, taken.lease_id)
         lease.begin()
-        run = Run(taken, sent.epoch, lease, Job.of(taken, sent.sent_s))
-        run.limits = self._tasks.limits()
+        run = Run(taken, sent.epoch, lease, job, limits)
         self._running += 1
         self._suspects += run.suspect
         work = self._running_loop().create_task(self._serve(run))
@@ -234,9 +271,9 @@ class Slots:
 
     async def _serve(self, run: Run) -> None:
         ended = Ended.BUG
-        self._tasks.started(run)
         try:
             try:
+                self._tasks.started(run)
                 await self._call(run)
             finally:
                 self._free(run)
@@ -287,6 +324,8 @@ class Slots:
         self._leaving = True
 
     def _beat(self) -> None:
+        if not self._runs:
+            return  # nobody takes or hands in: leases shall end
         self.turned_s = self._clock.now_s()
         self._running_loop().call_later(BEAT_S, self._beat)
 
@@ -307,7 +346,10 @@ class Slots:
         self._woken = False  # first: what comes from now on wakes again
         while self._inbox:
             call, args = self._inbox.popleft()
-            call(*args)
+            try:
+                call(*args)
+            except Exception as error:  # noqa: BLE001  (the others count all the same)
+                _say_bug(error)
         self._wanted.set()
 
 

@@ -176,9 +176,14 @@ class Turns:
 
         That is nothing where the answer came too late: leases may be over soon, and the
         next turn has the ledger put back what this one took.
+
+        Raises:
+            ValueError: it is no answer to this turn, which is under way still.
         """
-        sent = self._ended()
         results = (*answer.published, *answer.completed, *answer.put_back)
+        if self.outstanding is None or len(results) != len(self.outstanding.wishes):
+            raise ValueError("the answer does not fit the turn")
+        sent = self._ended()
         for wish, done in zip(sent.wishes, results, strict=True):
             wish.tell(done)
         for bell in sent.bells:

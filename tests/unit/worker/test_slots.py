@@ -510,6 +510,67 @@ def test_what_a_broken_turn_took_goes_back_without_a_ring(desk: Desk) -> None:
     assert desk.reply()["attempts"] == 1
 
 
+def test_what_cannot_be_started_goes_back_and_the_slots_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = desk.ends.limits
+
+    def broken() -> TimeLimits:
+        monkeypatch.setattr(desk.ends, "limits", limits)
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(desk.ends, "limits", broken)
+    desk.begin()
+    eventually(lambda: "put_back" in desk.ledger.steps and desk.slots.parked() == 2)
+    assert (desk.state(), desk.leases.held()) == (State.READY, [])
+    assert desk.run(key="k2") is Ended.ANSWERED
+
+
+def test_a_view_that_fails_does_not_keep_the_slot(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.ends, "started", lambda _: 1 / 0)
+    assert [desk.run(key=f"k{n}") for n in range(3)] == [Ended.BUG] * 3
+
+
+def test_an_answer_that_does_not_fit_does_not_end_the_slots(desk: Desk) -> None:
+    turn = desk.ledger.turn
+
+    def short(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if not asked.completions:
+            return answer
+        del desk.ledger.turn
+        return replace(answer, completed=())
+
+    desk.ledger.turn = short  # type: ignore[method-assign]
+    assert desk.run() is Ended.BUG
+    assert desk.run(key="k2") is Ended.ANSWERED
+
+
+def test_a_call_of_another_thread_that_fails_does_not_lose_those_behind_it(
+    desk: Desk,
+) -> None:
+    desk.slots._post(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert desk.run() is Ended.ANSWERED
+
+
+def test_slots_that_end_by_themselves_end_the_process_and_beat_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk()
+    monkeypatch.setattr(desk.slots, "_limit", lambda: 1 / 0)
+    desk.slots.resized()
+    assert desk.gave_up.wait(60)
+    with pytest.raises(ZeroDivisionError):
+        desk.served.result(60)
+
+    before = desk.slots.turned_s
+    desk.slots._beat()
+    assert desk.slots.turned_s == before
+    desk.close()
+
+
 def test_a_turn_that_finds_a_newer_format_ends_the_process(desk: Desk) -> None:
     eventually(desk.slots.waiting)
     desk.ledger.newer.add("turn")
