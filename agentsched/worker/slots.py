@@ -204,8 +204,8 @@ class Slots:
                 self._executor, self._ledger.turn, sent.epoch, sent.turn
             )
         except LedgerUnavailable as error:
-            patience_s = PATIENCE_S if self._leases.closing else self._turns.patience_s
-            self._turns.unanswered(error, self._clock.now_s(), patience_s)
+            closing_s = PATIENCE_S if self._leases.closing else None
+            self._turns.unanswered(error, self._clock.now_s(), closing_s)
             await self._pause()
             return
         except EpochChanged as error:

@@ -219,21 +219,26 @@ class Turns:
         for wish in dropped:
             wish.tell(error)
 
-    def unanswered(self, error: LedgerError, now_s: float, patience_s: float) -> None:
+    def unanswered(
+        self, error: LedgerError, now_s: float, closing_s: float | None = None
+    ) -> None:
         """It may have been done, or not. It stays outstanding, or is given up.
 
         Args:
             error: why.
             now_s: the time.
-            patience_s: since it was sent first; not more than `patience_s` of this.
+            closing_s: given where the process ends: so long since it was sent first it is
+                tried, and its steps are over with it. Else `patience_s`, and they have
+                the time that they say.
         """
         sent = self.outstanding
-        if sent is None or now_s - sent.sent_s < min(patience_s, self.patience_s):
+        patience_s = min(self.patience_s, closing_s or self.patience_s)
+        if sent is None or now_s - sent.sent_s < patience_s:
             return
         self._ended()
         self._asks = True
         self._bells = [*sent.bells, *self._bells]
-        over = [wish for wish in sent.wishes if now_s > wish.until_s]
+        over = [w for w in sent.wishes if closing_s is not None or now_s > w.until_s]
         self._wishes.extendleft(reversed([w for w in sent.wishes if w not in over]))
         for wish in over:
             wish.tell(error)

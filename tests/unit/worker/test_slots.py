@@ -14,7 +14,7 @@ from agentsched.errors import CallFailed, ErrorCode
 from agentsched.ledger.turns import Parked, Plan, Turn
 from agentsched.ledger.values import CallOutcome, Limits, State
 from agentsched.wire.records import OutboundRecord, RecordAt
-from agentsched.worker import execution, time_limits
+from agentsched.worker import execution, runtime, time_limits
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended
 from agentsched.worker.leases import Stop
@@ -447,6 +447,36 @@ def test_what_is_taken_while_the_worker_leaves_goes_back_uncounted(desk: Desk) -
     (view,) = desk.ledger.inspect(desk.epoch, ["k1"])
     assert view is not None
     assert (desk.completer.asked, view.attempts) == ([], 0)
+
+
+def test_who_closes_does_not_wait_for_redis_until_the_deadline(
+    impatient: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient.completer.meanwhile = lambda: impatient.ledger.unreachable.add("turn")
+    impatient.begin(ttl_ms=600_000)
+    eventually(lambda: "complete" in impatient.ledger.steps)
+    impatient.slots.leave()
+    impatient.leases.stop_all(Stop.PUT_BACK)
+    assert impatient.ended() is Ended.UNAVAILABLE
+    impatient.served.result(60)
+
+
+def test_the_end_of_slots_that_nobody_stops_is_waited_for_so_long_and_no_longer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runtime, "CLOSE_S", 0.01)
+    desk.completer.hangs = True
+    desk.begin()
+    assert desk.completer.started.wait(60)
+    runtime.await_end(desk.served, desk.leases, 0.01)
+    assert desk.ended() is Ended.PUT_BACK
+    assert "do not end" in caplog.text
+
+
+def test_slots_that_broke_are_not_waited_for(desk: Desk) -> None:
+    desk.calls.close(5)
+    runtime.await_end(desk.served, desk.leases, 60)
+    assert not desk.leases.closing
 
 
 def test_a_lost_lease_ends_the_call_and_frees_the_slot(desk: Desk) -> None:

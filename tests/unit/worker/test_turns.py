@@ -122,7 +122,7 @@ def test_a_bell_that_rings_during_a_turn_is_not_missed(desk: Desk) -> None:
 def test_one_turn_is_outstanding_and_repeated_with_the_same_bytes(desk: Desk) -> None:
     first = desk.next()
     desk.add(completion())
-    desk.turns.unanswered(LOST, 1.0, 8.0)
+    desk.turns.unanswered(LOST, 1.0)
     assert desk.next(1.0, BUSY) is first
 
 
@@ -169,9 +169,9 @@ def test_a_late_answer_still_counts_for_the_steps(desk: Desk) -> None:
 def test_a_turn_is_given_up_before_its_leases_may_be_over(desk: Desk) -> None:
     desk.add(completion())
     first = desk.next(0.0)
-    desk.turns.unanswered(LOST, 7.9, 8.0)
+    desk.turns.unanswered(LOST, 7.9)
     assert desk.next(7.9) is first
-    desk.turns.unanswered(LOST, 13.0, 8.0)
+    desk.turns.unanswered(LOST, 13.0)
     second = desk.next(8.0)
     assert (second.turn.number, second.turn.seen) == (2, 0)
     assert second.turn.completions == first.turn.completions
@@ -181,9 +181,9 @@ def test_a_turn_is_given_up_before_its_leases_may_be_over(desk: Desk) -> None:
 def test_a_step_whose_time_is_over_ends_with_its_turn(desk: Desk) -> None:
     desk.add(completion(), until_s=5.0)
     desk.next(0.0)
-    desk.turns.unanswered(LOST, 6.0, 8.0)
+    desk.turns.unanswered(LOST, 6.0)
     assert desk.told == []  # it may have been done: the same bytes again
-    desk.turns.unanswered(LOST, 13.0, 8.0)
+    desk.turns.unanswered(LOST, 13.0)
     assert desk.told == [LOST]
     assert desk.next(8.0).turn.completions == ()
 
@@ -192,7 +192,7 @@ def test_the_bell_of_a_turn_that_was_given_up_rings_on(desk: Desk) -> None:
     acknowledged: list[str] = []
     desk.turns.ask(lambda: acknowledged.append("bell"))
     desk.next(0.0)
-    desk.turns.unanswered(LOST, 13.0, 8.0)
+    desk.turns.unanswered(LOST, 13.0)
     assert acknowledged == []
     desk.take(8.0)
     assert acknowledged == ["bell"]
@@ -282,3 +282,12 @@ def test_after_a_broken_turn_another_goes_out_which_has_its_takes_put_back(
     turn = desk.take().turn
     assert (turn.number, turn.seen, len(turn.lease_ids)) == (2, 0, 2)
     assert acknowledged == ["bell"]
+
+
+def test_who_closes_tries_no_step_longer_than_it_may(desk: Desk) -> None:
+    desk.add(completion(), until_s=600.0)
+    first = desk.next(0.0)
+    desk.turns.unanswered(LOST, 2.9, 3.0)
+    assert desk.next(2.9) is first
+    desk.turns.unanswered(LOST, 3.0, 3.0)
+    assert (desk.told, desk.turns.idle) == ([LOST], True)
