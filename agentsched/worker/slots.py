@@ -165,7 +165,9 @@ class Slots:
                 await self._send(sent)
                 self._wanted.set()
             elif self._leaving and not self._works:
-                return
+                if not self._turns.part():
+                    return
+                self._wanted.set()
 
     async def do(self, epoch: str, step: Step, until_s: float) -> bool:
         """See `Surroundings`."""

@@ -130,7 +130,7 @@ class Turns:
         self._new_id = new_id
         self._wishes: deque[Wish] = deque()
         self._bells: list[Acknowledge] = []
-        self._asks = self._unheard = False
+        self._asks = self._unheard = self._parts = self._parted = False
         self._number = self._seen = 0
         self.short = False
         """Whether the last turn that could take found too little: what is free waits."""
@@ -162,12 +162,24 @@ class Turns:
             self._unheard = False
             self._asks = True
 
+    def part(self) -> bool:
+        """The process leaves; return whether one turn more is to be sent for that.
+
+        It is, once, where the answer of the last turn did not arrive: what that took
+        would run nowhere until its lease is over, and count as crashed.
+        """
+        if self._parted or self._number == self._seen or not self.epochs.current:
+            return False
+        self._parts = self._parted = True
+        return True
+
     def next(self, now_s: float, room: Room) -> Sent | None:
         """Return the turn to send now: the same again while one has no answer.
 
         None: there is nothing to do.
         """
-        if self.outstanding is None and (self._wishes or (self._asks and room.slots)):
+        wanted = self._wishes or self._parts or (self._asks and room.slots)
+        if self.outstanding is None and wanted:
             self.outstanding = self._compose(now_s, room)
         return self.outstanding
 
@@ -256,6 +268,7 @@ class Turns:
             return None
         takes = min(room.slots, MAX_STEPS) if epoch == current else 0
         wishes = self._gather(epoch)
+        self._parts = False
         self._number += 1
         turn = Turn(
             self._worker_id,

@@ -418,13 +418,34 @@ def test_another_process_has_numbers_of_its_own(world: World):
     assert world.takes("L2", worker_id="w2") == [key]
 
 
-def test_who_has_left_and_comes_again_begins_anew(world: World):
+def test_the_last_turn_of_who_has_left_is_remembered(world: World):
     world.turn(number=50)
     world.ledger.membership.leave_worker(WORKER)
     world.beat()
+    world.plan(world.ready())
+    assert world.turn("L1", number=49, seen=49).refused
+
+
+def test_who_has_left_gets_what_an_unheard_turn_took_put_back(world: World):
     key = world.ready()
     world.plan(key)
-    assert world.takes("L1", number=1, seen=0) == [key]
+    lost = world.next_turn("L1")
+    world.ledger.turn(world.epoch, lost)
+    world.ledger.membership.leave_worker(WORKER)
+    again = world.ledger.turn(world.epoch, lost)
+    assert [one.key for one in again.taken] == [key], "it may be repeated still"
+    assert world.turn(seen=lost.number - 1).refused
+    view = world.view(key)
+    assert view
+    assert (view.state, view.attempts, view.turn) == (State.READY, 0, 1)
+    world.plan(key)
+    assert world.ledger.turn(world.epoch, lost).taken == (), "it comes late"
+
+
+def test_who_was_never_alive_leaves_no_record(world: World):
+    world.turn(worker_id="w9", number=50)
+    world.beat("w9")
+    assert not world.turn("L1", worker_id="w9", number=1, seen=0).refused
 
 
 def test_whose_heart_stopped_for_a_while_is_not_new(world: World):

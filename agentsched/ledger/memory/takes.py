@@ -72,13 +72,17 @@ def turn(server: MemoryServer, turn: Turn) -> TurnAnswer:
 def _take(server: MemoryServer, turn: Turn) -> list[Taken] | None:
     book = server.data.book
     last = book.lists.turns.get(turn.worker_id, LastTurn())
-    if not server.is_live(turn.worker_id) or turn.number < last.number:
+    if turn.number < last.number:
         return None
     if turn.number == last.number:
         return list(_still_running(book, last))
     if last.number > turn.seen:
         for key, lease_id in last.takes:
             endings.put_back(book, HandBack(key, lease_id, why=PutBack.UNSTARTED))
+    if not server.is_live(turn.worker_id):
+        if last.number:
+            book.lists.turns[turn.worker_id] = LastTurn(turn.number)
+        return None
     book.sweep()
     taken = _Taking(server, turn).all()
     takes = tuple((one.key, one.lease_id) for one in taken)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agentsched.errors import CallFailed, ErrorCode
+from agentsched.errors import CallFailed, ErrorCode, LedgerUnavailable
 from agentsched.ledger.turns import Parked, Plan, Turn
 from agentsched.ledger.values import CallOutcome, Limits, State
 from agentsched.wire.records import OutboundRecord, RecordAt
@@ -447,6 +447,34 @@ def test_what_is_taken_while_the_worker_leaves_goes_back_uncounted(desk: Desk) -
     (view,) = desk.ledger.inspect(desk.epoch, ["k1"])
     assert view is not None
     assert (desk.completer.asked, view.attempts) == ([], 0)
+
+
+def test_who_leaves_has_put_back_what_an_unheard_turn_took(impatient: Desk) -> None:
+    desk = impatient
+    eventually(desk.slots.waiting)
+
+    turn = desk.ledger.turn
+
+    def unheard(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if not answer.taken:
+            return answer
+        desk.ledger.membership.leave_worker(WORKER)
+        desk.slots.leave()
+        desk.ledger.unreachable.add("turn")
+        raise LedgerUnavailable("scripted: the answer is lost")
+
+    desk.ledger.turn = unheard  # type: ignore[method-assign]
+    desk.begin()
+    eventually(lambda: "turn" in desk.ledger.unreachable)
+    sent = desk.slots._turns.outstanding
+    assert sent is not None
+    eventually(lambda: desk.slots._turns.outstanding is not sent)
+    desk.ledger.unreachable.clear()
+    desk.served.result(60)
+    (view,) = desk.ledger.inspect(desk.epoch, ["k1"])
+    assert view is not None
+    assert (view.state, view.attempts) == (State.READY, 0)
 
 
 def test_who_closes_does_not_wait_for_redis_until_the_deadline(

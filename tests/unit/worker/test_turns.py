@@ -291,3 +291,19 @@ def test_who_closes_tries_no_step_longer_than_it_may(desk: Desk) -> None:
     assert desk.next(2.9) is first
     desk.turns.unanswered(LOST, 3.0, 3.0)
     assert (desk.told, desk.turns.idle) == ([LOST], True)
+
+
+def test_who_leaves_with_a_turn_that_had_no_answer_sends_one_more(desk: Desk) -> None:
+    desk.next(0.0)
+    desk.turns.unanswered(LOST, 13.0)
+    assert desk.turns.part()
+    turn = desk.next(13.0, BUSY).turn
+    assert (turn.number, turn.seen, turn.lease_ids) == (2, 0, ())
+    desk.turns.unanswered(LOST, 30.0)
+    assert not desk.turns.part(), "once: Redis may be away for long"
+    assert desk.turns.next(30.0, BUSY) is None
+
+
+def test_who_leaves_after_an_answer_sends_no_more(desk: Desk) -> None:
+    desk.take()
+    assert not desk.turns.part()
