@@ -95,12 +95,13 @@ class Slots:
             settings, self, completer, self._clock, suspects, observer, leases.release
         )
         self._works: set[asyncio.Task[None]] = set()
-        self._running = self._suspects = 0
+        self._running = self._suspects = self._undelivered = 0
         self._leaving = self._runs = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = asyncio.Event()
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._woken = False
+        self._probe: asyncio.TimerHandle | None = None
         self._pause_s = FIRST_PAUSE_S
         self.turned_s = self._clock.now_s()
         """When the loop has turned last, by the process's clock."""
@@ -191,8 +192,33 @@ class Slots:
         timeout_s = self._settings.timing.delivery_timeout_s
         timer = loop.call_later(timeout_s, _settle, sent, TimeoutError())
         sent.add_done_callback(lambda _: timer.cancel())
+        sent.add_done_callback(self._delivered)
         self._sink.send(record).add_done_callback(delivered)
         return sent
+
+    def _delivered(self, sent: "asyncio.Future[RecordAt]") -> None:
+        if sent.cancelled():
+            return
+        if sent.exception() is None:
+            self._undelivered = 0
+            self._turns.ask()
+            self._wanted.set()
+        else:
+            self._undelivered += 1
+            self._plan_probe()
+
+    def _plan_probe(self) -> None:
+        """While Kafka takes nothing, one request more may try it now and then."""
+        if self._probe is None and self._undelivered:
+            after_s = self._settings.timing.delivery_timeout_s
+            self._probe = self._running_loop().call_later(after_s, self._let_one_try)
+
+    def _let_one_try(self) -> None:
+        self._probe = None
+        self._undelivered = max(0, self._undelivered - 1)
+        self._plan_probe()
+        self._turns.ask()
+        self._wanted.set()
 
     async def settle(self, epoch: str, source: str, offset: int) -> None:
         """See `Surroundings`."""
@@ -313,8 +339,10 @@ class Slots:
 
     def _room(self) -> Room:
         limit = self._limit()
-        # Replies that Kafka does not take fill Redis: twice the slots are enough.
-        slots = min(limit - self._running, 2 * limit - len(self._works))
+        # Replies that Kafka does not take fill Redis: twice the slots are enough. Those
+        # that it refused lie there until a bridge has sent them.
+        unsent = len(self._works) + self._undelivered
+        slots = min(limit - self._running, 2 * limit - unsent)
         free = 0 if self._leaving else max(0, slots)
         return Room(free, max(0, AT_ONCE - self._suspects))
 

@@ -656,6 +656,34 @@ def test_replies_that_kafka_does_not_take_stop_the_takes(desk: Desk) -> None:
     eventually(lambda: len(waiting) == 5)
 
 
+def _list_and_ring(desk: Desk, n: int) -> None:
+    for number in range(n):
+        doorbell = desk.admitted(f"k{number}")
+    desk.plan()
+    desk.ring(doorbell)
+
+
+def test_replies_that_kafka_refuses_stop_the_takes(desk: Desk) -> None:
+    desk.sink.refuses = True
+    _list_and_ring(desk, 9)
+    assert [desk.ended() for _ in range(4)] == [Ended.STORED] * 4
+    eventually(lambda: not desk.slots._works and desk.slots._turns.idle)
+    assert (desk.slots.parked(), len(desk.completer.asked)) == (0, 4)
+
+
+def test_one_request_at_a_time_tries_whether_kafka_takes_replies_again() -> None:
+    desk = Desk(timing={"delivery_timeout_s": 0.1, "loss_grace_s": 1})
+    desk.sink.refuses = True
+    _list_and_ring(desk, 9)
+    assert [desk.ended() for _ in range(5)] == [Ended.STORED] * 5
+    assert desk.slots.parked() == 0
+    desk.sink.refuses = False
+    ends = [desk.ended() for _ in range(4)]
+    assert ends[-3:] == [Ended.ANSWERED] * 3
+    assert desk.slots._undelivered == 0
+    desk.close()
+
+
 def test_a_reply_that_kafka_does_not_answer_for_is_left_to_a_bridge() -> None:
     desk = Desk(timing={"delivery_timeout_s": 0.1, "loss_grace_s": 1})
     desk.sink.send = lambda _: Future()  # type: ignore[method-assign]
