@@ -227,6 +227,7 @@ class Slots:
         )
 
     async def _send(self, sent: Sent) -> None:
+        asked_s = self._clock.now_s()  # this time: it may be a repetition
         try:
             answer = await self._running_loop().run_in_executor(
                 self._executor, self._ledger.turn, sent.epoch, sent.turn
@@ -251,7 +252,7 @@ class Slots:
             await self._pause()
             return
         try:
-            self._hear(sent, answer)
+            self._hear(sent, answer, asked_s)
         except Exception as error:  # noqa: BLE001  (it would end all slots)
             _say_bug(error)
             if self._turns.outstanding is None:
@@ -262,11 +263,11 @@ class Slots:
         else:
             self._pause_s = FIRST_PAUSE_S
 
-    def _hear(self, sent: Sent, answer: TurnAnswer) -> None:
+    def _hear(self, sent: Sent, answer: TurnAnswer, asked_s: float) -> None:
         waited = self.waiting()
         for taken in self._turns.answered(answer, self._clock.now_s()):
             try:
-                self._start(taken, sent)
+                self._start(taken, sent.epoch, asked_s)
             except Exception as error:  # noqa: BLE001  (the others start all the same)
                 _say_bug(error)
                 self._give_back(taken, sent.epoch)
@@ -286,11 +287,11 @@ class Slots:
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
-    def _start(self, taken: Taken, sent: Sent) -> None:
-        job, limits = Job.of(taken, sent.sent_s), self._tasks.limits()
-        lease = self._leases.hold(sent.epoch, taken.key, taken.lease_id)
+    def _start(self, taken: Taken, epoch: str, asked_s: float) -> None:
+        job, limits = Job.of(taken, asked_s), self._tasks.limits()
+        lease = self._leases.hold(epoch, taken.key, taken.lease_id)
         lease.begin()
-        run = Run(taken, sent.epoch, lease, job, limits)
+        run = Run(taken, epoch, lease, job, limits)
         self._running += 1
         self._suspects += run.suspect
         work = self._running_loop().create_task(self._serve(run))

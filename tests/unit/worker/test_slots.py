@@ -284,6 +284,27 @@ def test_a_turn_whose_answer_was_lost_is_repeated(desk: Desk) -> None:
     assert len(desk.completer.asked) == 1
 
 
+def test_what_a_repeated_turn_took_has_its_time_from_the_repetition() -> None:
+    clock = Sleeping()
+    desk = Desk(clock)
+    eventually(desk.slots.waiting)
+    turn = desk.ledger.turn
+
+    def unheard(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if answer.taken and not clock.slept_s:
+            clock.slept_s = 6.0
+            raise LedgerUnavailable("scripted: the answer is lost")
+        return answer
+
+    desk.ledger.turn = unheard  # type: ignore[method-assign]
+    desk.begin(ttl_ms=60_000)
+    assert desk.ended() is Ended.ANSWERED
+    ((_, _, _, timeout_s),) = desk.completer.asked
+    assert 55 < timeout_s <= 60
+    desk.close()
+
+
 @pytest.mark.parametrize("step", ["completions", "published"])
 def test_a_step_whose_answer_was_lost_is_repeated(desk: Desk, step: str) -> None:
     def lose() -> None:
