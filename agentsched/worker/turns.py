@@ -201,13 +201,14 @@ class Turns:
         for bell in sent.bells:
             bell()
         self._unheard = answer.refused
+        more = answer.more or len(answer.taken) == len(sent.turn.lease_ids)
         if sent.turn.lease_ids:
-            self.short = len(answer.taken) < len(sent.turn.lease_ids)
+            self.short = not more
         late = now_s - sent.sent_s >= self.patience_s
         if not late:
             self._seen = sent.turn.number
-        if late or len(answer.taken) == len(sent.turn.lease_ids):
-            self._asks = True  # there may be more
+        if late or more:
+            self._asks = True
         return () if late else answer.taken
 
     def refused(self, error: Exception) -> None:

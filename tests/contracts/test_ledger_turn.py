@@ -1,5 +1,6 @@
 """`turn`: what a worker process takes, and each check before that."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from agentsched.errors import EpochChanged
 from agentsched.ledger.turns import (
     LAST_TURN_KEPT_MS,
+    MAX_TURN_BYTES,
     Completion,
     HandBack,
     Member,
@@ -262,10 +264,37 @@ def test_a_retry_waits_for_its_time(world: World):
     key = _taken(world)
     world.turn(hand_backs=(HandBack(key, "L1", delay_ms=200),))
     world.plan(key)
-    assert world.takes("L2") == []
+    other = world.ready()
+    world.plan(key, other)
+    assert world.takes("L2") == [other]
     world.backend.advance(250)
-    world.plan(key)
-    assert world.takes("L3") == [key]
+    assert world.takes("L3") == [key], "it stayed listed, as it was only too early"
+
+
+def test_what_a_turn_takes_has_so_many_bytes_at_the_most(world: World):
+    large = json.dumps({"content": "x" * (MAX_TURN_BYTES // 2)}).encode()
+    keys = []
+    for _ in range(3):
+        admission = world.admission(large)
+        world.admit(admission)
+        keys.append(admission.facts.key)
+    hash_ = admission.payload_hash
+    world.plan(*(Member(key, hash_, 0, order) for order, key in enumerate(keys)))
+    turn = world.next_turn("L1", "L2", "L3")
+    answer = world.ledger.turn(world.epoch, turn)
+    assert ([one.key for one in answer.taken], answer.more) == (keys[:2], True)
+    assert world.ledger.turn(world.epoch, turn).more, "the same turn again"
+    answer = world.turn("L4", "L5")
+    assert ([one.key for one in answer.taken], answer.more) == (keys[2:], False)
+
+
+def test_one_that_is_larger_than_that_is_taken_alone(world: World):
+    large = json.dumps({"content": "x" * MAX_TURN_BYTES}).encode()
+    admission = world.admission(large)
+    world.admit(admission)
+    key = admission.facts.key
+    world.plan(Member(key, admission.payload_hash, 0, 0), world.member(world.ready()))
+    assert world.takes("L1", "L2") == [key]
 
 
 @pytest.mark.parametrize(

@@ -51,4 +51,4 @@ local function takes()
 end
 
 local refused, rows = takes()
-return {refused, sent, won, returned, rows}
+return {refused, sent, won, returned, rows, taken_bytes >= MAX_TURN_BYTES and 1 or 0}

@@ -92,6 +92,14 @@ def test_a_turn_that_filled_all_its_leases_is_followed_by_another(desk: Desk) ->
     assert desk.turns.next(0.0, FREE) is not None
 
 
+def test_a_turn_that_has_its_bytes_is_followed_by_another(desk: Desk) -> None:
+    sent = desk.next()
+    taken = (request(sent.turn.lease_ids[0]),)
+    desk.turns.answered(TurnAnswer(taken=taken, more=True), 0.0)
+    assert not desk.turns.short
+    assert desk.next(room=Room(1, 4)).turn.number == 2
+
+
 def test_a_bell_is_acknowledged_when_its_turn_has_an_answer(desk: Desk) -> None:
     acknowledged: list[str] = []
     desk.turns.ask(lambda: acknowledged.append("bell"))
