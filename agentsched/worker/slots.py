@@ -271,6 +271,7 @@ class Slots:
             except Exception as error:  # noqa: BLE001  (the others start all the same)
                 _say_bug(error)
                 self._give_back(taken, sent.epoch)
+        self._hush()
         self._observer.turned(self._clock.now_s() - sent.sent_s)
         if self.waiting() and not waited:
             self._tasks.waiting()
@@ -350,6 +351,13 @@ class Slots:
     def _ring(self, doorbell: Doorbell, acknowledge: Acknowledge) -> None:
         self._turns.epochs.name(doorbell.epoch, sure=False)
         self._turns.ask(acknowledge)
+        self._hush()
+
+    def _hush(self) -> None:
+        # Else a doorbell lay here for a whole call. A slot that gets free asks by itself;
+        # who leaves gives its doorbells back to the broker.
+        if not self._leaving and not self._room().slots:
+            self._turns.hush()
 
     def _leave(self) -> None:
         self._leaving = True

@@ -156,6 +156,12 @@ class Turns:
         if bell is not None:
             self._bells.append(bell)
 
+    def hush(self) -> None:
+        """Nothing is free, and may not be for long: what rang rings for others."""
+        bells, self._bells = self._bells, []
+        for bell in bells:
+            bell()
+
     def beaten(self, epoch: str) -> None:
         """A heartbeat has got through, which takes need; it named this epoch."""
         if self.epochs.name(epoch, sure=True) or self._unheard:

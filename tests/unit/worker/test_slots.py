@@ -277,6 +277,32 @@ def test_a_doorbell_is_acknowledged_when_it_started_something(desk: Desk) -> Non
     assert desk.state() is State.RUNNING
 
 
+def test_a_doorbell_that_finds_no_slot_free_does_not_lie_there(desk: Desk) -> None:
+    desk.completer.hangs = True
+    _list_and_ring(desk, 2)
+    eventually(lambda: len(desk.completer.asked) == 2)
+    desk.ring(desk.admitted("late"))
+    eventually(lambda: "late" in desk.acknowledged)
+
+
+def test_a_doorbell_whose_slot_is_filled_meanwhile_does_not_lie_there(
+    desk: Desk,
+) -> None:
+    desk.completer.hangs = True
+    turn = desk.ledger.turn
+
+    def rung(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if answer.taken:
+            desk.ring(late)
+        return answer
+
+    late = desk.admitted("late")
+    desk.ledger.turn = rung  # type: ignore[method-assign]
+    _list_and_ring(desk, 2)
+    eventually(lambda: "late" in desk.acknowledged)
+
+
 def test_a_turn_whose_answer_was_lost_is_repeated(desk: Desk) -> None:
     eventually(desk.slots.waiting)
     desk.ledger.lost_answers["turn"] = 2
