@@ -300,7 +300,11 @@ class Membership(Protocol):
         """
 
     def leave_worker(self, worker_id: str) -> None:
-        """Say that a worker process takes no more work."""
+        """Say that a worker process takes no more work.
+
+        Its last turn is remembered for a while, as after a heartbeat that is over: a turn
+        of it has put back what the one before took whose answer was lost.
+        """
 
     def live_slots(self) -> dict[str, int]:
         """Slots per model over all live workers."""

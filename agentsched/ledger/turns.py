@@ -22,7 +22,8 @@ MAX_STEPS = 64
 SUSPECT_CRASHES = 2
 """Leases that ran out: from then on a request runs in a child process only."""
 MAX_TURN_BYTES = 4_194_304
-"""Replies in one turn, all together; one alone may be larger."""
+"""Replies in one turn, all together; one alone may be larger. The same for the payloads
+that it takes: after so many bytes no other request is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +191,5 @@ class TurnAnswer:
     refused: bool = False
     """It took nothing because no heartbeat of the process lives, or because a later turn
     of it has been done."""
+    more: bool = False
+    """It took no more because that has `MAX_TURN_BYTES`: the next turn may find something."""

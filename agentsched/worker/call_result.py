@@ -46,8 +46,9 @@ class Job:
 
         Args:
             taken: what a turn gave.
-            asked_at: time of the process's clock before the turn was sent. Its answer was
-                on the way, so counting from then never ends after the deadline.
+            asked_at: time of the process's clock before the turn was sent that had this
+                answer: the first time, or again. The answer was on the way, so counting
+                from then never ends after the deadline.
         """
         return cls(
             facts=taken.facts,

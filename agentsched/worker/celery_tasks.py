@@ -9,11 +9,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from celery.worker import state as worker_state
 from typing_extensions import override
 
+from agentsched.ledger.turns import Taken
 from agentsched.wire.doorbell import TASK_NAME, Doorbell, task_ids
 from agentsched.worker.execution import Ended, Run
 from agentsched.worker.task_view import TaskView
@@ -27,7 +29,30 @@ if TYPE_CHECKING:
 TELL_EVERY_S = 0.05
 """Events that come together cost a tenth of what they cost one by one."""
 EVENTS_AT_ONCE = 256
+MAX_NEWS = 10_000
+"""That wait for Celery's loop; while it stands still, no more starts are shown."""
 RUNS_AGAIN = (Ended.PUT_BACK, Ended.STALE, Ended.UNAVAILABLE, Ended.BUG)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is shown of a request that has started."""
+
+    at_s: float
+    epoch: str
+    taken: Taken
+    """Without its payload: Celery's loop may be far behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What is shown of how it ended."""
+
+    at_s: float
+    lease_id: str
+    ended: Ended
+    failure: str
+    """Why there is no answer of the model; "": there is one."""
 
 
 class ShownRequest:
@@ -38,11 +63,13 @@ class ShownRequest:
     eta = expires = None
     name = TASK_NAME
 
-    def __init__(self, task: "Task[Any, Any]", run: Run, hostname: str) -> None:
-        facts, taken = run.taken.facts, run.taken
+    def __init__(self, task: "Task[Any, Any]", start: "Start", hostname: str) -> None:
+        taken = start.taken
+        facts = taken.facts
         self.task = task
-        self.run = run
-        self.ids = tuple(task_ids(taken.key, run.epoch, taken.turn))
+        self.taken = taken
+        self.epoch = start.epoch
+        self.ids = tuple(task_ids(taken.key, start.epoch, taken.turn))
         self.id = self.root_id = self.ids[0]
         self.argsrepr = "()"
         self.kwargsrepr = repr(
@@ -54,12 +81,12 @@ class ShownRequest:
             }
         )
         self.hostname = hostname
-        self.time_start = time.time()
+        self.time_start = start.at_s
 
     def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  (Celery calls it so)
         """Return what `celery inspect active` shows: as if its doorbell had begun it."""
-        taken, epoch = self.run.taken, self.run.epoch
-        bell = Doorbell.of(taken.facts, taken.turn, epoch, taken.model)
+        taken = self.taken
+        bell = Doorbell.of(taken.facts, taken.turn, self.epoch, taken.model)
         return {
             "id": self.id,
             "name": self.name,
@@ -99,9 +126,12 @@ class CeleryTasks(TaskView):
         self._consumer = consumer
         self._pool: TaskPool = consumer.pool
         self._limits = limits
-        self._news: deque[tuple[float, Run, Ended | None]] = deque()
+        self._news: deque[Start | End] = deque()
+        self._noted: set[str] = set()
+        """Lease ids of the starts that are shown, or will be."""
         self._due = False
-        self._shown: dict[Run, ShownRequest] = {}
+        self._shown: dict[str, ShownRequest] = {}
+        """By lease id."""
 
     # -- in the loop of the slots -------------------------------------------------------
 
@@ -116,19 +146,26 @@ class CeleryTasks(TaskView):
 
     @override
     def started(self, run: Run) -> None:
-        self._note(run, None)
+        if len(self._news) >= MAX_NEWS:
+            return
+        self._noted.add(run.taken.lease_id)
+        taken = replace(run.taken, payload=b"")
+        self._note(Start(time.time(), run.epoch, taken))
 
     @override
     def ended(self, run: Run, ended: Ended) -> None:
-        self._note(run, ended)
+        lease_id = run.taken.lease_id
+        if lease_id in self._noted:
+            self._noted.discard(lease_id)
+            self._note(End(time.time(), lease_id, ended, _failure(run, ended)))
 
     @override
     def waiting(self) -> None:
         # The loop looks for doorbells only when it turns.
         self._pool.tell(lambda: None)
 
-    def _note(self, run: Run, ended: Ended | None) -> None:
-        self._news.append((time.time(), run, ended))
+    def _note(self, news: Start | End) -> None:
+        self._news.append(news)
         if not self._due:
             self._due = True
             asyncio.get_running_loop().call_later(TELL_EVERY_S, self._tell)
@@ -144,7 +181,7 @@ class CeleryTasks(TaskView):
         self.catch_up()
         wanted = frozenset(ids)
         return [
-            shown.run.taken.key
+            shown.taken.key
             for shown in self._shown.values()
             if wanted.intersection(shown.ids)
         ]
@@ -152,16 +189,16 @@ class CeleryTasks(TaskView):
     def catch_up(self) -> None:
         """Tell Celery what has happened since the last time."""
         while self._news:
-            at_s, run, ended = self._news.popleft()
-            if ended is None:
-                self._show_start(at_s, run)
+            news = self._news.popleft()
+            if isinstance(news, Start):
+                self._show_start(news)
             else:
-                self._show_end(at_s, run, ended)
+                self._show_end(news)
 
-    def _show_start(self, at_s: float, run: Run) -> None:
-        shown: Any = ShownRequest(self._task, run, self._consumer.hostname)
-        shown.time_start = at_s
-        self._shown[run] = shown
+    def _show_start(self, start: Start) -> None:
+        at_s = start.at_s
+        shown: Any = ShownRequest(self._task, start, self._consumer.hostname)
+        self._shown[start.taken.lease_id] = shown
         worker_state.task_reserved(shown)
         worker_state.task_accepted(shown)
         self._send(
@@ -173,15 +210,15 @@ class CeleryTasks(TaskView):
             kwargs=shown.kwargsrepr,
             root_id=shown.id,
             parent_id=None,
-            retries=run.taken.attempt - 1,
+            retries=start.taken.attempt - 1,
             eta=None,
             expires=None,
         )
         self._send("task-started", at_s, uuid=shown.id)
 
-    def _show_end(self, at_s: float, run: Run, ended: Ended) -> None:
-        shown: Any = self._shown.pop(run)
-        failure = _failure(run, ended)
+    def _show_end(self, end: End) -> None:
+        at_s, ended, failure = end.at_s, end.ended, end.failure
+        shown: Any = self._shown.pop(end.lease_id)
         done = ended is not Ended.CANCELLED and not failure
         worker_state.task_ready(shown, successful=done)
         if ended is Ended.CANCELLED:

@@ -123,9 +123,10 @@ class Heartbeat:
             self._leases.stop_all(Stop.PUT_BACK)
             self._put_back_at = now + BEAT_S  # once is enough; it is idempotent
         if now >= self._next_renewal:
-            self._next_renewal = now + self._timing.renew_s
-            if self._turns(now):
-                self._renew()
+            done = not self._turns(now) or self._renew()
+            # What has failed may get through before the leases are over.
+            again_s = self._timing.renew_s if done else BEAT_S
+            self._next_renewal = now + min(again_s, self._timing.renew_s)
         if now >= self._next_beat:
             self._next_beat = now + BEAT_S
             if self._put_back_at == NEVER:
@@ -155,12 +156,16 @@ class Heartbeat:
             lambda: self._ledger.membership.leave_worker(self._worker_id),
         )
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        """Renew what is held; returns whether the ledger has answered."""
         by_epoch: dict[str, list[HeldLease]] = {}
         for lease in self._leases.held():
             by_epoch.setdefault(lease.epoch, []).append(lease)
-        for epoch, leases in by_epoch.items():
+        answered = [
             self._try("renew", partial(self._renew_epoch, epoch, leases))
+            for epoch, leases in by_epoch.items()
+        ]
+        return all(answered)
 
     def _renew_epoch(self, epoch: str, leases: list[HeldLease]) -> None:
         wanted = {lease.key: lease.lease_id for lease in leases}
@@ -173,8 +178,8 @@ class Heartbeat:
             if not renewed.get(lease.key, False):
                 lease.stop(Stop.LOST)
 
-    def _try(self, name: str, step: Callable[[], None]) -> None:
-        """Carry on without Redis: running calls go on."""
+    def _try(self, name: str, step: Callable[[], None]) -> bool:
+        """Carry on without Redis: running calls go on. Returns whether it was done."""
         try:
             step()
         except NewerFormat as error:
@@ -184,3 +189,5 @@ class Heartbeat:
             self._observer.redis.failed(name, error)
         else:
             self._observer.redis.answered()
+            return True
+        return False

@@ -4,8 +4,10 @@ Importing it makes nothing; `open_runtime` is called when the pool is up, so tha
 thread or connection is older than the process that uses it.
 """
 
+import contextlib
+import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 from agentsched.config.settings import Settings
 from agentsched.kafka.librdkafka import Properties, producer_properties
@@ -18,15 +20,17 @@ from agentsched.telemetry.health import Indicator
 from agentsched.telemetry.logs import say
 from agentsched.telemetry.meters import MeteredSink, Meters
 from agentsched.worker.abort_listener import AbortListener
-from agentsched.worker.call_loop import CallLoop
+from agentsched.worker.call_loop import Call, CallLoop
 from agentsched.worker.celery_tasks import CeleryTasks
 from agentsched.worker.health_page import WorkerPage
 from agentsched.worker.heartbeat import Heartbeat
-from agentsched.worker.leases import LeaseBook
+from agentsched.worker.leases import LeaseBook, Stop
 from agentsched.worker.observer import WorkerObserver
 from agentsched.worker.revoke import Revokes
 from agentsched.worker.slots import Slots
 from agentsched.worker.suspects import Suspects
+
+logger = logging.getLogger(__name__)
 
 CLOSE_S = 5.0
 """For each of the parts that are closed."""
@@ -95,6 +99,7 @@ class Runtime:
             observer,
             self._steps,
             tasks,
+            give_up,
         )
         self.revokes = Revokes(self._ledger, self._leases)
         self._keeper = Heartbeat(
@@ -125,7 +130,8 @@ class Runtime:
 
     def wait(self) -> None:
         """Wait for the slots to end, after `leave`; what runs longer is put back."""
-        self._served.result()
+        timing = self._settings.timing
+        await_end(self._served, self._leases, timing.drain_s + timing.lease_s)
 
     def close(self) -> None:
         """Close everything, after the slots have ended.
@@ -139,11 +145,34 @@ class Runtime:
         self._producer.close(CLOSE_S)
         self._steps.shutdown()
         self._suspects.close()
-        self._calls.start(self._completer.close()).result()
+        with contextlib.suppress(TimeoutError):
+            self._calls.start(self._completer.close()).result(CLOSE_S)
         self._calls.close(CLOSE_S)
         self._ledger.close()
         self._page.stop()
         say(events.WORKER_STOPPED, worker_id=self._worker_id)
+
+
+def await_end(served: Call[None], leases: LeaseBook, timeout_s: float) -> None:
+    """Wait for slots that leave; go on without them where they do not end.
+
+    Args:
+        served: the slots.
+        leases: what they hold.
+        timeout_s: how long that may take where all is well. Then what runs is stopped
+            from here: the keeper, which should have done so, or the loop may be dead.
+    """
+    for time_s in (timeout_s, CLOSE_S):
+        try:
+            served.result(time_s)
+        except TimeoutError:
+            leases.stop_all(Stop.PUT_BACK)
+        except (Exception, CancelledError) as error:  # noqa: BLE001  (it has been told)
+            logger.warning("the slots ended by %s", type(error).__name__)
+            return
+        else:
+            return
+    logger.error("the slots do not end; what they run comes again when its lease is over")
 
 
 def _producer_keys(settings: Settings) -> Properties:

@@ -30,11 +30,15 @@ class Bells:
     def __init__(self, consumer: Any) -> None:  # noqa: ANN401  (Celery's, untyped)
         self._consumer = consumer
         self._held = 0
-        qos: Any = consumer.connection.default_channel.qos
+        channel: Any = consumer.connection.default_channel
+        qos = channel.qos
         within_prefetch = qos.can_consume
 
         def can_consume(_: object) -> bool:
-            return self._wanted() and bool(within_prefetch())
+            # kombu 5.7 asks before a BRPOP, and again before it reads the answer: told no
+            # there, it keeps what it has popped until credit returns, and nobody is woken.
+            under_way = bool(getattr(channel, "_in_poll", False))
+            return under_way or (self._wanted() and bool(within_prefetch()))
 
         # A worker whose slots are busy must not take what another one waits for.
         qos.can_consume = MethodType(can_consume, qos)
@@ -63,7 +67,7 @@ class Bells:
             ack(logger, errors)
         elif opened is None or not self._wanted():
             # It came by a request to the broker that was under way when the last slot
-            # got busy: it goes to the front of its queue, for who waits.
+            # got busy: it goes back to its queue, to the other end, for who waits.
             reject(logger, errors, True)  # noqa: FBT003
         else:
             self._held += 1

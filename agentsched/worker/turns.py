@@ -130,7 +130,7 @@ class Turns:
         self._new_id = new_id
         self._wishes: deque[Wish] = deque()
         self._bells: list[Acknowledge] = []
-        self._asks = self._unheard = False
+        self._asks = self._unheard = self._parts = self._parted = False
         self._number = self._seen = 0
         self.short = False
         """Whether the last turn that could take found too little: what is free waits."""
@@ -156,18 +156,36 @@ class Turns:
         if bell is not None:
             self._bells.append(bell)
 
+    def hush(self) -> None:
+        """Nothing is free, and may not be for long: what rang rings for others."""
+        bells, self._bells = self._bells, []
+        for bell in bells:
+            bell()
+
     def beaten(self, epoch: str) -> None:
         """A heartbeat has got through, which takes need; it named this epoch."""
         if self.epochs.name(epoch, sure=True) or self._unheard:
             self._unheard = False
             self._asks = True
 
+    def part(self) -> bool:
+        """The process leaves; return whether one turn more is to be sent for that.
+
+        It is, once, where the answer of the last turn did not arrive: what that took
+        would run nowhere until its lease is over, and count as crashed.
+        """
+        if self._parted or self._number == self._seen or not self.epochs.current:
+            return False
+        self._parts = self._parted = True
+        return True
+
     def next(self, now_s: float, room: Room) -> Sent | None:
         """Return the turn to send now: the same again while one has no answer.
 
         None: there is nothing to do.
         """
-        if self.outstanding is None and (self._wishes or (self._asks and room.slots)):
+        wanted = self._wishes or self._parts or (self._asks and room.slots)
+        if self.outstanding is None and wanted:
             self.outstanding = self._compose(now_s, room)
         return self.outstanding
 
@@ -176,27 +194,34 @@ class Turns:
 
         That is nothing where the answer came too late: leases may be over soon, and the
         next turn has the ledger put back what this one took.
+
+        Raises:
+            ValueError: it is no answer to this turn, which is under way still.
         """
-        sent = self._ended()
         results = (*answer.published, *answer.completed, *answer.put_back)
+        if self.outstanding is None or len(results) != len(self.outstanding.wishes):
+            raise ValueError("the answer does not fit the turn")
+        sent = self._ended()
         for wish, done in zip(sent.wishes, results, strict=True):
             wish.tell(done)
         for bell in sent.bells:
             bell()
         self._unheard = answer.refused
+        more = answer.more or len(answer.taken) == len(sent.turn.lease_ids)
         if sent.turn.lease_ids:
-            self.short = len(answer.taken) < len(sent.turn.lease_ids)
+            self.short = not more
         late = now_s - sent.sent_s >= self.patience_s
         if not late:
             self._seen = sent.turn.number
-        if late or len(answer.taken) == len(sent.turn.lease_ids):
-            self._asks = True  # there may be more
+        if late or more:
+            self._asks = True
         return () if late else answer.taken
 
     def refused(self, error: Exception) -> None:
-        """The ledger did nothing of it, and would not if it were asked again.
+        """It ended with an error that it would have again; its steps are over.
 
-        Its steps are over. After `EpochChanged` that is so for all of that epoch.
+        After `EpochChanged` nothing of it was done, and all of that epoch is over. After
+        any other, what it took goes back with the next turn, which is asked for at once.
         """
         sent = self._ended()
         dropped = list(sent.wishes)
@@ -205,26 +230,34 @@ class Turns:
             dropped += [wish for wish in self._wishes if wish.epoch == sent.epoch]
             self._wishes = deque(w for w in self._wishes if w.epoch != sent.epoch)
             self._asks = bool(self.epochs.current)
+            for bell in sent.bells:
+                bell()
+        else:
+            self._asks = True
+            self._bells = [*sent.bells, *self._bells]
         for wish in dropped:
             wish.tell(error)
-        for bell in sent.bells:
-            bell()
 
-    def unanswered(self, error: LedgerError, now_s: float, patience_s: float) -> None:
+    def unanswered(
+        self, error: LedgerError, now_s: float, closing_s: float | None = None
+    ) -> None:
         """It may have been done, or not. It stays outstanding, or is given up.
 
         Args:
             error: why.
             now_s: the time.
-            patience_s: since it was sent first; not more than `patience_s` of this.
+            closing_s: given where the process ends: so long since it was sent first it is
+                tried, and its steps are over with it. Else `patience_s`, and they have
+                the time that they say.
         """
         sent = self.outstanding
-        if sent is None or now_s - sent.sent_s < min(patience_s, self.patience_s):
+        patience_s = min(self.patience_s, closing_s or self.patience_s)
+        if sent is None or now_s - sent.sent_s < patience_s:
             return
         self._ended()
         self._asks = True
         self._bells = [*sent.bells, *self._bells]
-        over = [wish for wish in sent.wishes if now_s > wish.until_s]
+        over = [w for w in sent.wishes if closing_s is not None or now_s > w.until_s]
         self._wishes.extendleft(reversed([w for w in sent.wishes if w not in over]))
         for wish in over:
             wish.tell(error)
@@ -242,6 +275,7 @@ class Turns:
             return None
         takes = min(room.slots, MAX_STEPS) if epoch == current else 0
         wishes = self._gather(epoch)
+        self._parts = False
         self._number += 1
         turn = Turn(
             self._worker_id,

@@ -1,5 +1,6 @@
 """`turn`: what a worker process takes, and each check before that."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from agentsched.errors import EpochChanged
 from agentsched.ledger.turns import (
     LAST_TURN_KEPT_MS,
+    MAX_TURN_BYTES,
     Completion,
     HandBack,
     Member,
@@ -262,10 +264,37 @@ def test_a_retry_waits_for_its_time(world: World):
     key = _taken(world)
     world.turn(hand_backs=(HandBack(key, "L1", delay_ms=200),))
     world.plan(key)
-    assert world.takes("L2") == []
+    other = world.ready()
+    world.plan(key, other)
+    assert world.takes("L2") == [other]
     world.backend.advance(250)
-    world.plan(key)
-    assert world.takes("L3") == [key]
+    assert world.takes("L3") == [key], "it stayed listed, as it was only too early"
+
+
+def test_what_a_turn_takes_has_so_many_bytes_at_the_most(world: World):
+    large = json.dumps({"content": "x" * (MAX_TURN_BYTES // 2)}).encode()
+    keys = []
+    for _ in range(3):
+        admission = world.admission(large)
+        world.admit(admission)
+        keys.append(admission.facts.key)
+    hash_ = admission.payload_hash
+    world.plan(*(Member(key, hash_, 0, order) for order, key in enumerate(keys)))
+    turn = world.next_turn("L1", "L2", "L3")
+    answer = world.ledger.turn(world.epoch, turn)
+    assert ([one.key for one in answer.taken], answer.more) == (keys[:2], True)
+    assert world.ledger.turn(world.epoch, turn).more, "the same turn again"
+    answer = world.turn("L4", "L5")
+    assert ([one.key for one in answer.taken], answer.more) == (keys[2:], False)
+
+
+def test_one_that_is_larger_than_that_is_taken_alone(world: World):
+    large = json.dumps({"content": "x" * MAX_TURN_BYTES}).encode()
+    admission = world.admission(large)
+    world.admit(admission)
+    key = admission.facts.key
+    world.plan(Member(key, admission.payload_hash, 0, 0), world.member(world.ready()))
+    assert world.takes("L1", "L2") == [key]
 
 
 @pytest.mark.parametrize(
@@ -418,13 +447,34 @@ def test_another_process_has_numbers_of_its_own(world: World):
     assert world.takes("L2", worker_id="w2") == [key]
 
 
-def test_who_has_left_and_comes_again_begins_anew(world: World):
+def test_the_last_turn_of_who_has_left_is_remembered(world: World):
     world.turn(number=50)
     world.ledger.membership.leave_worker(WORKER)
     world.beat()
+    world.plan(world.ready())
+    assert world.turn("L1", number=49, seen=49).refused
+
+
+def test_who_has_left_gets_what_an_unheard_turn_took_put_back(world: World):
     key = world.ready()
     world.plan(key)
-    assert world.takes("L1", number=1, seen=0) == [key]
+    lost = world.next_turn("L1")
+    world.ledger.turn(world.epoch, lost)
+    world.ledger.membership.leave_worker(WORKER)
+    again = world.ledger.turn(world.epoch, lost)
+    assert [one.key for one in again.taken] == [key], "it may be repeated still"
+    assert world.turn(seen=lost.number - 1).refused
+    view = world.view(key)
+    assert view
+    assert (view.state, view.attempts, view.turn) == (State.READY, 0, 1)
+    world.plan(key)
+    assert world.ledger.turn(world.epoch, lost).taken == (), "it comes late"
+
+
+def test_who_was_never_alive_leaves_no_record(world: World):
+    world.turn(worker_id="w9", number=50)
+    world.beat("w9")
+    assert not world.turn("L1", worker_id="w9", number=1, seen=0).refused
 
 
 def test_whose_heart_stopped_for_a_while_is_not_new(world: World):

@@ -51,23 +51,26 @@ local function first_of(pools, ahead)
 end
 
 -- What a worker needs to run a request: the fields after its key and lease.
+local taken_bytes = 0
 local function taken_row(key, lease, pool, turn, starts, entry)
-  return {key, lease, pool, turn, starts, entry.facts, entry.payload, entry.hash,
+  local payload = fields(key, 'payload')[1]
+  taken_bytes = taken_bytes + #payload
+  return {key, lease, pool, turn, starts, entry.facts, payload, entry.hash,
     int(entry.deadline - NOW), int(NOW - entry.arrival), entry.crashes}
 end
 
--- A listed entry that may start now: it is what its list says, and needs no call.
+-- A listed entry that may start: it is what its list says, and needs no call. Beside it
+-- whether that is now. Its payload may be large, and is read where it starts.
 local function startable(pool)
   local found = fields(pool.key, 'st', 'hash', 'turn', 'ending', 'deadline', 'not_before',
-    'crashes', 'starts', 'cls', 'arrival', 'facts', 'payload')
+    'crashes', 'starts', 'cls', 'arrival', 'facts')
   local entry = {hash = found[2], deadline = found[5], crashes = found[7],
-    starts = found[8], cls = found[9], arrival = found[10], facts = found[11],
-    payload = found[12]}
+    starts = found[8], cls = found[9], arrival = found[10], facts = found[11]}
   if found[1] ~= 'ready' or entry.hash ~= pool.hash or found[3] ~= pool.turn
-    or found[4] or tonumber(entry.deadline) <= NOW or tonumber(found[6] or 0) > NOW then
+    or found[4] or tonumber(entry.deadline) <= NOW then
     return nil
   end
-  return entry
+  return entry, tonumber(found[6] or 0) <= NOW
 end
 
 -- READY -> RUNNING; what it has in common with others of this call, `write_takes` does.
@@ -99,17 +102,18 @@ local function write_takes(pools, rows)
   end
 end
 
--- One request for each lease, as far as there are any that may start.
+-- One request for each lease, as far as there are any that may start, and up to so many
+-- bytes. What is too early, or a suspect without a child, stays listed.
 local function take(models, leases, lease_ms, children)
   local pools, rows, ends = open_pools(models), {}, int(NOW + lease_ms)
   local most = limit('max_in_flight', 0)
   local room = most > 0 and most - slots_used(INFLIGHT) or #leases
-  while #rows < math.min(#leases, room) do
+  while #rows < math.min(#leases, room) and taken_bytes < MAX_TURN_BYTES do
     local pool = first_of(pools, #leases - #rows + READ_AHEAD)
     if not pool then break end
-    local entry = startable(pool)
+    local entry, now = startable(pool)
     local suspect = entry and tonumber(entry.crashes) >= SUSPECT_CRASHES
-    if suspect and children <= 0 then
+    if entry and (not now or suspect and children <= 0) then
       pool.kept[#pool.kept + 1] = pool.read[pool.at]
     elseif entry then
       if suspect then children = children - 1 end
@@ -126,12 +130,12 @@ end
 local function still_running(record)
   local rows = {}
   for key, lease in string.gmatch(record, '\n([^\n]*)\n([^\n]*)') do
-    local found = fields(key, 'st', 'lease', 'pool', 'turn', 'starts', 'facts', 'payload',
-      'hash', 'deadline', 'arrival', 'crashes')
+    local found = fields(key, 'st', 'lease', 'pool', 'turn', 'starts', 'facts', 'hash',
+      'deadline', 'arrival', 'crashes')
     if found[1] == 'running' and found[2] == lease then
       rows[#rows + 1] = taken_row(key, lease, found[3], found[4], found[5],
-        {facts = found[6], payload = found[7], hash = found[8], deadline = found[9],
-          arrival = found[10], crashes = found[11]})
+        {facts = found[6], hash = found[7], deadline = found[8], arrival = found[9],
+          crashes = found[10]})
     end
   end
   return rows

@@ -25,13 +25,18 @@ local models, leases = each(1, text), each(1, text)
 local function takes()
   local record = redis.call('HGET', TURNS, worker) or '0'
   local last = tonumber(string.match(record, '^%d+'))
-  if not is_live(worker) or number < last then return 1, {} end
+  if number < last then return 1, {} end
   if number == last then return 0, still_running(record) end
   -- Its answer never arrived, and will not: what it took was not started.
   if last > seen then
     for key, lease in string.gmatch(record, '\n([^\n]*)\n([^\n]*)') do
       put_back(key, lease, '0', 'unstarted', '0')
     end
+  end
+  if not is_live(worker) then
+    -- Who is not known at all gets no record: nothing would ever drop it.
+    if last > 0 then redis.call('HSET', TURNS, worker, int(number)) end
+    return 1, {}
   end
   sweep()
   local rows = take(models, leases, lease_ms, children)
@@ -46,4 +51,4 @@ local function takes()
 end
 
 local refused, rows = takes()
-return {refused, sent, won, returned, rows}
+return {refused, sent, won, returned, rows, taken_bytes >= MAX_TURN_BYTES and 1 or 0}

@@ -98,7 +98,7 @@ class MemoryMembership(Membership):
     @override
     def leave_worker(self, worker_id: str) -> None:
         with self._server.lock:
-            self._server.forget_worker(worker_id)
+            self._server.retire_worker(worker_id)
 
     @override
     def live_slots(self) -> dict[str, int]:

@@ -117,6 +117,13 @@ class MemoryServer:
         if slots > 0:
             self.data.parked[worker_id] = slots
 
+    def retire_worker(self, worker_id: str) -> None:
+        """Count a worker as gone; its last turn is remembered; called with the lock."""
+        self.data.parked.pop(worker_id, None)
+        if worker_id in self.data.workers:
+            ends_ms = min(self.data.workers[worker_id][0], self.clock_ms())
+            self.data.workers[worker_id] = (ends_ms, {}, "")
+
     def forget_worker(self, worker_id: str) -> None:
         """Drop all that is kept while a worker lives; called with the lock."""
         self.data.workers.pop(worker_id, None)

@@ -73,14 +73,15 @@ def may_be_withdrawn(entry: Entry) -> bool:
 
 
 def may_start(book: Book, entry: Entry, member: Member) -> bool:
-    """Return whether a listed request is still what its list says, and may run now."""
-    now_ms = book.clock_ms()
+    """Return whether a listed request is still what its list says, and may run.
+
+    It may be too early for it.
+    """
     return (
         entry.state is State.READY
         and (entry.payload_hash, entry.turn) == (member.payload_hash, member.turn)
         and entry.ending is None
-        and entry.facts.deadline_ms > now_ms
-        and entry.not_before_ms <= now_ms
+        and entry.facts.deadline_ms > book.clock_ms()
     )
 
 

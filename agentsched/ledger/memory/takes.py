@@ -1,6 +1,6 @@
 """`plan` and `turn` in the ledger in memory; nothing here locks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agentsched.ledger.memory import endings, steps
@@ -9,6 +9,7 @@ from agentsched.ledger.memory.lists import LastTurn, Listed
 from agentsched.ledger.memory.server import MemoryServer
 from agentsched.ledger.turns import (
     MAX_LISTED,
+    MAX_TURN_BYTES,
     SUSPECT_CRASHES,
     HandBack,
     Member,
@@ -66,19 +67,28 @@ def turn(server: MemoryServer, turn: Turn) -> TurnAnswer:
         tuple(put_back),
         tuple(taken or ()),
         refused=taken is None,
+        more=_is_full(taken or ()),
     )
+
+
+def _is_full(taken: Iterable[Taken]) -> bool:
+    return sum(len(one.payload) for one in taken) >= MAX_TURN_BYTES
 
 
 def _take(server: MemoryServer, turn: Turn) -> list[Taken] | None:
     book = server.data.book
     last = book.lists.turns.get(turn.worker_id, LastTurn())
-    if not server.is_live(turn.worker_id) or turn.number < last.number:
+    if turn.number < last.number:
         return None
     if turn.number == last.number:
         return list(_still_running(book, last))
     if last.number > turn.seen:
         for key, lease_id in last.takes:
             endings.put_back(book, HandBack(key, lease_id, why=PutBack.UNSTARTED))
+    if not server.is_live(turn.worker_id):
+        if last.number:
+            book.lists.turns[turn.worker_id] = LastTurn(turn.number)
+        return None
     book.sweep()
     taken = _Taking(server, turn).all()
     takes = tuple((one.key, one.lease_id) for one in taken)
@@ -126,9 +136,9 @@ class _Taking:
 
     def all(self) -> list[Taken]:
         """Start what may start, one request for each lease id."""
-        taken = []
+        taken: list[Taken] = []
         for lease_id in self._turn.lease_ids:
-            found = self._next()
+            found = None if _is_full(taken) else self._next()
             if found is None:
                 break
             pool, entry = found
@@ -144,6 +154,9 @@ class _Taking:
             member = pool.listed.members.pop(0)
             entry = self._book.find(member.key)
             if entry is None or not steps.may_start(self._book, entry, member):
+                continue
+            if entry.not_before_ms > self._book.clock_ms():
+                pool.kept.append(member)
                 continue
             if entry.crashes >= SUSPECT_CRASHES:
                 if not self._free_children:

@@ -21,7 +21,11 @@ from agentsched.errors import (
     NewerFormat,
 )
 from agentsched.ledger.answered_offsets import BLOCK_OFFSETS
-from agentsched.ledger.turns import LAST_TURN_KEPT_MS, SUSPECT_CRASHES
+from agentsched.ledger.turns import (
+    LAST_TURN_KEPT_MS,
+    MAX_TURN_BYTES,
+    SUSPECT_CRASHES,
+)
 from agentsched.ledger.values import CHANGES_KEPT
 from agentsched.redis.refusals import refusal
 
@@ -73,6 +77,7 @@ def _source(step: str, *, checks_epoch: bool) -> str:
         "BLOCK": BLOCK_OFFSETS,
         "SUSPECT_CRASHES": SUSPECT_CRASHES,
         "LAST_TURN_KEPT_MS": LAST_TURN_KEPT_MS,
+        "MAX_TURN_BYTES": MAX_TURN_BYTES,
     }
     parts = [f"local {name} = {number}" for name, number in shared.items()]
     parts.append(_part("common"))

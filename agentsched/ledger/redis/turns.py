@@ -91,13 +91,14 @@ def _counted(steps: Iterable[Sequence[Argument]]) -> list[Argument]:
 
 def decode_turn(answer: Sequence[Any]) -> TurnAnswer:
     """Read the answer of `turn.lua`."""
-    refused, published, completed, put_back, rows = answer
+    refused, published, completed, put_back, rows, more = answer
     return TurnAnswer(
         tuple(map(bool, published)),
         tuple(map(bool, completed)),
         tuple(map(bool, put_back)),
         tuple(map(_taken, rows)),
         refused=bool(refused),
+        more=bool(more),
     )
 
 

@@ -197,6 +197,7 @@ class Desk:
         self.ends = Ends()
         self.limit = slots
         self.acknowledged: list[str] = []
+        self.gave_up = threading.Event()
         self._thread = ThreadPoolExecutor(1)
         self.slots = Slots(
             self.settings,
@@ -211,6 +212,7 @@ class Desk:
             observer or WorkerObserver(),
             self._thread,
             self.ends,
+            self.gave_up.set,
         )
         self.endpoint = self.settings.models[0].endpoints[0]
         self.epoch = self.ledger.membership.beat().pulse.epoch

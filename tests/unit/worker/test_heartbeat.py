@@ -4,12 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from math import inf
+from types import SimpleNamespace
 
 import pytest
 
 from agentsched.config.settings import TimingSettings
 from agentsched.ledger.memory.ledger import MemoryLedger
 from agentsched.ledger.turns import HandBack, Turn
+from agentsched.worker.clock import Clock
 from agentsched.worker.heartbeat import Heartbeat
 from agentsched.worker.leases import HeldLease, LeaseBook, Stop
 from tests.support.waiting import eventually
@@ -226,3 +229,28 @@ def test_stopping_it_twice_is_harmless(kept: Kept) -> None:
     kept.keeper.stop(5)
     kept.keeper.stop(5)
     assert not kept.ledger.membership.live_slots()
+
+
+class Stopped(Clock):
+    """A clock that goes when it is told to."""
+
+    at_s = 100.0
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+def test_a_renewal_that_failed_is_tried_again_after_a_second() -> None:
+    clock, ledger = Stopped(), UnreliableLedger()
+    served = SimpleNamespace(turned_s=inf, parked=lambda: 0, open_epoch=lambda _: None)
+    timing = TimingSettings(lease_s=15, renew_s=5, heartbeat_ttl_s=60)
+    leases = LeaseBook(clock)
+    leases.hold("e1", "k1", "l1").begin()
+    keeper = Heartbeat(ledger, leases, timing, "w1", dict, served)
+    ledger.unreachable.add("renew")
+    tried = []
+    for at_s in (0.0, 0.5, 1.0, 1.5, 2.0):
+        clock.at_s = 100.0 + at_s
+        keeper._work()
+        tried.append(ledger.steps.count("renew"))
+    assert tried == [1, 1, 2, 2, 3]

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from agentsched.errors import CallFailed, ErrorCode
+from agentsched.errors import CallFailed, ErrorCode, LedgerUnavailable
 from agentsched.ledger.turns import Parked, Plan, Turn
 from agentsched.ledger.values import CallOutcome, Limits, State
 from agentsched.wire.records import OutboundRecord, RecordAt
-from agentsched.worker import execution, time_limits
+from agentsched.worker import execution, runtime, time_limits
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended
 from agentsched.worker.leases import Stop
@@ -277,11 +277,58 @@ def test_a_doorbell_is_acknowledged_when_it_started_something(desk: Desk) -> Non
     assert desk.state() is State.RUNNING
 
 
+def test_a_doorbell_that_finds_no_slot_free_does_not_lie_there(desk: Desk) -> None:
+    desk.completer.hangs = True
+    _list_and_ring(desk, 2)
+    eventually(lambda: len(desk.completer.asked) == 2)
+    desk.ring(desk.admitted("late"))
+    eventually(lambda: "late" in desk.acknowledged)
+
+
+def test_a_doorbell_whose_slot_is_filled_meanwhile_does_not_lie_there(
+    desk: Desk,
+) -> None:
+    desk.completer.hangs = True
+    turn = desk.ledger.turn
+
+    def rung(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if answer.taken:
+            desk.ring(late)
+        return answer
+
+    late = desk.admitted("late")
+    desk.ledger.turn = rung  # type: ignore[method-assign]
+    _list_and_ring(desk, 2)
+    eventually(lambda: "late" in desk.acknowledged)
+
+
 def test_a_turn_whose_answer_was_lost_is_repeated(desk: Desk) -> None:
     eventually(desk.slots.waiting)
     desk.ledger.lost_answers["turn"] = 2
     assert desk.run() is Ended.ANSWERED
     assert len(desk.completer.asked) == 1
+
+
+def test_what_a_repeated_turn_took_has_its_time_from_the_repetition() -> None:
+    clock = Sleeping()
+    desk = Desk(clock)
+    eventually(desk.slots.waiting)
+    turn = desk.ledger.turn
+
+    def unheard(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if answer.taken and not clock.slept_s:
+            clock.slept_s = 6.0
+            raise LedgerUnavailable("scripted: the answer is lost")
+        return answer
+
+    desk.ledger.turn = unheard  # type: ignore[method-assign]
+    desk.begin(ttl_ms=60_000)
+    assert desk.ended() is Ended.ANSWERED
+    ((_, _, _, timeout_s),) = desk.completer.asked
+    assert 55 < timeout_s <= 60
+    desk.close()
 
 
 @pytest.mark.parametrize("step", ["completions", "published"])
@@ -449,6 +496,64 @@ def test_what_is_taken_while_the_worker_leaves_goes_back_uncounted(desk: Desk) -
     assert (desk.completer.asked, view.attempts) == ([], 0)
 
 
+def test_who_leaves_has_put_back_what_an_unheard_turn_took(impatient: Desk) -> None:
+    desk = impatient
+    eventually(desk.slots.waiting)
+
+    turn = desk.ledger.turn
+
+    def unheard(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if not answer.taken:
+            return answer
+        desk.ledger.membership.leave_worker(WORKER)
+        desk.slots.leave()
+        desk.ledger.unreachable.add("turn")
+        raise LedgerUnavailable("scripted: the answer is lost")
+
+    desk.ledger.turn = unheard  # type: ignore[method-assign]
+    desk.begin()
+    eventually(lambda: "turn" in desk.ledger.unreachable)
+    sent = desk.slots._turns.outstanding
+    assert sent is not None
+    eventually(lambda: desk.slots._turns.outstanding is not sent)
+    desk.ledger.unreachable.clear()
+    desk.served.result(60)
+    (view,) = desk.ledger.inspect(desk.epoch, ["k1"])
+    assert view is not None
+    assert (view.state, view.attempts) == (State.READY, 0)
+
+
+def test_who_closes_does_not_wait_for_redis_until_the_deadline(
+    impatient: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient.completer.meanwhile = lambda: impatient.ledger.unreachable.add("turn")
+    impatient.begin(ttl_ms=600_000)
+    eventually(lambda: "complete" in impatient.ledger.steps)
+    impatient.slots.leave()
+    impatient.leases.stop_all(Stop.PUT_BACK)
+    assert impatient.ended() is Ended.UNAVAILABLE
+    impatient.served.result(60)
+
+
+def test_the_end_of_slots_that_nobody_stops_is_waited_for_so_long_and_no_longer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runtime, "CLOSE_S", 0.01)
+    desk.completer.hangs = True
+    desk.begin()
+    assert desk.completer.started.wait(60)
+    runtime.await_end(desk.served, desk.leases, 0.01)
+    assert desk.ended() is Ended.PUT_BACK
+    assert "do not end" in caplog.text
+
+
+def test_slots_that_broke_are_not_waited_for(desk: Desk) -> None:
+    desk.calls.close(5)
+    runtime.await_end(desk.served, desk.leases, 60)
+    assert not desk.leases.closing
+
+
 def test_a_lost_lease_ends_the_call_and_frees_the_slot(desk: Desk) -> None:
     desk.completer.hangs = True
     desk.begin()
@@ -490,6 +595,94 @@ def test_a_bug_in_a_turn_does_not_end_the_slots(desk: Desk) -> None:
     assert desk.run(key="k2") is Ended.ANSWERED
 
 
+def test_what_a_broken_turn_took_goes_back_without_a_ring(desk: Desk) -> None:
+    eventually(desk.slots.waiting)
+    turn = desk.ledger.turn
+
+    def broken(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if not answer.taken:
+            return answer
+        del desk.ledger.turn
+        raise ZeroDivisionError("a bug")
+
+    desk.ledger.turn = broken  # type: ignore[method-assign]
+    doorbell = desk.begin()
+    eventually(lambda: desk.state() is State.READY and desk.acknowledged == ["k1"])
+    desk.plan()
+    desk.ring(doorbell)
+    assert desk.ended() is Ended.ANSWERED
+    assert desk.reply()["attempts"] == 1
+
+
+def test_what_cannot_be_started_goes_back_and_the_slots_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = desk.ends.limits
+
+    def broken() -> TimeLimits:
+        monkeypatch.setattr(desk.ends, "limits", limits)
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(desk.ends, "limits", broken)
+    desk.begin()
+    eventually(lambda: "put_back" in desk.ledger.steps and desk.slots.parked() == 2)
+    assert (desk.state(), desk.leases.held()) == (State.READY, [])
+    assert desk.run(key="k2") is Ended.ANSWERED
+
+
+def test_a_view_that_fails_does_not_keep_the_slot(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.ends, "started", lambda _: 1 / 0)
+    assert [desk.run(key=f"k{n}") for n in range(3)] == [Ended.BUG] * 3
+
+
+def test_an_answer_that_does_not_fit_does_not_end_the_slots(desk: Desk) -> None:
+    turn = desk.ledger.turn
+
+    def short(epoch: str, asked: Turn) -> Any:
+        answer = turn(epoch, asked)
+        if not asked.completions:
+            return answer
+        del desk.ledger.turn
+        return replace(answer, completed=())
+
+    desk.ledger.turn = short  # type: ignore[method-assign]
+    assert desk.run() is Ended.BUG
+    assert desk.run(key="k2") is Ended.ANSWERED
+
+
+def test_a_call_of_another_thread_that_fails_does_not_lose_those_behind_it(
+    desk: Desk,
+) -> None:
+    desk.slots._post(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert desk.run() is Ended.ANSWERED
+
+
+def test_slots_that_end_by_themselves_end_the_process_and_beat_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk()
+    monkeypatch.setattr(desk.slots, "_limit", lambda: 1 / 0)
+    desk.slots.resized()
+    assert desk.gave_up.wait(60)
+    with pytest.raises(ZeroDivisionError):
+        desk.served.result(60)
+
+    before = desk.slots.turned_s
+    desk.slots._beat()
+    assert desk.slots.turned_s == before
+    desk.close()
+
+
+def test_a_turn_that_finds_a_newer_format_ends_the_process(desk: Desk) -> None:
+    eventually(desk.slots.waiting)
+    desk.ledger.newer.add("turn")
+    desk.begin()
+    assert desk.gave_up.wait(60)
+
+
 def test_replies_that_kafka_does_not_take_stop_the_takes(desk: Desk) -> None:
     waiting: list[Future[RecordAt]] = []
 
@@ -508,6 +701,34 @@ def test_replies_that_kafka_does_not_take_stop_the_takes(desk: Desk) -> None:
     assert (desk.slots.parked(), len(desk.completer.asked)) == (0, 4)
     waiting[0].set_result(RecordAt("results", 0, 1))
     eventually(lambda: len(waiting) == 5)
+
+
+def _list_and_ring(desk: Desk, n: int) -> None:
+    for number in range(n):
+        doorbell = desk.admitted(f"k{number}")
+    desk.plan()
+    desk.ring(doorbell)
+
+
+def test_replies_that_kafka_refuses_stop_the_takes(desk: Desk) -> None:
+    desk.sink.refuses = True
+    _list_and_ring(desk, 9)
+    assert [desk.ended() for _ in range(4)] == [Ended.STORED] * 4
+    eventually(lambda: not desk.slots._works and desk.slots._turns.idle)
+    assert (desk.slots.parked(), len(desk.completer.asked)) == (0, 4)
+
+
+def test_one_request_at_a_time_tries_whether_kafka_takes_replies_again() -> None:
+    desk = Desk(timing={"delivery_timeout_s": 0.1, "loss_grace_s": 1})
+    desk.sink.refuses = True
+    _list_and_ring(desk, 9)
+    assert [desk.ended() for _ in range(5)] == [Ended.STORED] * 5
+    assert desk.slots.parked() == 0
+    desk.sink.refuses = False
+    ends = [desk.ended() for _ in range(4)]
+    assert ends[-3:] == [Ended.ANSWERED] * 3
+    assert desk.slots._undelivered == 0
+    desk.close()
 
 
 def test_a_reply_that_kafka_does_not_answer_for_is_left_to_a_bridge() -> None:

@@ -24,7 +24,7 @@ class Celery:
         self.rung: list[Callable[[], None]] = []
         self.did: list[Any] = []
         self.qos = SimpleNamespace(can_consume=lambda: True)
-        channel = SimpleNamespace(qos=self.qos)
+        self.channel = channel = SimpleNamespace(qos=self.qos, _in_poll=None)
         self.bells = Bells(
             SimpleNamespace(
                 connection=SimpleNamespace(default_channel=channel),
@@ -78,6 +78,15 @@ def test_a_busy_worker_fetches_none_and_gives_back_what_comes(celery: Celery) ->
     assert not celery.qos.can_consume()
     celery.receive()
     assert (celery.did, celery.rung) == ([("reject", True)], [])
+
+
+def test_what_was_asked_for_before_is_read_and_given_back(celery: Celery) -> None:
+    celery.channel._in_poll = "connection"
+    celery.free = 0
+    assert celery.qos.can_consume()
+    celery.receive()
+    celery.channel._in_poll = None
+    assert (celery.did, celery.qos.can_consume()) == ([("reject", True)], False)
 
 
 def test_a_worker_that_is_not_open_gives_back_what_comes(

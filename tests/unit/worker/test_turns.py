@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentsched.errors import EpochChanged, LedgerUnavailable
+from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
 from agentsched.ledger.turns import (
     MAX_STEPS,
     Completion,
@@ -92,6 +92,14 @@ def test_a_turn_that_filled_all_its_leases_is_followed_by_another(desk: Desk) ->
     assert desk.turns.next(0.0, FREE) is not None
 
 
+def test_a_turn_that_has_its_bytes_is_followed_by_another(desk: Desk) -> None:
+    sent = desk.next()
+    taken = (request(sent.turn.lease_ids[0]),)
+    desk.turns.answered(TurnAnswer(taken=taken, more=True), 0.0)
+    assert not desk.turns.short
+    assert desk.next(room=Room(1, 4)).turn.number == 2
+
+
 def test_a_bell_is_acknowledged_when_its_turn_has_an_answer(desk: Desk) -> None:
     acknowledged: list[str] = []
     desk.turns.ask(lambda: acknowledged.append("bell"))
@@ -122,7 +130,7 @@ def test_a_bell_that_rings_during_a_turn_is_not_missed(desk: Desk) -> None:
 def test_one_turn_is_outstanding_and_repeated_with_the_same_bytes(desk: Desk) -> None:
     first = desk.next()
     desk.add(completion())
-    desk.turns.unanswered(LOST, 1.0, 8.0)
+    desk.turns.unanswered(LOST, 1.0)
     assert desk.next(1.0, BUSY) is first
 
 
@@ -169,9 +177,9 @@ def test_a_late_answer_still_counts_for_the_steps(desk: Desk) -> None:
 def test_a_turn_is_given_up_before_its_leases_may_be_over(desk: Desk) -> None:
     desk.add(completion())
     first = desk.next(0.0)
-    desk.turns.unanswered(LOST, 7.9, 8.0)
+    desk.turns.unanswered(LOST, 7.9)
     assert desk.next(7.9) is first
-    desk.turns.unanswered(LOST, 13.0, 8.0)
+    desk.turns.unanswered(LOST, 13.0)
     second = desk.next(8.0)
     assert (second.turn.number, second.turn.seen) == (2, 0)
     assert second.turn.completions == first.turn.completions
@@ -181,9 +189,9 @@ def test_a_turn_is_given_up_before_its_leases_may_be_over(desk: Desk) -> None:
 def test_a_step_whose_time_is_over_ends_with_its_turn(desk: Desk) -> None:
     desk.add(completion(), until_s=5.0)
     desk.next(0.0)
-    desk.turns.unanswered(LOST, 6.0, 8.0)
+    desk.turns.unanswered(LOST, 6.0)
     assert desk.told == []  # it may have been done: the same bytes again
-    desk.turns.unanswered(LOST, 13.0, 8.0)
+    desk.turns.unanswered(LOST, 13.0)
     assert desk.told == [LOST]
     assert desk.next(8.0).turn.completions == ()
 
@@ -192,7 +200,7 @@ def test_the_bell_of_a_turn_that_was_given_up_rings_on(desk: Desk) -> None:
     acknowledged: list[str] = []
     desk.turns.ask(lambda: acknowledged.append("bell"))
     desk.next(0.0)
-    desk.turns.unanswered(LOST, 13.0, 8.0)
+    desk.turns.unanswered(LOST, 13.0)
     assert acknowledged == []
     desk.take(8.0)
     assert acknowledged == ["bell"]
@@ -269,3 +277,41 @@ def test_who_took_nothing_for_want_of_a_heartbeat_asks_after_the_next(
     assert desk.turns.next(0.0, FREE) is None
     desk.turns.beaten(EPOCH)
     assert desk.turns.next(0.0, FREE) is not None
+
+
+def test_after_a_broken_turn_another_goes_out_which_has_its_takes_put_back(
+    desk: Desk,
+) -> None:
+    acknowledged: list[str] = []
+    desk.turns.ask(lambda: acknowledged.append("bell"))
+    desk.next()
+    desk.turns.refused(LedgerError("scripted"))
+    assert acknowledged == []
+    turn = desk.take().turn
+    assert (turn.number, turn.seen, len(turn.lease_ids)) == (2, 0, 2)
+    assert acknowledged == ["bell"]
+
+
+def test_who_closes_tries_no_step_longer_than_it_may(desk: Desk) -> None:
+    desk.add(completion(), until_s=600.0)
+    first = desk.next(0.0)
+    desk.turns.unanswered(LOST, 2.9, 3.0)
+    assert desk.next(2.9) is first
+    desk.turns.unanswered(LOST, 3.0, 3.0)
+    assert (desk.told, desk.turns.idle) == ([LOST], True)
+
+
+def test_who_leaves_with_a_turn_that_had_no_answer_sends_one_more(desk: Desk) -> None:
+    desk.next(0.0)
+    desk.turns.unanswered(LOST, 13.0)
+    assert desk.turns.part()
+    turn = desk.next(13.0, BUSY).turn
+    assert (turn.number, turn.seen, turn.lease_ids) == (2, 0, ())
+    desk.turns.unanswered(LOST, 30.0)
+    assert not desk.turns.part(), "once: Redis may be away for long"
+    assert desk.turns.next(30.0, BUSY) is None
+
+
+def test_who_leaves_after_an_answer_sends_no_more(desk: Desk) -> None:
+    desk.take()
+    assert not desk.turns.part()
