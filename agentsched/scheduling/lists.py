@@ -63,6 +63,8 @@ class Lists:
         self._pace: dict[str, int] = {}
         self._owed: dict[str, list[str]] = {}
         self._again: dict[str, None] = {}
+        self._unsure: dict[str, list[str]] = {}
+        """Model -> endpoints whose lists may or may not be as they were written."""
         self._was_bound = False
         self.was_cut = False
         """The last plan would have been too large."""
@@ -72,7 +74,9 @@ class Lists:
     def forget(self, board: Board) -> None:
         """Count as written nothing: what stands there is void, or not known."""
         self._again |= dict.fromkeys([*self._listed, *board.models()])
+        self._unsure |= {model: old.endpoints for model, old in self._listed.items()}
         self._listed.clear()
+        self.was_cut = False
 
     def changed(self, board: Board, supply: Supply, now_ms: int) -> list[PoolList]:
         """Return the lists that have to be written now, and count them as written."""
@@ -149,7 +153,7 @@ class Lists:
         best = global_best(board, supply, self._owed, at_least)
         return [
             written
-            for model in dict.fromkeys([*self._listed, *best])
+            for model in dict.fromkeys([*self._listed, *self._unsure, *best])
             for written in self._write(
                 model, supply, board, _Listed(deque(best.get(model, ())), [], [], None)
             )
@@ -161,10 +165,12 @@ class Lists:
         """Note the lists of a model; returns them where they differ from before."""
         old = self._listed.pop(model, None)
         new.endpoints = supply.endpoints.get(model, [])
-        endpoints = dict.fromkeys([*new.endpoints, *(old.endpoints if old else ())])
+        unsure = self._unsure.pop(model, ())
+        before = old.endpoints if old else unsure
+        endpoints = dict.fromkeys([*new.endpoints, *before])
         if new.members:
             self._listed[model] = new
-        if (old.left(board) if old else deque()) == new.members:
+        if not unsure and (old.left(board) if old else deque()) == new.members:
             return []
         members = tuple(new.members)
         return [

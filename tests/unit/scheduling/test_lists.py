@@ -222,6 +222,14 @@ def test_what_is_forgotten_is_written_again():
     assert planner.round() == 1
 
 
+def test_a_list_that_is_forgotten_is_emptied_where_nothing_waits():
+    planner = Planner(facts("k"))
+    planner.lists.forget(planner.board)
+    planner.board.left("k")
+    planner.round()
+    assert planner["m", "e"] == []
+
+
 def test_an_entry_before_its_time_is_not_listed_and_then_is():
     planner = Planner()
     planner.add(facts("k"), not_before_ms=500)
