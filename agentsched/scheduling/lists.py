@@ -7,7 +7,7 @@ workers take from it without asking. It knows of starts only what the board was 
 from collections import Counter, deque
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import filterfalse, islice
 
 from agentsched.ledger.turns import MAX_LISTED, Member, PoolList
 from agentsched.scheduling.board import Board
@@ -18,6 +18,8 @@ from agentsched.scheduling.supply import Supply
 
 MAX_MEMBERS = 8_192
 """Of all lists in one plan: some milliseconds of Redis. The others are in the next one."""
+SUSPECTS_PART = 4
+"""Suspects have one place of so many in a list, at least one."""
 ALL = ""
 """Stands for all models together."""
 
@@ -32,6 +34,8 @@ class _Listed:
     """Those that stand in front because of a floor, with the class."""
     tail: Rank | None
     """What ranks after it does not belong in; None: all that waited is in."""
+    is_partial: bool = False
+    """It has only what is among the best over all models."""
 
     def left(self, board: Board) -> deque[Member]:
         """Return the members from the first that may start still."""
@@ -43,11 +47,20 @@ class _Listed:
         self, board: Board, added: Rank | None, owed: list[str], depth: int
     ) -> bool:
         """Return whether the lists may stay as they are."""
+        if self.is_partial:
+            return False
         if added is not None and (self.tail is None or added < self.tail):
             return False
         if owed != [cls for cls, member in self.owed if board.may_start(member)]:
             return False
-        return len(self.left(board)) >= depth or self.tail is None
+        return self.tail is None or self._sound(board, depth) >= depth
+
+    def _sound(self, board: Board, most: int) -> int:
+        """Return how many, up to `most`, may start at any slot: not only at the front
+        something may be in the way."""
+        left = filter(board.may_start, self.left(board))
+        sound = (one for one in left if not board.is_suspect(one.key))
+        return sum(1 for _ in islice(sound, most))
 
 
 class Lists:
@@ -139,8 +152,8 @@ class Lists:
             if capacity and listed and listed.holds(board, added, owed, depth):
                 continue
             size = 2 * depth if capacity else 0
-            best, owed_members = _best(board, model, owed, size)
-            tail = _tail(board, best) if len(best) == size else None
+            best, owed_members, has_all = _best(board, model, owed, size)
+            tail = None if has_all else _tail(board, best)
             written = self._write(
                 model, supply, board, _Listed(deque(best), [], owed_members, tail)
             )
@@ -155,7 +168,10 @@ class Lists:
             written
             for model in dict.fromkeys([*self._listed, *self._unsure, *best])
             for written in self._write(
-                model, supply, board, _Listed(deque(best.get(model, ())), [], [], None)
+                model,
+                supply,
+                board,
+                _Listed(deque(best.get(model, ())), [], [], None, is_partial=True),
             )
         ]
 
@@ -181,23 +197,37 @@ class Lists:
 
 def _best(
     board: Board, model: str, owed: list[str], size: int
-) -> tuple[list[Member], list[tuple[str, Member]]]:
-    """Return the first of a model, and which of them stand there because of a floor."""
+) -> tuple[list[Member], list[tuple[str, Member]], bool]:
+    """Return the first of a model, those of them that a floor put there, and if that is all.
+
+    Suspects have a part of the places only: they may find no child process to run in.
+    """
+    suspects: dict[str, None] = {}
+    is_left_out = False
+
+    def may_stand(place: Rank) -> bool:
+        nonlocal is_left_out
+        key = place[4]
+        if not board.is_suspect(key) or key in suspects:
+            return True
+        if len(suspects) >= max(1, size // SUSPECTS_PART):
+            is_left_out = True
+            return False
+        suspects[key] = None
+        return True
+
     classes = {cls: board.in_order(model, cls) for cls in dict.fromkeys(owed)}
     in_front = [
         (cls, board.member(place, owed=True))
         for cls in owed[:size]
-        if (place := next(classes[cls], None)) is not None
+        if (place := next(filter(may_stand, classes[cls]), None)) is not None
     ]
     skipped = {member.key for _, member in in_front}
-    rest = (
-        board.member(place)
-        for cls in CLASSES
-        for place in board.in_order(model, cls)
-        if place[4] not in skipped
-    )
+    places = (place for cls in CLASSES for place in board.in_order(model, cls))
+    rest = filter(may_stand, filterfalse(lambda place: place[4] in skipped, places))
     members = [member for _, member in in_front]
-    return [*members, *islice(rest, size - len(members))], in_front
+    members += map(board.member, islice(rest, size - len(members)))
+    return members, in_front, len(members) < size and not is_left_out
 
 
 def _tail(board: Board, best: list[Member]) -> Rank | None:

@@ -125,7 +125,7 @@ def _apply(state: BridgeState, change: Change) -> None:
         lead.expected.pop(entry.facts.key, None)
         if entry.facts.agent_id not in state.blocked:
             lead.board.ready(entry, state.now_ms)
-    elif kind is ChangeKind.LEFT:
+    elif kind in (ChangeKind.LEFT, ChangeKind.ENDING):  # neither may start
         lead.board.left(change.key)
     elif kind is ChangeKind.TAKEN and (slot := change.slot) is not None:
         if lead.board.taken(slot, state.now_ms):

@@ -396,3 +396,13 @@ def test_a_dispatcher_whose_lease_may_have_ended_in_between_begins_anew():
     assert driver.of(do.TakeSnapshot) == [do.TakeSnapshot()]
     synced(driver, facts("a"), cursor="8-0")
     assert driver.listed() == ["a"]
+
+
+def test_what_is_marked_to_end_leaves_its_place_to_others():
+    """The bridge that has to end it may be gone."""
+    entries = [facts(f"k{n}", arrival_ms=n) for n in range(4)]
+    driver = dispatcher(*entries, capacity=1)
+    assert driver.listed() == ["k0", "k1"]
+    for number in range(2):
+        driver.change(ChangeKind.ENDING, f"9-{number}", key=f"k{number}")
+    assert driver.listed() == ["k2", "k3"]
