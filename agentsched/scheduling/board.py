@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agentsched.ledger.turns import Member
+from agentsched.ledger.turns import SUSPECT_CRASHES, Member
 from agentsched.ledger.values import ReadyEntry, Slot, Snapshot
 from agentsched.scheduling.order import CLASSES, Rank, RankedQueue, order_of, rank
 
@@ -50,6 +50,8 @@ class Board:
         self._of_model: dict[str, dict[str, list[RankedQueue]]] = {}
         self._later: list[tuple[int, str]] = []
         self._early: dict[str, ReadyEntry] = {}
+        self._ends: list[tuple[int, str]] = []
+        """Deadlines, the next one first."""
         self._taken: dict[str, _Taken] = {}
         self._in_use: Counter[str] = Counter()
         self._ahead_ms = 0
@@ -74,7 +76,7 @@ class Board:
         self._ahead_ms = snapshot.now_ms - now_ms
         models = list(self._of_model)
         self._ready, self._flows, self._of_model = {}, {}, {}
-        self._later, self._early = [], {}
+        self._later, self._early, self._ends = [], {}, []
         self._taken, self._in_use = {}, Counter()
         for entry in snapshot.ready:
             self.ready(entry, now_ms)
@@ -106,6 +108,7 @@ class Board:
         if queue is None:
             queue = self._begin(flow)
         queue.add(place)
+        heapq.heappush(self._ends, (entry.facts.deadline_ms, key))
         best = self._news.get(flow)
         self._news[flow] = place if best is None else min(best, place)
 
@@ -147,12 +150,21 @@ class Board:
         return Ended(taken.slot, now_ms - taken.since_ms)
 
     def wake(self, now_ms: int) -> None:
-        """Move entries whose not-before time has come into their flows."""
+        """Move entries whose not-before time has come into their flows.
+
+        What is overdue goes: the ledger lets it start no more, and who has to end it may be
+        gone. Else it would keep its place in front of all others.
+        """
         while self._later and self._later[0][0] <= now_ms + self._ahead_ms:
             not_before_ms, key = heapq.heappop(self._later)
             entry = self._early.get(key)
             if entry is not None and entry.not_before_ms == not_before_ms:
                 self.ready(entry, now_ms)
+        while self._ends and self._ends[0][0] <= now_ms + self._ahead_ms:
+            deadline_ms, key = heapq.heappop(self._ends)
+            ready = self._ready.get(key)
+            if ready is not None and ready.entry.facts.deadline_ms == deadline_ms:
+                self.left(key)
 
     def touch(self) -> None:
         """Count all models as changed: limits or orders are other ones."""
@@ -207,6 +219,11 @@ class Board:
         """Return whether a member of a list is still what it was listed for."""
         ready = self._ready.get(member.key)
         return ready is not None and ready.entry.turn == member.turn
+
+    def is_suspect(self, key: str) -> bool:
+        """Return whether an entry needs a child process of its worker to start."""
+        ready = self._ready.get(key)
+        return ready is not None and ready.entry.crashes >= SUSPECT_CRASHES
 
     def waiting(self, model: str) -> tuple[str, ...]:
         """Return the classes of which `model` could start something now."""

@@ -4,11 +4,13 @@ Each model's own best would be wrong there: whose slot ends first would start it
 urgent what waits for another model.
 """
 
+import heapq
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from agentsched.ledger.turns import MAX_LISTED, Member
 from agentsched.scheduling.board import Board, merged
-from agentsched.scheduling.order import CLASSES, Rank
+from agentsched.scheduling.order import Rank, RankedQueue
 from agentsched.scheduling.supply import Supply
 
 MAX_PASSED = 4 * MAX_LISTED
@@ -27,29 +29,45 @@ def global_best(
         at_least: how many are listed even while there is no room: somebody ends soon.
     """
     wanted = min(MAX_LISTED, max(at_least, supply.room_over_all(board)))
-    lists: dict[str, list[Member]] = {}
-    seen: set[str] = set()
-    for number, (place, is_owed) in enumerate(_in_order(board, supply, owed)):
-        if wanted <= 0 or number >= MAX_PASSED:
+    found: dict[str, bool] = {}
+    """Key -> whether a floor put it in front."""
+    last: Rank | None = None
+    for place, is_owed in _in_order(board, supply, owed):
+        if len(found) >= wanted:
             break
-        key = place[4]
-        entry = board.entry(key)
-        if key in seen or entry is None:
-            continue
-        seen.add(key)
-        member = board.member(place, owed=is_owed)
-        models = [model for model in entry.facts.models if model in supply.capacity]
-        for model in models:
+        if place[4] not in found:
+            found[place[4]], last = is_owed, last if is_owed else place
+    is_full = len(found) >= wanted
+    # Who cannot start keeps nobody from it: its models have no free slot.
+    for place in _beside(board, supply):
+        if is_full and (last is None or last < place):
+            break
+        found.setdefault(place[4], False)
+    return _by_model(board, supply, found)
+
+
+def _by_model(
+    board: Board, supply: Supply, found: Mapping[str, bool]
+) -> dict[str, list[Member]]:
+    lists: dict[str, list[Member]] = {}
+    in_order = sorted(
+        (not is_owed, board.rank_of(key)) for key, is_owed in found.items()
+    )
+    for is_not_owed, place in in_order:
+        entry = board.entry(place[4])
+        member = board.member(place, owed=not is_not_owed)
+        for model in entry.facts.models if entry else ():
+            if model not in supply.capacity:
+                continue
             if len(listed := lists.setdefault(model, [])) < MAX_LISTED:
                 listed.append(member)
-        # Who cannot start keeps nobody from it: its models have no free slot.
-        wanted -= any(_has_room(board, supply, model) for model in models)
     return lists
 
 
 def _in_order(
     board: Board, supply: Supply, owed: Mapping[str, list[str]]
 ) -> Iterator[tuple[Rank, bool]]:
+    """Yield what has a free slot at one of its models, and whether a floor is owed."""
     heads = [
         place
         for model, classes in owed.items()
@@ -60,13 +78,24 @@ def _in_order(
         )
     ]
     yield from ((place, True) for place in sorted(heads))
-    for cls in CLASSES:
-        queues = [
-            queue
-            for (models, flow_cls), queue in board.flows()
-            if flow_cls == cls and any(model in supply.capacity for model in models)
-        ]
-        yield from ((place, False) for place in merged(queues))
+    queues = _queues(board, supply, has_room=True)
+    yield from ((place, False) for place in merged(queues))
+
+
+def _beside(board: Board, supply: Supply) -> Iterator[Rank]:
+    """Yield what has no free slot, for the one that ends next: some of each flow."""
+    queues = _queues(board, supply, has_room=False)
+    each = min(MAX_LISTED, max(1, MAX_PASSED // max(1, len(queues))))
+    return heapq.merge(*(islice(queue, each) for queue in queues))
+
+
+def _queues(board: Board, supply: Supply, *, has_room: bool) -> list[RankedQueue]:
+    return [
+        queue
+        for (models, _), queue in board.flows()
+        if (able := [model for model in models if model in supply.capacity])
+        and has_room == any(_has_room(board, supply, model) for model in able)
+    ]
 
 
 def _has_room(board: Board, supply: Supply, model: str) -> bool:

@@ -7,7 +7,7 @@ workers take from it without asking. It knows of starts only what the board was 
 from collections import Counter, deque
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import filterfalse, islice
 
 from agentsched.ledger.turns import MAX_LISTED, Member, PoolList
 from agentsched.scheduling.board import Board
@@ -18,6 +18,8 @@ from agentsched.scheduling.supply import Supply
 
 MAX_MEMBERS = 8_192
 """Of all lists in one plan: some milliseconds of Redis. The others are in the next one."""
+SUSPECTS_PART = 4
+"""Suspects have one place of so many in a list, at least one."""
 ALL = ""
 """Stands for all models together."""
 
@@ -32,6 +34,8 @@ class _Listed:
     """Those that stand in front because of a floor, with the class."""
     tail: Rank | None
     """What ranks after it does not belong in; None: all that waited is in."""
+    is_partial: bool = False
+    """It has only what is among the best over all models."""
 
     def left(self, board: Board) -> deque[Member]:
         """Return the members from the first that may start still."""
@@ -43,11 +47,20 @@ class _Listed:
         self, board: Board, added: Rank | None, owed: list[str], depth: int
     ) -> bool:
         """Return whether the lists may stay as they are."""
+        if self.is_partial:
+            return False
         if added is not None and (self.tail is None or added < self.tail):
             return False
         if owed != [cls for cls, member in self.owed if board.may_start(member)]:
             return False
-        return len(self.left(board)) >= depth or self.tail is None
+        return self.tail is None or self._sound(board, depth) >= depth
+
+    def _sound(self, board: Board, most: int) -> int:
+        """Return how many, up to `most`, may start at any slot: not only at the front
+        something may be in the way."""
+        left = filter(board.may_start, self.left(board))
+        sound = (one for one in left if not board.is_suspect(one.key))
+        return sum(1 for _ in islice(sound, most))
 
 
 class Lists:
@@ -63,6 +76,8 @@ class Lists:
         self._pace: dict[str, int] = {}
         self._owed: dict[str, list[str]] = {}
         self._again: dict[str, None] = {}
+        self._unsure: dict[str, list[str]] = {}
+        """Model -> endpoints whose lists may or may not be as they were written."""
         self._was_bound = False
         self.was_cut = False
         """The last plan would have been too large."""
@@ -72,7 +87,9 @@ class Lists:
     def forget(self, board: Board) -> None:
         """Count as written nothing: what stands there is void, or not known."""
         self._again |= dict.fromkeys([*self._listed, *board.models()])
+        self._unsure |= {model: old.endpoints for model, old in self._listed.items()}
         self._listed.clear()
+        self.was_cut = False
 
     def changed(self, board: Board, supply: Supply, now_ms: int) -> list[PoolList]:
         """Return the lists that have to be written now, and count them as written."""
@@ -135,8 +152,8 @@ class Lists:
             if capacity and listed and listed.holds(board, added, owed, depth):
                 continue
             size = 2 * depth if capacity else 0
-            best, owed_members = _best(board, model, owed, size)
-            tail = _tail(board, best) if len(best) == size else None
+            best, owed_members, has_all = _best(board, model, owed, size)
+            tail = None if has_all else _tail(board, best)
             written = self._write(
                 model, supply, board, _Listed(deque(best), [], owed_members, tail)
             )
@@ -149,9 +166,12 @@ class Lists:
         best = global_best(board, supply, self._owed, at_least)
         return [
             written
-            for model in dict.fromkeys([*self._listed, *best])
+            for model in dict.fromkeys([*self._listed, *self._unsure, *best])
             for written in self._write(
-                model, supply, board, _Listed(deque(best.get(model, ())), [], [], None)
+                model,
+                supply,
+                board,
+                _Listed(deque(best.get(model, ())), [], [], None, is_partial=True),
             )
         ]
 
@@ -161,10 +181,12 @@ class Lists:
         """Note the lists of a model; returns them where they differ from before."""
         old = self._listed.pop(model, None)
         new.endpoints = supply.endpoints.get(model, [])
-        endpoints = dict.fromkeys([*new.endpoints, *(old.endpoints if old else ())])
+        unsure = self._unsure.pop(model, ())
+        before = old.endpoints if old else unsure
+        endpoints = dict.fromkeys([*new.endpoints, *before])
         if new.members:
             self._listed[model] = new
-        if (old.left(board) if old else deque()) == new.members:
+        if not unsure and (old.left(board) if old else deque()) == new.members:
             return []
         members = tuple(new.members)
         return [
@@ -175,23 +197,37 @@ class Lists:
 
 def _best(
     board: Board, model: str, owed: list[str], size: int
-) -> tuple[list[Member], list[tuple[str, Member]]]:
-    """Return the first of a model, and which of them stand there because of a floor."""
+) -> tuple[list[Member], list[tuple[str, Member]], bool]:
+    """Return the first of a model, those of them that a floor put there, and if that is all.
+
+    Suspects have a part of the places only: they may find no child process to run in.
+    """
+    suspects: dict[str, None] = {}
+    is_left_out = False
+
+    def may_stand(place: Rank) -> bool:
+        nonlocal is_left_out
+        key = place[4]
+        if not board.is_suspect(key) or key in suspects:
+            return True
+        if len(suspects) >= max(1, size // SUSPECTS_PART):
+            is_left_out = True
+            return False
+        suspects[key] = None
+        return True
+
     classes = {cls: board.in_order(model, cls) for cls in dict.fromkeys(owed)}
     in_front = [
         (cls, board.member(place, owed=True))
         for cls in owed[:size]
-        if (place := next(classes[cls], None)) is not None
+        if (place := next(filter(may_stand, classes[cls]), None)) is not None
     ]
     skipped = {member.key for _, member in in_front}
-    rest = (
-        board.member(place)
-        for cls in CLASSES
-        for place in board.in_order(model, cls)
-        if place[4] not in skipped
-    )
+    places = (place for cls in CLASSES for place in board.in_order(model, cls))
+    rest = filter(may_stand, filterfalse(lambda place: place[4] in skipped, places))
     members = [member for _, member in in_front]
-    return [*members, *islice(rest, size - len(members))], in_front
+    members += map(board.member, islice(rest, size - len(members)))
+    return members, in_front, len(members) < size and not is_left_out
 
 
 def _tail(board: Board, best: list[Member]) -> Rank | None:

@@ -45,8 +45,12 @@ FLOORS_MS = 1_000
 
 def on_peers(state: BridgeState, event: PeersSeen) -> list[Command]:
     """Note who is there; a new dispatcher begins with a snapshot."""
-    if event.leading and not state.leading:
+    lease_ms = int(state.rules.settings.timing.dispatcher_lease_s * 1000)
+    # Else another bridge may have led in between, and what is listed is its own.
+    is_ours_still = state.leading and event.now_ms - state.lead.met_ms < lease_ms
+    if event.leading and not is_ours_still:
         state.lead = Lead()
+    state.lead.met_ms = event.now_ms
     state.bridges = event.bridges
     state.leading = event.leading
     if state.live_slots != event.live_slots:
@@ -93,6 +97,8 @@ def on_synced(state: BridgeState, event: Synced) -> list[Command]:
     if lead.synced_ms >= 0:
         for slot in new:
             _charge(lead, slot)
+    # Redis may have dropped what it was given, or lost the last plan: nobody tells.
+    lead.lists.forget(lead.board)
     lead.expected.clear()
     lead.cursor = event.snapshot.cursor
     lead.synced_ms = now_ms
@@ -119,7 +125,7 @@ def _apply(state: BridgeState, change: Change) -> None:
         lead.expected.pop(entry.facts.key, None)
         if entry.facts.agent_id not in state.blocked:
             lead.board.ready(entry, state.now_ms)
-    elif kind is ChangeKind.LEFT:
+    elif kind in (ChangeKind.LEFT, ChangeKind.ENDING):  # neither may start
         lead.board.left(change.key)
     elif kind is ChangeKind.TAKEN and (slot := change.slot) is not None:
         if lead.board.taken(slot, state.now_ms):

@@ -268,6 +268,8 @@ class Lead:
     """When the last snapshot was taken; -1: none since the lease was taken."""
     cursor: str = ""
     """Changes up to here are in the snapshot."""
+    met_ms: int = 0
+    """When the dispatcher lease was renewed last, at the latest."""
 
     def __post_init__(self) -> None:
         self.lists = Lists(self.floors)

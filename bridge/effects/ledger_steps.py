@@ -94,7 +94,8 @@ class Steps:
                 view = ledger.partition(epoch, source, start, end)
                 return [ev.PartitionLoaded(source, view)]
             case do.TakeSnapshot():
-                return [ev.Synced(ledger.snapshot(epoch), now_ms)]
+                # The clock after the call: what the board lists is never too early.
+                return [ev.Synced(ledger.snapshot(epoch), self._now_ms())]
             case do.CountCalls():
                 totals = ledger.totals(epoch)
                 calls = {model: one.calls for model, one in totals.items()}

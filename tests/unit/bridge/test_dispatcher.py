@@ -367,3 +367,42 @@ def test_a_free_of_something_unknown_changes_nothing():
     driver.planned()
     driver.change(ChangeKind.FREED, "9-0", key="never seen")
     assert driver.of(do.PlanStarts) == []
+
+
+# -- lists that are not as they were written -------------------------------------------
+
+
+def test_each_snapshot_has_all_listed_again():
+    """Redis may have dropped a member, or lost the last plan: it tells nobody."""
+    driver = dispatcher(facts("a"))
+    driver.planned()
+    driver.lists.clear()
+    synced(driver, facts("a"), cursor="8-0")
+    assert driver.listed() == ["a"]
+
+
+def test_a_dispatcher_whose_lease_may_have_ended_in_between_begins_anew():
+    """Another bridge may have led meanwhile, and written its lists over these."""
+    driver = dispatcher(facts("a"))
+    driver.planned()
+    lead = driver.state.lead
+    driver.now_ms += 2_999
+    driver.lead(m=9)
+    assert driver.state.lead is lead
+    driver.now_ms += 3_000
+    driver.lead(m=9)
+    driver.lists.clear()
+    driver.tick()
+    assert driver.of(do.TakeSnapshot) == [do.TakeSnapshot()]
+    synced(driver, facts("a"), cursor="8-0")
+    assert driver.listed() == ["a"]
+
+
+def test_what_is_marked_to_end_leaves_its_place_to_others():
+    """The bridge that has to end it may be gone."""
+    entries = [facts(f"k{n}", arrival_ms=n) for n in range(4)]
+    driver = dispatcher(*entries, capacity=1)
+    assert driver.listed() == ["k0", "k1"]
+    for number in range(2):
+        driver.change(ChangeKind.ENDING, f"9-{number}", key=f"k{number}")
+    assert driver.listed() == ["k2", "k3"]

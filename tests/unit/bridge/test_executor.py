@@ -274,3 +274,17 @@ def test_a_look_up_that_failed_is_told(rig):
     rig.answers = DeliveryFailed("no Kafka")
     rig.effects.run(LOOK_UP)
     assert rig.inboxed() == [ev.LookUpFailed(LOOK_UP, "no Kafka")]
+
+
+def test_a_snapshot_has_the_time_after_it_was_taken(rig, monkeypatch):
+    """Else the board lists too early what the ledger's clock does not let start."""
+    snapshot = rig.ledger.snapshot
+
+    def slow(epoch):
+        taken = snapshot(epoch)
+        rig.now_ms += 700
+        return taken
+
+    monkeypatch.setattr(rig.ledger, "snapshot", slow)
+    (synced,) = rig.effects.run(do.TakeSnapshot())
+    assert synced.now_ms == rig.now_ms

@@ -1,5 +1,7 @@
 """Lists: who may start where, in which order, and when a list is written."""
 
+import pytest
+
 from agentsched.ledger.turns import MAX_LISTED
 from agentsched.ledger.values import ReadyEntry, Slot, Snapshot
 from agentsched.scheduling.board import Board, Ended
@@ -222,6 +224,14 @@ def test_what_is_forgotten_is_written_again():
     assert planner.round() == 1
 
 
+def test_a_list_that_is_forgotten_is_emptied_where_nothing_waits():
+    planner = Planner(facts("k"))
+    planner.lists.forget(planner.board)
+    planner.board.left("k")
+    planner.round()
+    assert planner["m", "e"] == []
+
+
 def test_an_entry_before_its_time_is_not_listed_and_then_is():
     planner = Planner()
     planner.add(facts("k"), not_before_ms=500)
@@ -238,6 +248,75 @@ def test_it_is_told_where_more_ended_than_began():
     planner.board.freed("y", 1)
     planner.round()
     assert planner.lists.somebody_parked
+
+
+# -- what stands in front and cannot start ---------------------------------------------
+
+
+@pytest.mark.parametrize("front", [0, 1, 3])
+def test_who_stands_in_front_and_does_not_start_keeps_no_list_short(front):
+    """A suspect without a child process, say; and what came before it is taken."""
+    planner = Planner()
+    for entry in many(40):
+        planner.board.ready(ready_of(entry, crashes=2 * (entry.arrival_ms == front)), 0)
+    planner.round()
+    for key in keys_of(many(30)):
+        if key != f"k{front:04}":
+            assert key in planner["m", "e"], "a free slot would stand still"
+            planner.take(key)
+
+
+def test_what_is_withdrawn_behind_a_suspect_is_replaced_in_the_list():
+    planner = Planner()
+    planner.board.ready(ready_of(facts("s", cls="high"), crashes=2), 0)
+    for entry in many(9):
+        planner.add(entry)
+    for key in keys_of(many(8)):
+        planner.board.left(key)
+        planner.round()
+    assert planner["m", "e"] == ["s", "k0008"]
+
+
+@pytest.mark.parametrize("cls", ["high", "low"])
+def test_suspects_fill_no_list(cls):
+    floors = {"m": ClassFloors()}
+    floors["m"].earn(60_000, 8, lambda _: True)
+    supply = Supply({("m", "e"): 4}, {"m": 4})
+    planner = Planner(*many(9, cls=cls), supply=supply, floors=floors)
+    for number in range(50):
+        entry = facts(f"s{number:02}", cls="high", arrival_ms=-1)
+        planner.board.ready(ready_of(entry, crashes=2), 0)
+    planner.round()
+    listed = planner["m", "e"]
+    assert len(listed) == 8
+    assert [key for key in listed if key[0] == "s"] == ["s00", "s01"]
+
+
+def test_where_suspects_are_left_out_they_follow():
+    planner = Planner()
+    for number in range(5):
+        entry = facts(f"s{number}", arrival_ms=number)
+        planner.board.ready(ready_of(entry, crashes=2), 0)
+    planner.round()
+    for number in range(5):
+        assert planner["m", "e"] == [f"s{number}"]
+        planner.take(f"s{number}")
+
+
+def test_what_is_overdue_leaves_its_place_to_others():
+    """Who has to end it may be a bridge that is gone."""
+    late = [facts(f"late{n}", deadline_ms=500) for n in range(5)]
+    planner = Planner(*late, *many(3))
+    assert planner["m", "e"] == ["late0", "late1"]
+    planner.round(now_ms=500)
+    assert planner["m", "e"] == ["k0000", "k0001"]
+
+
+def test_an_entry_that_came_back_has_the_deadline_of_its_own():
+    planner = Planner(facts("k", deadline_ms=500))
+    planner.add(facts("k", deadline_ms=9_000))
+    planner.round(now_ms=500)
+    assert [one.key for one in planner.lists.first(planner.board, "m")] == ["k"]
 
 
 # -- the limit over all models ---------------------------------------------------------
@@ -312,6 +391,42 @@ def test_when_the_limit_binds_no_more_every_model_has_its_own_list_again():
     planner.supply = Supply({("a", "e"): 5, ("b", "e"): 5}, {"a": 5, "b": 5})
     planner.round()
     assert planner.written == {("b", "e"): ["h"], ("a", "e"): ["l"]}
+
+
+def test_when_the_limit_binds_no_more_a_list_that_has_a_part_is_filled():
+    planner = two_models(*many(30, models=("a",)), most=1)
+    short = len(planner["a", "e"])
+    planner.supply = Supply({("a", "e"): 5, ("b", "e"): 5}, {"a": 5, "b": 5})
+    planner.round()
+    assert (short, len(planner["a", "e"])) == (1, 10)
+
+
+def test_requests_of_a_model_without_a_worker_hide_no_others():
+    pools = {(name, "e"): 5 for name in ("dead", "a", "busy")}
+    live = {"a": 5, "busy": 1}
+    planner = Planner(
+        *many(1_100, cls="high", models=("dead",)),
+        facts("a", cls="low", models=("a",)),
+        facts("b", cls="low", models=("busy",)),
+        supply=Supply(pools, live, max_in_flight=4),
+        slots=(slot_of("x", "busy"),),
+    )
+    assert planner["a", "e"] == ["a"]
+    assert planner["busy", "e"] == ["b"]
+    assert len(planner["dead", "e"]) == MAX_LISTED
+
+
+def test_who_has_no_free_slot_stands_beside_only_where_it_is_better():
+    slots = (slot_of("x", "b"), slot_of("y", "b"))
+    planner = Planner(
+        facts("h", cls="high", models=("b",)),
+        facts("l", cls="low", models=("b",)),
+        facts("b", arrival_ms=0, models=("a", "b")),
+        *many(3, models=("a",)),
+        supply=Supply({("a", "e"): 5, ("b", "e"): 2}, {"a": 5, "b": 2}, 3),
+        slots=slots,
+    )
+    assert planner.written == {("b", "e"): ["h", "b"], ("a", "e"): ["b"]}
 
 
 # -- slots -----------------------------------------------------------------------------
