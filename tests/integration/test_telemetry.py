@@ -135,7 +135,8 @@ def test_the_bridge_counts_what_it_did(system, happened):
     assert page.sum("agentsched_duplicates_total", kind="conflict") == 1
     assert page.sum("agentsched_admitted_total", model="any") == 0
     assert page.sum("agentsched_admitted_total", model="m") == started
-    assert page.sum("agentsched_doorbells_rung_total", model="m") == started
+    assert page.sum("agentsched_doorbells_rung_total", model="m") > 0
+    assert page.sum("agentsched_plans_total", outcome="planned") > 0
     assert page.sum("agentsched_records_read_total") == started + 1 + BAD + 1
     assert page.sum("agentsched_lease_expiries_total") == 0
     assert page.sum("agentsched_commits_total") > 0
@@ -177,8 +178,16 @@ def test_what_waits_and_what_runs_is_seen_while_it_does(system, happened):
     oldest = "agentsched_partition_oldest_waiting_seconds"
     eventually(lambda: bridge(system).sum(oldest, **low) >= 1)
     assert worker(system).sum("agentsched_calls_in_flight", cls="high") == 4
+    assert worker(system).sum("agentsched_parked_slots", model="m") == 0
     seen.set()
     system.replies.wait_for({*running, *waiting}, 60)
+
+
+def test_slots_without_work_are_parked(system, happened):
+    def parked():
+        return worker(system).sum("agentsched_parked_slots", model="m")
+
+    eventually(lambda: parked() == 4, timeout_s=20)
 
 
 def test_stores_are_measured_on_both_sides(system, happened):
@@ -187,8 +196,12 @@ def test_stores_are_measured_on_both_sides(system, happened):
         assert page.sum("agentsched_kafka_delivery_failures_total") == 0
         assert page.sum("process_resident_memory_bytes") > 1e6
     assert bridge(system).sum("agentsched_redis_step_seconds_count", step="admit") > 0
-    claims = worker(system).sum("agentsched_redis_step_seconds_count", step="claim")
-    assert claims >= ANSWERED
+    assert bridge(system).sum("agentsched_redis_step_seconds_count", step="plan") > 0
+    page = worker(system)
+    steps = page.sum("agentsched_redis_step_seconds_count", step="turn")
+    turns = page.sum("agentsched_turns_total")
+    assert 0 < turns <= steps + 1  # between two readings one may have ended
+    assert page.sum("agentsched_turn_seconds_count") > 0
     assert worker(system).sum("agentsched_kafka_delivery_seconds_count") >= ANSWERED
     assert bridge(system).sum("agentsched_kafka_delivery_seconds_count") >= BAD + 2
 
@@ -201,9 +214,10 @@ def test_the_log_tells_the_whole_life_of_a_request(system, happened):
         lines = log_events(system.log(name))
         return [one["event"] for one in lines if one.get("correlation_id") == id_]
 
-    told = ["request_admitted", "request_rung", "request_settled"]
-    eventually(lambda: life(BRIDGE) == told, timeout_s=10, message=str(life(BRIDGE)))
-    eventually(lambda: life(WORKER) == ["request_claimed", "request_completed"])
+    # All slots were parked: one of them was woken for it.
+    told = {"request_admitted", "doorbell_rung", "request_settled"}
+    eventually(lambda: set(life(BRIDGE)) == told, timeout_s=10)
+    eventually(lambda: life(WORKER) == ["request_taken", "request_completed"])
     (line,) = [
         one
         for one in system.events(WORKER, "request_completed")
@@ -269,9 +283,9 @@ def test_a_bridge_takes_another_log_level_without_a_restart(system, happened):
     file.write_text(yaml.safe_dump(config | {"logging": {"level": "info"}}))
     system.children[BRIDGE].signal(signal.SIGHUP)
     eventually(lambda: system.events(BRIDGE, "configuration_reloaded"), timeout_s=20)
-    before = len(system.events(BRIDGE, "request_rung"))
+    before = len(system.events(BRIDGE, "doorbell_rung"))
     system.replies.wait_for(set(system.send("high", 2)), 30)
-    assert len(system.events(BRIDGE, "request_rung")) == before
+    assert len(system.events(BRIDGE, "doorbell_rung")) == before
 
 
 # Last: it stops Redis for all of the module.
@@ -285,10 +299,12 @@ def test_readiness_follows_redis_and_liveness_does_not(system, happened):
     port = system.valkey.port
     system.valkey.stop()
     for address in addresses.values():
-        eventually(lambda a=address: ready(a)["status"] == 503, timeout_s=20)
-        check = ready(address)["checks"]["redis"]
-        assert not check["ok"]
-        assert "redis.url" in check["detail"]
+        eventually(
+            lambda a=address: not ready(a)["checks"]["redis"]["ok"], timeout_s=20
+        )
+        page = ready(address)
+        assert page["status"] == 503
+        assert "redis.url" in page["checks"]["redis"]["detail"]
         assert get(address, "/healthz")[0] == 200
     failures = "agentsched_redis_step_failures_total"
     eventually(

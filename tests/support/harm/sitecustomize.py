@@ -13,21 +13,28 @@ import sys
 import time
 from pathlib import Path
 
+import orjson
+
 MARK = b"kills its reader"
 LOOK_EVERY_S = 0.1
 
 
 def poison() -> None:
-    """Make `json.loads` deadly."""
-    loads = json.loads
+    """Make `json.loads` deadly, and `orjson.loads`, which is tried first."""
+    for parser in (json, orjson):
+        parser.loads = deadly(parser.loads)
 
-    def deadly(text, *args, **kwargs):
+
+def deadly(loads):
+    """Return the same function, but it ends the process where it reads the mark."""
+
+    def loads_or_dies(text, *args, **kwargs):
         data = text if isinstance(text, bytes) else str(text).encode()
         if MARK in data:
             os._exit(9)
         return loads(text, *args, **kwargs)
 
-    json.loads = deadly
+    return loads_or_dies
 
 
 def skew(path: Path) -> None:
