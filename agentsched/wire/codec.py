@@ -327,7 +327,8 @@ def encode_message(
             a UnicodeEncodeError.
     """
     data = message.model_dump(mode="json") if isinstance(message, Message) else message
-    written = write(data)
+    # What is strict says of NaN that it is no JSON; the fast writer makes it null.
+    written = write(data) if errors == "replace" else None
     if written is not None:
         return written
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
