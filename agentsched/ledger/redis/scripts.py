@@ -25,6 +25,7 @@ from agentsched.ledger.turns import (
     LAST_TURN_KEPT_MS,
     MAX_TURN_BYTES,
     SUSPECT_CRASHES,
+    UNTOLD,
 )
 from agentsched.ledger.values import CHANGES_KEPT
 from agentsched.redis.refusals import refusal
@@ -78,6 +79,7 @@ def _source(step: str, *, checks_epoch: bool) -> str:
         "SUSPECT_CRASHES": SUSPECT_CRASHES,
         "LAST_TURN_KEPT_MS": LAST_TURN_KEPT_MS,
         "MAX_TURN_BYTES": MAX_TURN_BYTES,
+        "UNTOLD": UNTOLD,
     }
     parts = [f"local {name} = {number}" for name, number in shared.items()]
     parts.append(_part("common"))
