@@ -5,7 +5,7 @@ being listed is no state, the entry stays READY. A worker process does all of it
 all of its slots, in one `turn` after the other (design, section 9).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agentsched.ledger.values import CallOutcome, PutBack
@@ -107,7 +107,7 @@ class Completion:
 
     key: str
     lease_id: str
-    reply: bytes
+    reply: bytes = field(repr=False)
     outcome: CallOutcome
     keeps_slot: bool = False
     """The call goes on all the same (its hard limit is over): its slot stays in use until
@@ -165,7 +165,7 @@ class Taken:
     key: str
     lease_id: str
     facts: RequestFacts
-    payload: bytes
+    payload: bytes = field(repr=False)
     payload_hash: str
     model: str
     endpoint: str
