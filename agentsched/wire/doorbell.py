@@ -91,7 +91,9 @@ def _insist(name: str, data: Mapping[str, Any]) -> None:
         fits = isinstance(value, str)
     if not fits:
         wanted = f"a number from 1 to {MAX_TURN}" if name == "turn" else "text"
-        raise CodecError(ErrorCode.MALFORMED, f"the {name} of a doorbell is not {wanted}")
+        raise CodecError(
+            ErrorCode.MALFORMED, f"the {name} of a doorbell is not {wanted}"
+        )
 
 
 def task_ids(key: str, epoch: str, turn: int) -> Iterator[str]:

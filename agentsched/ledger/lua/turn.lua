@@ -1,6 +1,8 @@
 local worker, number, seen, lease_ms = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local children, free_slots = tonumber(ARGV[7]), tonumber(ARGV[8])
 
+newer_may_be = true
+
 -- The steps follow, each kind with its count before it.
 local at = 9
 local function each(width, act)

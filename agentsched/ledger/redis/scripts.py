@@ -65,7 +65,7 @@ PARTS = {
 """And these more, in this order."""
 RUN = """
 local done, answer = pcall(step)
-write_changes()
+{endings}write_changes()
 if not done then error(answer, 0) end
 return answer
 """
@@ -86,7 +86,10 @@ def _source(step: str, *, checks_epoch: bool) -> str:
     if not checks_epoch:
         return "\n".join([*parts, _part(step)])
     parts += [_part(name) for name in (*ENTRIES, *PARTS.get(step, ()))]
-    return "\n".join([*parts, "local function step()", _part(step), "end", RUN])
+    # Also after an error: what was done before it counts.
+    endings = "write_endings()\n" if "endings" in PARTS.get(step, ()) else ""
+    run = RUN.format(endings=endings)
+    return "\n".join([*parts, "local function step()", _part(step), "end", run])
 
 
 def _part(name: str) -> str:
