@@ -5,7 +5,7 @@ being listed is no state, the entry stays READY. A worker process does all of it
 all of its slots, in one `turn` after the other (design, section 9).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agentsched.ledger.values import CallOutcome, PutBack
@@ -21,6 +21,8 @@ MAX_STEPS = 64
 """Steps of one turn: published, complete and put_back together, and as many takes."""
 SUSPECT_CRASHES = 2
 """Leases that ran out: from then on a request runs in a child process only."""
+UNTOLD = -1
+"""Of free slots: this turn says nothing of them."""
 MAX_TURN_BYTES = 4_194_304
 """Replies in one turn, all together; one alone may be larger. The same for the payloads
 that it takes: after so many bytes no other request is taken."""
@@ -105,7 +107,7 @@ class Completion:
 
     key: str
     lease_id: str
-    reply: bytes
+    reply: bytes = field(repr=False)
     outcome: CallOutcome
     keeps_slot: bool = False
     """The call goes on all the same (its hard limit is over): its slot stays in use until
@@ -152,7 +154,8 @@ class Turn:
     free_children: int = 0
     """How many suspects it could run now."""
     free_slots: int = 0
-    """Slots that are free before it; what of them stays free is recorded as parked."""
+    """Slots that are free before it; what of them stays free is recorded as parked.
+    UNTOLD: the record stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ class Taken:
     key: str
     lease_id: str
     facts: RequestFacts
-    payload: bytes
+    payload: bytes = field(repr=False)
     payload_hash: str
     model: str
     endpoint: str

@@ -16,6 +16,8 @@ from agentsched.wire.request_facts import RequestFacts
 TASK_NAME = "agentsched.run"
 DOORBELL_VERSION = 2
 """Version 1 rang for a reservation: what is `turn` now was called `ring`."""
+MAX_TURN = 1_000_000
+"""No request is taken so often; who is told of a larger number shall not count to it."""
 _TASK_ID_SPACE = UUID("6f2a3c5e-8d0b-4f5c-9e57-0c8f0a6f1b11")
 
 
@@ -63,7 +65,7 @@ class Doorbell:
         """Read the task's keyword arguments; unknown ones are ignored.
 
         Raises:
-            CodecError: a field is missing, or the version is not known.
+            CodecError: a field is missing or of another type, or the version is not known.
         """
         version = data.get("version")
         if version == 1 and "ring" in data:
@@ -74,10 +76,24 @@ class Doorbell:
                 f"a doorbell of version {version!s:.20}, this worker reads"
                 f" {DOORBELL_VERSION}: upgrade this worker (docs/how-to/upgrade.md)",
             )
-        try:
-            return cls(**{name: data[name] for name in cls.__slots__})
-        except KeyError as error:
-            raise CodecError(ErrorCode.MALFORMED, f"doorbell without {error}") from None
+        for name in cls.__slots__:
+            _insist(name, data)
+        return cls(**{name: data[name] for name in cls.__slots__})
+
+
+def _insist(name: str, data: Mapping[str, Any]) -> None:
+    if name not in data:
+        raise CodecError(ErrorCode.MALFORMED, f"doorbell without {name!r}")
+    value = data[name]
+    if name == "turn":
+        fits = type(value) is int and 1 <= value <= MAX_TURN
+    else:
+        fits = isinstance(value, str)
+    if not fits:
+        wanted = f"a number from 1 to {MAX_TURN}" if name == "turn" else "text"
+        raise CodecError(
+            ErrorCode.MALFORMED, f"the {name} of a doorbell is not {wanted}"
+        )
 
 
 def task_ids(key: str, epoch: str, turn: int) -> Iterator[str]:

@@ -3,7 +3,7 @@
 Pure. Only failed replies are made from errors, and they repeat no content.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from agentsched.errors import CallFailed, ErrorCode
 from agentsched.ledger.turns import Taken
@@ -87,7 +87,7 @@ class Job:
 class CallResult:
     """What `complete` takes, and what the log says of it."""
 
-    value: bytes
+    value: bytes = field(repr=False)
     outcome: CallOutcome
     code: str = ""
     """The error code; empty for an answer of the model."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from agentsched.config.settings import Settings
 from agentsched.errors import (
     CallFailed,
+    CodecError,
     DeliveryFailed,
     EpochChanged,
     LedgerError,
@@ -196,7 +197,13 @@ class Execution:
         return await self._hand_in(run, run.answer)
 
     async def _run_here(self, run: Run) -> None:
-        run.job = run.job.opened(run.taken.payload)
+        try:
+            run.job = run.job.opened(run.taken.payload)
+        except CodecError as error:
+            # It would crash every worker in turn, and nobody would hear of it.
+            failure = CallFailed(error.code, error.detail, retryable=False)
+            run.answer = failed_result(run.job, failure, model_s=None)
+            return
         started = self._clock.now_s()
         if _is_stopped(run):
             run.answer = _stopped(run, None)
@@ -209,13 +216,17 @@ class Execution:
             run.answer = await wait_for(call, run.limits)
         except asyncio.CancelledError:
             if not _is_stopped(run):
-                raise  # the loop ends
+                ours = asyncio.current_task()
+                if ours is None or ours.cancelling():
+                    raise  # the loop ends
+                raise RuntimeError("a call was cancelled, and not by us") from None
             run.answer = _stopped(run, self._clock.now_s() - started)
         except CallFailed as error:  # the hard limit
             model_s = self._clock.now_s() - started
             run.answer = failed_result(run.job, error, model_s=model_s)
         except TimeoutError:
             run.overrun = call
+            call.add_done_callback(_read)
             failure = exceeded("hard", run.limits.hard_s)
             run.answer = failed_result(run.job, failure, model_s=run.limits.hard_s)
 
@@ -285,6 +296,12 @@ class Execution:
         total_s = job.queued_s + self._clock.now_s() - job.asked_at
         self._observer.published(job, answer, total_s)
         return Ended.ANSWERED
+
+
+def _read(call: "asyncio.Task[CallResult]") -> None:
+    """Take note of how a call ended that nobody waits for, else asyncio logs its text."""
+    if not call.cancelled():
+        call.exception()
 
 
 def _is_stopped(run: Run) -> bool:

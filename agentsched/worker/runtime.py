@@ -172,7 +172,9 @@ def await_end(served: Call[None], leases: LeaseBook, timeout_s: float) -> None:
             return
         else:
             return
-    logger.error("the slots do not end; what they run comes again when its lease is over")
+    logger.error(
+        "the slots do not end; what they run comes again when its lease is over"
+    )
 
 
 def _producer_keys(settings: Settings) -> Properties:

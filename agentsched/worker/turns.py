@@ -13,6 +13,7 @@ from agentsched.errors import EpochChanged, LedgerError
 from agentsched.ledger.turns import (
     MAX_STEPS,
     MAX_TURN_BYTES,
+    UNTOLD,
     Completion,
     HandBack,
     Publication,
@@ -132,8 +133,7 @@ class Turns:
         self._bells: list[Acknowledge] = []
         self._asks = self._unheard = self._parts = self._parted = False
         self._number = self._seen = 0
-        self.short = False
-        """Whether the last turn that could take found too little: what is free waits."""
+        self._short = False
         self.epochs = Epochs()
         self.outstanding: Sent | None = None
 
@@ -141,6 +141,14 @@ class Turns:
     def idle(self) -> bool:
         """Whether nothing is under way and no step waits."""
         return self.outstanding is None and not self._wishes
+
+    @property
+    def short(self) -> bool:
+        """Whether the last turn that could take found too little: what is free waits.
+
+        Not so without a live heartbeat: what rings then is for others.
+        """
+        return self._short and not self._unheard
 
     def add(self, wish: Wish) -> None:
         """Have one step done in the next turn."""
@@ -165,7 +173,7 @@ class Turns:
     def beaten(self, epoch: str) -> None:
         """A heartbeat has got through, which takes need; it named this epoch."""
         if self.epochs.name(epoch, sure=True) or self._unheard:
-            self._unheard = False
+            self._unheard = self._short = False
             self._asks = True
 
     def part(self) -> bool:
@@ -209,7 +217,7 @@ class Turns:
         self._unheard = answer.refused
         more = answer.more or len(answer.taken) == len(sent.turn.lease_ids)
         if sent.turn.lease_ids:
-            self.short = not more
+            self._short = not more
         late = now_s - sent.sent_s >= self.patience_s
         if not late:
             self._seen = sent.turn.number
@@ -286,7 +294,7 @@ class Turns:
             models=self._models if takes else (),
             lease_ids=tuple(self._new_id() for _ in range(takes)),
             free_children=room.children,
-            free_slots=room.slots if takes else 0,
+            free_slots=room.slots if takes or not room.slots else UNTOLD,
         )
         bells: tuple[Acknowledge, ...] = ()
         if takes:

@@ -1,7 +1,7 @@
 """The keys of the ledger in Redis against whole namespaces that were written before."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,10 +67,17 @@ def empty(redis_url: str) -> Iterator[OnRedis]:
 class Kept:
     """A ledger that finds what another process left behind."""
 
-    def __init__(self, backend: OnRedis, number: int) -> None:
+    def __init__(
+        self,
+        backend: OnRedis,
+        number: int,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Open it, after what befell it `meanwhile`."""
         self.backend, self.ledger = backend, backend.ledger
         self.left = Snapshot.read(number)
         self.now_ms = load(backend.client, backend.namespace, self.left)
+        meanwhile()
         self.epoch = self.ledger.membership.beat().pulse.epoch
         self.number = 100
 
@@ -223,6 +230,22 @@ def test_format_2_is_made_anew_once(empty: OnRedis):
     kept.ledger.membership.beat()
     after = {entry.facts.key for entry in kept.ledger.snapshot(kept.epoch).ready}
     assert after == {entry.facts.key for entry in before} - {key_of("rung")}
+
+
+def test_what_format_2_left_without_an_entry_stops_no_heartbeat(empty: OnRedis):
+    def lose() -> None:
+        for name in ("ready", "rung"):
+            (entry,) = empty.client.scan_iter(f"*req:{key_of(name)}")
+            empty.client.delete(entry)
+        (entry,) = empty.client.scan_iter(f"*req:{key_of('returned')}")
+        empty.client.hdel(entry, "ring")
+
+    kept = Kept(empty, 2, lose)
+    found = {one.facts.key: one.turn for one in kept.ledger.snapshot(kept.epoch).ready}
+    assert found == {
+        key_of(n): t for n, t in (("attached", 0), ("returned", 0), ("crashed", 1))
+    }
+    kept.run("returned", 0)
 
 
 def test_an_answered_request_is_known_by_all_that_is_left_of_it(kept: Kept):

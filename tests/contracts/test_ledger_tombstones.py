@@ -10,9 +10,10 @@ import pytest
 from agentsched.embedded.valkey import EmbeddedValkey
 from agentsched.errors import LedgerError
 from agentsched.ledger.redis.scripts import _source
+from agentsched.ledger.turns import Completion, Publication
 from agentsched.ledger.values import AdmitOutcome, Admitted, State
 from agentsched.wire.records import RecordAt
-from tests.support.ledgers import REPLY_AT, SOURCE, OnRedis, World
+from tests.support.ledgers import GPT, OK, REPLY_AT, SOURCE, OnRedis, World
 
 SLICES = 8
 MAX_BYTES = 100
@@ -209,6 +210,37 @@ def test_a_tombstone_of_the_future_is_refused_with_a_reason(on_redis: World):
     ):
         with pytest.raises(LedgerError, match="newer version of AgentSched"):
             step()
+
+
+def test_one_of_the_future_does_not_stop_the_other_steps_of_a_turn(on_redis: World):
+    world = on_redis
+    world.beat()
+    done, sent = world.running("L1"), world.running("L2")
+    world.complete(sent, "L2")
+    _bury(world, GOLDEN_KEY, b"\x02" + GOLDEN[1:])
+    answer = world.turn(
+        published=(Publication(GOLDEN_KEY, REPLY_AT), Publication(sent, REPLY_AT)),
+        completions=(
+            Completion(GOLDEN_KEY, "L9", b"r", OK),
+            Completion(done, "L1", b"r", OK),
+        ),
+    )
+    # Somebody has answered it, whoever that was.
+    assert (answer.published, answer.completed) == ((True, True), (False, True))
+    assert (world.state(done), world.state(sent)) == (State.DONE, State.ANSWERED)
+
+
+def test_a_step_that_fails_half_way_leaves_what_was_done_whole(on_redis: World):
+    world = on_redis
+    world.beat()
+    done, broken = world.running("L1"), world.running("L2")
+    world.backend.client.hset(f"{root(world)}req:{broken}", "lease_end", "no number")
+    completions = (Completion(done, "L1", b"r", OK), Completion(broken, "L2", b"r", OK))
+    with pytest.raises(LedgerError):
+        world.turn(completions=completions)
+    assert world.state(done) is State.DONE
+    assert [slot.key for slot in world.ledger.snapshot(world.epoch).slots] == [broken]
+    assert world.ledger.totals(world.epoch)[GPT].calls == 1
 
 
 def test_tombstones_that_the_version_before_wrote_are_honoured(on_redis: World):

@@ -9,6 +9,7 @@ from agentsched.errors import EpochChanged
 from agentsched.ledger.turns import (
     LAST_TURN_KEPT_MS,
     MAX_TURN_BYTES,
+    UNTOLD,
     Completion,
     HandBack,
     Member,
@@ -513,6 +514,14 @@ def test_a_repeated_or_late_turn_leaves_the_parked_as_they_are(world: World):
     world.turn("L3")
     world.ledger.turn(world.epoch, late)
     assert world.plan().parked == (Parked(WORKER, 1, (GPT, LLAMA)),)
+
+
+def test_a_turn_that_does_not_tell_leaves_the_parked_as_they_are(world: World):
+    world.turn("L1", "L2")
+    world.turn(free_slots=UNTOLD)
+    assert world.plan().parked == (Parked(WORKER, 2, (GPT, LLAMA)),)
+    world.turn(free_slots=0)
+    assert world.plan().parked == ()
 
 
 def test_who_leaves_is_not_parked(world: World):

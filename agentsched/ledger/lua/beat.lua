@@ -16,20 +16,26 @@ local function from_format_2(root)
   local function offer(key, not_before)
     local entry = redis.call('HMGET', root .. 'req:' .. key, 'ring', 'crashes', 'hash', 'facts',
       'ending')
-    redis.call('HSET', root .. 'req:' .. key, 'turn', entry[1], 'not_before', not_before)
+    if not (entry[3] and entry[4]) then  -- nothing of it can be run
+      return redis.call('HDEL', root .. 'ready', key)
+    end
+    local turn = entry[1] or '0'
+    redis.call('HSET', root .. 'req:' .. key, 'turn', turn, 'not_before', not_before)
     if entry[5] then return end
     redis.call('HSET', root .. 'ready', key,
-      ready_text(entry[1], not_before, entry[2], entry[3], entry[4]))
+      ready_text(turn, not_before, entry[2] or '0', entry[3], entry[4]))
   end
   local ready = redis.call('HGETALL', root .. 'ready')
-  for i = 1, #ready, 2 do offer(ready[i], string.match(ready[i + 1], '^%d+ (%d+) ')) end
+  for i = 1, #ready, 2 do offer(ready[i], string.match(ready[i + 1], '^%d+ (%d+) ') or '0') end
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', root .. 'inflight', '+inf', '+inf')) do
     local entry = root .. 'req:' .. key
     redis.call('ZREM', root .. 'inflight', key)
     redis.call('ZREM', root .. 'inflight:' .. (redis.call('HGET', entry, 'pool') or ''), key)
     redis.call('HDEL', root .. 'slots', key)
-    redis.call('HSET', entry, 'st', 'ready', 'since', int(NOW), 'pool', '')
-    offer(key, '0')
+    if redis.call('EXISTS', entry) == 1 then
+      redis.call('HSET', entry, 'st', 'ready', 'since', int(NOW), 'pool', '')
+      offer(key, '0')
+    end
   end
 end
 if epoch and not older and tonumber(opened[2] or 1) < 3 then

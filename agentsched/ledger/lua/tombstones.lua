@@ -71,13 +71,18 @@ local function bury(key, hash, winner, source, offset, reply_at)
   if redis.call('HLEN', bucket) == 1 then redis.call('PEXPIREAT', bucket, int(ends)) end
 end
 
--- The tombstone of a request that has no entry; nil: it is unknown.
+-- A turn sets this: one step that it does not understand must not stop the others.
+local newer_may_be = false
+
+-- The tombstone of a request that has no entry; nil: it is unknown. One of a newer version
+-- says only, where it may be, that somebody has answered.
 local function tombstone(key)
   local field, shard = field_of(key), shard_of(key)
   for _, slice in ipairs(live_slices()) do
     local value = redis.call('HGET', bucket_key(slice, shard), field)
     if value then
       if string.byte(value) ~= TOMBSTONE_VERSION then
+        if newer_may_be then return {} end
         error('NEWERFORMAT tombstone ' .. string.byte(value))
       end
       local _, left, hash, winner, source, offset, place, reply_offset =

@@ -1,5 +1,7 @@
 local worker, number, seen, lease_ms = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-local children, free_slots = tonumber(ARGV[7]), ARGV[8]
+local children, free_slots = tonumber(ARGV[7]), tonumber(ARGV[8])
+
+newer_may_be = true
 
 -- The steps follow, each kind with its count before it.
 local at = 9
@@ -46,7 +48,7 @@ local function takes()
     took[#took + 1] = row[2]
   end
   redis.call('HSET', TURNS, worker, table.concat(took, '\n'))
-  park(worker, free_slots - #rows)
+  if free_slots ~= UNTOLD then park(worker, free_slots - #rows) end
   return 0, rows
 end
 

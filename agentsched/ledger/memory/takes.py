@@ -11,6 +11,7 @@ from agentsched.ledger.turns import (
     MAX_LISTED,
     MAX_TURN_BYTES,
     SUSPECT_CRASHES,
+    UNTOLD,
     HandBack,
     Member,
     Parked,
@@ -93,7 +94,8 @@ def _take(server: MemoryServer, turn: Turn) -> list[Taken] | None:
     taken = _Taking(server, turn).all()
     takes = tuple((one.key, one.lease_id) for one in taken)
     book.lists.turns[turn.worker_id] = LastTurn(turn.number, takes)
-    server.park(turn.worker_id, turn.free_slots - len(taken))
+    if turn.free_slots != UNTOLD:
+        server.park(turn.worker_id, turn.free_slots - len(taken))
     return taken
 
 

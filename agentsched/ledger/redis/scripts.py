@@ -25,6 +25,7 @@ from agentsched.ledger.turns import (
     LAST_TURN_KEPT_MS,
     MAX_TURN_BYTES,
     SUSPECT_CRASHES,
+    UNTOLD,
 )
 from agentsched.ledger.values import CHANGES_KEPT
 from agentsched.redis.refusals import refusal
@@ -64,7 +65,7 @@ PARTS = {
 """And these more, in this order."""
 RUN = """
 local done, answer = pcall(step)
-write_changes()
+{endings}write_changes()
 if not done then error(answer, 0) end
 return answer
 """
@@ -78,13 +79,17 @@ def _source(step: str, *, checks_epoch: bool) -> str:
         "SUSPECT_CRASHES": SUSPECT_CRASHES,
         "LAST_TURN_KEPT_MS": LAST_TURN_KEPT_MS,
         "MAX_TURN_BYTES": MAX_TURN_BYTES,
+        "UNTOLD": UNTOLD,
     }
     parts = [f"local {name} = {number}" for name, number in shared.items()]
     parts.append(_part("common"))
     if not checks_epoch:
         return "\n".join([*parts, _part(step)])
     parts += [_part(name) for name in (*ENTRIES, *PARTS.get(step, ()))]
-    return "\n".join([*parts, "local function step()", _part(step), "end", RUN])
+    # Also after an error: what was done before it counts.
+    endings = "write_endings()\n" if "endings" in PARTS.get(step, ()) else ""
+    run = RUN.format(endings=endings)
+    return "\n".join([*parts, "local function step()", _part(step), "end", run])
 
 
 def _part(name: str) -> str:

@@ -60,3 +60,22 @@ def test_one_of_version_1_rings_for_the_take_of_its_ring():
 def test_one_of_version_1_without_its_number_is_refused():
     with pytest.raises(CodecError, match="version 1"):
         Doorbell.from_wire({"version": 1})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"turn": "3"},
+        {"turn": 0},
+        {"turn": True},
+        {"turn": 10**9},
+        {"turn": None},
+        {"epoch": 7},
+        {"key": ["k"]},
+        {"model": None},
+    ],
+)
+def test_a_field_of_another_type_is_refused_and_named(wrong):
+    (name,) = wrong
+    with pytest.raises(CodecError, match=name):
+        Doorbell.from_wire(BELL.to_wire() | wrong)

@@ -118,7 +118,8 @@ def test_without_redis_the_request_is_told_as_abandoned(desk, caplog) -> None:
     desk.completer.meanwhile = lambda: desk.ledger.newer.add("turn")
     desk.run()
     assert desk.value(metrics.TAKES_ENDED, "m", "unavailable") == 1
-    assert said(caplog) == ["request_taken", "request_abandoned"]
+    told = ["request_taken", "process_too_old", "request_abandoned"]
+    assert said(caplog) == told
 
 
 def test_a_crash_of_a_suspect_is_counted(desk, caplog) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -11,15 +12,18 @@ from typing import Any
 import pytest
 
 from agentsched.errors import CallFailed, ErrorCode, LedgerUnavailable
-from agentsched.ledger.turns import Parked, Plan, Turn
+from agentsched.ledger.turns import Completion, Parked, Plan, Taken, Turn
 from agentsched.ledger.values import CallOutcome, Limits, State
 from agentsched.wire.records import OutboundRecord, RecordAt
 from agentsched.worker import execution, runtime, time_limits
+from agentsched.worker.call_result import CallResult
 from agentsched.worker.clock import Clock
 from agentsched.worker.execution import Ended
 from agentsched.worker.leases import Stop
 from agentsched.worker.time_limits import TimeLimits
+from tests.support.requests import facts
 from tests.support.waiting import eventually
+from tests.unit.worker import fakes
 from tests.unit.worker.fakes import ANSWER, WORKER, Desk
 
 
@@ -288,6 +292,7 @@ def test_a_doorbell_that_finds_no_slot_free_does_not_lie_there(desk: Desk) -> No
 def test_a_doorbell_whose_slot_is_filled_meanwhile_does_not_lie_there(
     desk: Desk,
 ) -> None:
+    eventually(desk.slots.waiting)
     desk.completer.hangs = True
     turn = desk.ledger.turn
 
@@ -583,6 +588,39 @@ def test_a_bug_frees_the_slot_and_leaves_the_request_to_its_lease(desk: Desk) ->
     assert (desk.leases.held(), desk.state()) == ([], State.RUNNING)
     desk.completer.outcome = ANSWER
     assert desk.run(key="k2") is Ended.ANSWERED
+
+
+def test_a_call_that_ends_as_cancelled_by_itself_is_a_bug_that_is_told(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    complete = desk.completer.complete
+
+    async def cancelled(*args: Any) -> Any:
+        await complete(*args)
+        raise asyncio.CancelledError
+
+    desk.completer.complete = cancelled  # type: ignore[method-assign]
+    assert desk.run() is Ended.BUG
+    assert "RuntimeError" in caplog.text
+    assert (desk.leases.held(), desk.slots.parked()) == ([], 2)
+
+
+def test_a_payload_that_is_no_request_is_answered_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fakes, "encode_message", lambda _: b"my secret")
+    assert desk.run() is Ended.ANSWERED
+    error = desk.reply()["error"]
+    assert error["code"] == "MALFORMED"
+    assert "secret" not in json.dumps(desk.reply())
+    assert desk.completer.asked == []
+
+
+def test_what_is_asked_and_answered_is_in_no_text(desk: Desk) -> None:
+    taken = Taken("k", "l", facts(), b"secret", "", "m", "e", 1, 1, 1, 0, 0)
+    outcome = CallOutcome(ok=True)
+    done = Completion("k", "l", b"secret", outcome)
+    assert "secret" not in repr([taken, done, CallResult(b"secret", outcome)])
 
 
 def test_a_bug_in_a_turn_does_not_end_the_slots(desk: Desk) -> None:

@@ -8,6 +8,7 @@ import pytest
 from agentsched.errors import EpochChanged, LedgerError, LedgerUnavailable
 from agentsched.ledger.turns import (
     MAX_STEPS,
+    UNTOLD,
     Completion,
     HandBack,
     Publication,
@@ -247,6 +248,7 @@ def test_steps_go_to_the_epoch_in_which_they_were_taken(desk: Desk) -> None:
     desk.turns.beaten("e2")
     sent = desk.next()
     assert (sent.epoch, sent.turn.lease_ids) == (EPOCH, ())
+    assert sent.turn.free_slots == UNTOLD
     desk.turns.answered(TurnAnswer(completed=(True,)), 0.0)
     assert desk.next().epoch == "e2"
 
@@ -275,6 +277,7 @@ def test_who_took_nothing_for_want_of_a_heartbeat_asks_after_the_next(
     desk.next()
     desk.turns.answered(TurnAnswer(refused=True), 0.0)
     assert desk.turns.next(0.0, FREE) is None
+    assert not desk.turns.short, "it fetches no doorbell"
     desk.turns.beaten(EPOCH)
     assert desk.turns.next(0.0, FREE) is not None
 
