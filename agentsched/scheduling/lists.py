@@ -56,8 +56,10 @@ class _Listed:
         return self.tail is None or self._sound(board, depth) >= depth
 
     def _sound(self, board: Board, most: int) -> int:
-        """Return how many, up to `most`, may start at any slot: not only at the front
-        something may be in the way."""
+        """Return how many, up to `most`, may start at any slot.
+
+        Not only at the front something may stand in the way.
+        """
         left = filter(board.may_start, self.left(board))
         sound = (one for one in left if not board.is_suspect(one.key))
         return sum(1 for _ in islice(sound, most))
