@@ -123,6 +123,10 @@ class Lists:
         """Whether lists have to be written though nothing has changed."""
         return bool(self._again)
 
+    def __contains__(self, model: object) -> bool:
+        """Whether the lists of a model have something."""
+        return model in self._listed
+
     def __iter__(self) -> Iterator[str]:
         """Yield the models whose lists have something."""
         return iter(self._listed)
