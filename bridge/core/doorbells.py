@@ -98,7 +98,9 @@ class Bells:
                     continue
                 before = silent[group, model].pop() if silent[group, model] else None
                 is_suspect = board.is_suspect(member.key)
-                self._note(member.key, group, model, before, now_ms, is_suspect)
+                self._note(
+                    member.key, group, model, before, now_ms, is_suspect=is_suspect
+                )
                 chosen.append((member, model))
                 lying[model] += 1
                 room[model] -= 1
@@ -125,13 +127,14 @@ class Bells:
         self._rung = kept
         return silent
 
-    def _note(  # noqa: PLR0913, PLR0917  (what a doorbell is)
+    def _note(  # noqa: PLR0913  (what a doorbell is)
         self,
         key: str,
         group: Group,
         model: str,
         before: _Rung | None,
         now_ms: int,
+        *,
         is_suspect: bool,
     ) -> None:
         """Count a doorbell as sent.

@@ -1,5 +1,7 @@
 """Doorbells: as many as parked slots that have something, and again where one got lost."""
 
+from itertools import pairwise
+
 import pytest
 
 from agentsched.ledger.values import ChangeKind, ReadyEntry, Slot, Snapshot
@@ -230,11 +232,10 @@ def test_a_slot_that_hears_nothing_is_rung_for_more_and_more_seldom():
     """Though there is always another request that it was not rung for yet."""
     driver = dispatcher(*many(40), capacity=40)
     driver.planned(ONE_OF_M)
-    times = []
-    for _ in range(200):
-        if asked_again(driver, ONE_OF_M, after_ms=50):
-            times.append(driver.now_ms)
-    pauses = [b - a for a, b in zip(times, times[1:], strict=False)]
+    times = [
+        driver.now_ms for _ in range(200) if asked_again(driver, ONE_OF_M, after_ms=50)
+    ]
+    pauses = [b - a for a, b in pairwise(times)]
     assert pauses == [500, 1_000, 2_000, 4_000]
 
 
