@@ -202,6 +202,7 @@ class Daemon:
                 cursor = self._effects.log_position()
             except (LedgerUnavailable, EpochChanged) as error:
                 self._observer.meter.turn_begins()
+                self._observer.meter.kafka_thread.report()  # it has not begun
                 self._observer.meter.redis.failed("open_ledger", error)
                 self._rest(START_RETRY_S)
                 continue
