@@ -146,7 +146,10 @@ def _build_daemon(
         rules=rules,
         effects=effects,
         make_source=lambda daemon: KafkaThread(
-            lambda owner: RequestSource(settings.kafka, owner), daemon, inbox.put
+            lambda owner: RequestSource(settings.kafka, owner),
+            daemon,
+            inbox.put,
+            observer.meter.kafka_thread,
         ),
         reader=ChangeReader(ledger, inbox.put, now_ms, observer.meter.change_log),
         now_ms=now_ms,

@@ -4,6 +4,7 @@ Threads hand over into one inbox (records, changes, acknowledgements), and the l
 on it until the next tick: nothing waits for a poll.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
@@ -46,6 +47,8 @@ LEAVE_MS = 60_000
 
 VITAL = (BeatEpoch, MeetPeers)
 
+logger = logging.getLogger("agentsched.bridge")
+
 
 class Daemon:
     """One bridge.
@@ -80,7 +83,7 @@ class Daemon:
         self._inbox = inbox
         self._known_pulse = known_pulse
         self._observer = observer or BridgeObserver()
-        self._stopping = False
+        self._stopping = self._closing = False
         self._reload: Callable[[Rules], Rules] | None = None
         self._reload_from_ms = 0
         self._state = BridgeState(rules, epoch="")
@@ -110,21 +113,23 @@ class Daemon:
             NewerFormat: a newer version uses the ledger; all is closed.
             KafkaFailed: Kafka's client failed for good; all is closed.
         """
-        if not self._open():
-            return
         self._effects.attach(self._source)
-        topics = self._rules.settings.kafka.input_topics
         try:
-            self._source.subscribe(topics)
-            bridge_id = self._effects.bridge_id
-            say(events.BRIDGE_STARTED, bridge_id=bridge_id, topics=topics)
-            while not (self._stopping or self._effects.refused):
-                self._turn()
-            self._drain()
+            if self._open():
+                self._serve()
         finally:
             self._close()
         if self._effects.refused:
             raise self._effects.refused
+
+    def _serve(self) -> None:
+        topics = self._rules.settings.kafka.input_topics
+        self._source.subscribe(topics)
+        bridge_id = self._effects.bridge_id
+        say(events.BRIDGE_STARTED, bridge_id=bridge_id, topics=topics)
+        while not (self._stopping or self._effects.refused):
+            self._turn()
+        self._drain()
 
     # -- what the Kafka thread has handed over, in the loop's thread --------------
 
@@ -197,6 +202,7 @@ class Daemon:
                 cursor = self._effects.log_position()
             except (LedgerUnavailable, EpochChanged) as error:
                 self._observer.meter.turn_begins()
+                self._observer.meter.kafka_thread.report()  # it has not begun
                 self._observer.meter.redis.failed("open_ledger", error)
                 self._rest(START_RETRY_S)
                 continue
@@ -224,7 +230,12 @@ class Daemon:
             later = self._inbox.get(timeout=max(0.0, timeout_s))
         except Empty:
             return
-        self._events.extend(later())
+        try:
+            self._events.extend(later())
+        except Exception as error:
+            if not self._closing:
+                raise
+            _log(error)  # a revocation that comes after it has to be answered still
 
     def _tick(self) -> None:
         now_ms = self._now_ms()
@@ -320,12 +331,20 @@ class Daemon:
             self._turn()
 
     def _close(self) -> None:
-        """Leave: stop following, flush, commit and leave the group, give up the lease."""
-        self._reader.stop()
-        self._flush(self._rules.settings.timing.delivery_timeout_s)
-        self._leave()
-        self._effects.close()
-        say(events.BRIDGE_STOPPED)
+        """Leave: stop following, flush, commit and leave the group, give up the lease.
+
+        Whatever fails, the rest of it is done.
+        """
+        self._closing = True
+        try:
+            self._reader.stop()
+            self._flush(self._rules.settings.timing.delivery_timeout_s)
+        finally:
+            try:
+                self._leave()
+            finally:
+                self._effects.close()
+                say(events.BRIDGE_STOPPED)
 
     def _leave(self) -> None:
         """Leave the group: what is revoked is asked here, and the last marks committed."""
@@ -333,7 +352,10 @@ class Daemon:
         until_ms = self._now_ms() + LEAVE_MS
         while not self._source.closed and self._now_ms() < until_ms:
             self._rest(TICK_MS / 1000)
-            self._work(self._now_ms() + TURN_MS)
+            try:
+                self._work(self._now_ms() + TURN_MS)
+            except Exception as error:  # noqa: BLE001  (as in `_rest`)
+                _log(error)
 
     def _flush(self, timeout_s: float) -> None:
         """Wait for records under way, up to `timeout_s` twice, and take what follows.
@@ -349,3 +371,8 @@ class Daemon:
 
     def _models(self) -> list[str]:
         return [model.name for model in self._rules.settings.models]
+
+
+def _log(error: Exception) -> None:
+    # Without its text, which may hold what requests say.
+    logger.error("the bridge ends all the same after %s", type(error).__name__)

@@ -23,6 +23,9 @@ from bridge.core.state import BridgeState, PartitionIndex, Stage
 EVERY_S = 1.0
 GOOD_FOR_S = 5.0
 """How long "ok" counts without another report: the loop reports every second."""
+KAFKA_THREAD_S = 90.0
+"""As for the thread that polls Kafka: in one turn it may wait 30 s for the loop's answer
+to a revocation, and 30 s for Kafka's to a look-up."""
 STAGES = {
     Stage.WAITING: "waiting",
     Stage.ADMITTING: "ready",
@@ -69,6 +72,8 @@ class BridgeMeter:
         self._index = Indicator("index", GOOD_FOR_S, now_s)
         self.change_log = Indicator("change log", GOOD_FOR_S, now_s)
         """Of the thread that follows it; its reports come from there."""
+        self.kafka_thread = Indicator("Kafka thread", KAFKA_THREAD_S, now_s, ok=True)
+        """Of the thread that polls; its reports come from there, once it has begun."""
         self.owned: tuple[Partition, ...] = ()
         """The partitions of this bridge, for other threads to read."""
 
@@ -79,6 +84,7 @@ class BridgeMeter:
             "group": self._group.check,
             "index": self._index.check,
             "change log": self.change_log.check,
+            "Kafka thread": self.kafka_thread.check,
         }
 
     # -- called by the loop ---------------------------------------------------------------

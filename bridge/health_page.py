@@ -68,7 +68,7 @@ class BridgePage(Page):
             settings.http,
             settings.http.bridge_port,
             meters.registry,
-            live={"loop": meter.loop.check},
+            live={"loop": meter.loop.check, "Kafka thread": meter.kafka_thread.check},
             ready=meter.checks() | {"kafka": kafka.poller.check},
         )
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from agentsched.kafka.group.assignment import AssignedPartition, PartitionOwner
+from agentsched.telemetry.health import Indicator
 from agentsched.wire.records import InboundRecord, Mark, Partition
 from bridge.core import events as ev
 from bridge.effects import Inbox, failing, wake
@@ -75,26 +76,31 @@ class KafkaThread:
         make_source: builds the source from the callbacks that it shall call.
         owner: is told.
         inbox: the loop's; called from the polling thread.
+        health: is told of every turn of the thread.
         make_event: makes what this thread waits on.
         make_thread: makes the thread, which does not keep the process alive.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the last three have defaults)
         self,
         make_source: Callable[[PartitionOwner], Source],
         owner: RecordOwner,
         inbox: Inbox,
+        health: Indicator | None = None,
         make_event: Events = threading.Event,
         make_thread: Callable[[Callable[[], None]], threading.Thread] | None = None,
     ) -> None:
         self._owner = owner
         self._inbox = inbox
+        self._health = health or Indicator("Kafka thread", ANSWER_S)
         self._make_event = make_event
         self._source = make_source(self)
         self._thread = (make_thread or _daemon_thread)(self._run)
         self._started = self._leaving = False
         self._room = Room(MOST_BYTES, make_event)
         self._orders: deque[tuple[Partition, int | None, Callable[[], None]]] = deque()
+        self._commits: dict[Partition, tuple[int | None, Mark]] = {}
+        """The last one of each partition that was ordered, and is not done."""
         self._answered = make_event()
         self._answered.set()
         self._assignments = 0
@@ -125,7 +131,7 @@ class KafkaThread:
     def commit(self, marks: Mapping[Partition, Mark]) -> None:
         """Commit for partitions that are owned; `on_committed` tells when it is done."""
         for each, mark in marks.items():
-            self._order(each, partial(self._source.commit, {each: mark}))
+            self._commits[each] = self._known.get(each), mark
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Read no more of these; what is handed over already comes all the same."""
@@ -154,6 +160,7 @@ class KafkaThread:
     def _run(self) -> None:
         try:
             while not self._leaving:
+                self._health.report()
                 self._do_orders()
                 if self._room.wait(POLL_S):
                     self._read()
@@ -172,6 +179,10 @@ class KafkaThread:
             self._inbox(wake)
 
     def _do_orders(self) -> None:
+        while self._commits:
+            partition, (number, mark) = self._commits.popitem()
+            if number is not None and number == self._assigned.get(partition):
+                self._source.commit({partition: mark})
         while self._orders:
             partition, number, do = self._orders.popleft()
             if number is not None and number == self._assigned.get(partition):
@@ -194,7 +205,12 @@ class KafkaThread:
         """Have the loop's thread call it, after everything before it."""
         # Whoever is late with an answer takes in what else has come meanwhile: nothing of
         # Kafka may come before that answer.
-        self._answered.wait()
+        if not self._answered.wait(ANSWER_S):
+            logger.warning(
+                "the loop has not yet answered what to commit for partitions that were"
+                " given up: it is told of nothing new, and nothing is read"
+            )
+            self._answered.wait()
 
         def later() -> list[ev.Event]:
             take()

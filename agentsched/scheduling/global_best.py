@@ -15,6 +15,8 @@ from agentsched.scheduling.supply import Supply
 
 MAX_PASSED = 4 * MAX_LISTED
 """Requests of models without a free slot that are listed beside them."""
+MAX_SUSPECTS = MAX_LISTED // 4
+"""Suspects that are listed beside all others."""
 
 
 def global_best(
@@ -32,12 +34,18 @@ def global_best(
     found: dict[str, bool] = {}
     """Key -> whether a floor put it in front."""
     last: Rank | None = None
+    suspects = 0
     for place, is_owed in _in_order(board, supply, owed):
-        if len(found) >= wanted:
+        if len(found) - suspects >= wanted:
             break
-        if place[4] not in found:
-            found[place[4]], last = is_owed, last if is_owed else place
-    is_full = len(found) >= wanted
+        if place[4] in found:
+            continue
+        if board.is_suspect(place[4]):  # it may find no child process to run in
+            if suspects >= MAX_SUSPECTS:
+                continue
+            suspects += 1
+        found[place[4]], last = is_owed, last if is_owed else place
+    is_full = len(found) - suspects >= wanted
     # Who cannot start keeps nobody from it: its models have no free slot.
     for place in _beside(board, supply):
         if is_full and (last is None or last < place):

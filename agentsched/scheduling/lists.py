@@ -56,8 +56,10 @@ class _Listed:
         return self.tail is None or self._sound(board, depth) >= depth
 
     def _sound(self, board: Board, most: int) -> int:
-        """Return how many, up to `most`, may start at any slot: not only at the front
-        something may be in the way."""
+        """Return how many, up to `most`, may start at any slot.
+
+        Not only at the front something may stand in the way.
+        """
         left = filter(board.may_start, self.left(board))
         sound = (one for one in left if not board.is_suspect(one.key))
         return sum(1 for _ in islice(sound, most))
@@ -120,6 +122,10 @@ class Lists:
     def is_behind(self) -> bool:
         """Whether lists have to be written though nothing has changed."""
         return bool(self._again)
+
+    def __contains__(self, model: object) -> bool:
+        """Whether the lists of a model have something."""
+        return model in self._listed
 
     def __iter__(self) -> Iterator[str]:
         """Yield the models whose lists have something."""

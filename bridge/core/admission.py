@@ -35,8 +35,8 @@ def plan(state: BridgeState) -> list[Command]:
         state.unsettled.clear()
         return []
     batch = _Batch()
-    _take_refused(state, batch)
     groups, state.unsettled = state.unsettled, {}
+    _take_refused(state, batch)
     most = max(1, BATCH // max(1, len(groups)))  # of each: no group waits for another
     withdraw: list[Indexed] = []
     for models in groups:
@@ -216,6 +216,10 @@ class _Batch:
     def full(self) -> bool:
         return len(self.entries) >= BATCH or self.size_bytes >= BATCH_BYTES
 
+    @property
+    def half_full(self) -> bool:
+        return len(self.entries) >= BATCH // 2 or self.size_bytes >= BATCH_BYTES // 2
+
     def block(self, entry: Indexed) -> None:
         if self.blocked is None or entry.rank < self.blocked.rank:
             self.blocked = entry
@@ -250,13 +254,19 @@ def _take_best(
 
 
 def _take_refused(state: BridgeState, batch: _Batch) -> None:
-    """Take what comes with its reply: it needs no room, so it waits for none."""
+    """Take what comes with its reply: it needs no room, so it waits for none.
+
+    Half of the batch is for others.
+    """
     for cls in CLASSES:
         queue = state.waiting.get(intake.NO_MODELS, {}).get(cls)
-        while queue and not batch.full:
+        while queue:
             entry = queue.best()
             if entry is None or not _may_admit(state, entry):
                 break
+            if batch.half_full:
+                state.unsettled[intake.NO_MODELS] = None  # in the next round
+                return
             index.move(state, entry, Stage.ADMITTING)
             batch.entries.append(entry)
             batch.size_bytes += entry.size_bytes

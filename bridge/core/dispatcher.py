@@ -198,6 +198,7 @@ def on_planned(state: BridgeState, event: Planned) -> list[Command]:
             state.leading = False
             return []
         case PlanOutcome.GONE:
+            lead.lists.forget(lead.board)  # nothing of it was written
             return [BeatEpoch(state.pulse, event.command.plan.seen)]
         case PlanOutcome.OLD_REVISION:
             state.revision = UNREAD

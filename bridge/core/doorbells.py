@@ -5,7 +5,7 @@ rung for again, after pauses that grow.
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -19,21 +19,29 @@ FIRST_PAUSE_MS = 250
 MAX_PAUSE_MS = 16_000
 
 
+Group = tuple[str, ...]
+"""The models that a worker process serves; parked slots of one group are alike."""
+
+
 @dataclass(slots=True)
 class _Rung:
+    group: Group
+    """For whose slot it was; empty: that slot is busy now."""
     model: str
     until_ms: int
-    """It is not rung for again before."""
+    """Its member is not named again before."""
     pause_ms: int
+    slot_until_ms: int
+    """Nor is the slot woken again."""
     lies_until_ms: int
-    """So long a parked slot is expected to come for it."""
+    """So long the slot is expected to come for it."""
 
 
 @dataclass(slots=True)
 class Bells:
     """Which doorbells are under way, and which slots are parked."""
 
-    parked: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    parked: Counter[Group] = field(default_factory=Counter)
     """Models -> parked slots that may run them, by the last answer."""
     again: Counter[str] = field(default_factory=Counter)
     """Of the doorbells that were chosen last: those that ring once more, by model."""
@@ -50,8 +58,9 @@ class Bells:
         """A slot took this; where no doorbell named it, one named what stood beside it."""
         if self._rung.pop(key, None) is None:
             for rung in self._rung.values():
-                if rung.model == model and rung.lies_until_ms:
-                    rung.lies_until_ms = 0  # whom it woke is busy now
+                if rung.model == model and rung.group:
+                    # Whom it woke is busy now.
+                    rung.group, rung.lies_until_ms = (), 0
                     return
 
     def is_due(self, now_ms: int) -> bool:
@@ -69,41 +78,81 @@ class Bells:
         `again` has then for how many of them it is not the first time.
         """
         self.again = Counter()
-        self._rung = {k: rung for k, rung in self._rung.items() if board.entry(k)}
+        silent = self._drop_old(board, now_ms)
         chosen: list[tuple[Member, str]] = []
         lying = Counter(
             rung.model for rung in self._rung.values() if rung.lies_until_ms > now_ms
         )
+        woken = Counter(
+            rung.group for rung in self._rung.values() if rung.slot_until_ms > now_ms
+        )
         most = supply.room_over_all(board) - lying.total()
-        for models, slots in self.parked.items():
-            own = [model for model in lists if model in models]
-            free = min(most, slots - sum(lying[model] for model in own))
-            room = {m: supply.room(board, m) - lying[m] for m in own}
-            for member, model in _in_order(board, lists, own) if free > 0 else ():
-                if free <= 0:
-                    break
-                if room[model] <= 0 or not self._note(member.key, model, now_ms):
+        for group, slots in self.parked.items():
+            free = min(most, slots - woken[group])
+            if free <= 0:
+                continue
+            room = {m: supply.room(board, m) - lying[m] for m in group if m in lists}
+            open_models = [model for model in room if room[model] > 0]
+            for member, model in _in_order(board, lists, open_models):
+                if room[model] <= 0 or member.key in self._rung:
                     continue
+                before = silent[group, model].pop() if silent[group, model] else None
+                is_suspect = board.is_suspect(member.key)
+                self._note(
+                    member.key, group, model, before, now_ms, is_suspect=is_suspect
+                )
                 chosen.append((member, model))
                 lying[model] += 1
                 room[model] -= 1
                 free -= 1
                 most -= 1
+                if free <= 0:
+                    break
         self._plan_again()
         return chosen
 
-    def _note(self, key: str, model: str, now_ms: int) -> bool:
-        """Count a doorbell as sent; False where it was, a moment ago."""
-        before = self._rung.get(key)
-        if before is not None and now_ms < before.until_ms:
-            return False
+    def _drop_old(
+        self, board: Board, now_ms: int
+    ) -> defaultdict[tuple[Group, str], list[_Rung]]:
+        """Forget doorbells that may ring again; returns those that nobody came for."""
+        silent: defaultdict[tuple[Group, str], list[_Rung]] = defaultdict(list)
+        kept: dict[str, _Rung] = {}
+        for key, rung in self._rung.items():
+            if board.entry(key) is None:
+                continue
+            if rung.until_ms > now_ms:
+                kept[key] = rung
+            else:
+                silent[rung.group, rung.model].append(rung)
+        self._rung = kept
+        return silent
+
+    def _note(  # noqa: PLR0913  (what a doorbell is)
+        self,
+        key: str,
+        group: Group,
+        model: str,
+        before: _Rung | None,
+        now_ms: int,
+        *,
+        is_suspect: bool,
+    ) -> None:
+        """Count a doorbell as sent.
+
+        The pause grows with the slot that hears nothing, whichever member is named: else
+        one such slot would be rung for four times a second, for one after the other.
+        """
         pause_ms = FIRST_PAUSE_MS
         if before is not None:
             self.again[model] += 1
             pause_ms = min(2 * before.pause_ms, MAX_PAUSE_MS)
         lies_until_ms = now_ms + FIRST_PAUSE_MS
-        self._rung[key] = _Rung(model, now_ms + pause_ms, pause_ms, lies_until_ms)
-        return True
+        until_ms = now_ms + pause_ms
+        # It may hear well, and have no child process for this one.
+        slot_until_ms = lies_until_ms if is_suspect else until_ms
+        self._rung[key] = _Rung(
+            group, model, until_ms, pause_ms, slot_until_ms, lies_until_ms
+        )
 
     def _plan_again(self) -> None:
         until_ms = (rung.until_ms for rung in self._rung.values())
@@ -115,8 +164,12 @@ def _in_order(
 ) -> Iterator[tuple[Member, str]]:
     """Yield what is listed for some models, first come first, each once."""
     seen: set[str] = set()
-    listed = [[(one, model) for one in lists.first(board, model)] for model in models]
+    listed = [_named(board, lists, model) for model in models]
     for member, model in heapq.merge(*listed, key=lambda each: each[0].order):
         if member.key not in seen:
             seen.add(member.key)
             yield member, model
+
+
+def _named(board: Board, lists: Lists, model: str) -> Iterator[tuple[Member, str]]:
+    return ((member, model) for member in lists.first(board, model))

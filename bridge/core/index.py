@@ -4,6 +4,7 @@ Every change of a stage goes through `move`, so that queues and counts cannot
 disagree.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from agentsched.ledger.values import Admission
@@ -108,7 +109,7 @@ def looked_at(state: BridgeState, entry: Indexed) -> None:
     """Note that the ledger's view of a request is fresh, or asked for."""
     entry.checked_ms = state.now_ms
     if (entries := _looked_at(state, entry)) is not None:
-        entries[entry] = entries.pop(entry)  # the end of the queue
+        entries.move_to_end(entry)
 
 
 def watch_deadline(state: BridgeState, entry: Indexed, at_ms: int) -> None:
@@ -314,7 +315,7 @@ def _count(state: BridgeState, entry: Indexed, more: int) -> None:
         del state.agents[agent_id]
 
 
-def _looked_at(state: BridgeState, entry: Indexed) -> Entries | None:
+def _looked_at(state: BridgeState, entry: Indexed) -> OrderedDict[Indexed, None] | None:
     """Return in which set the reconciler finds an entry of this stage."""
     if entry.stage is Stage.IN_FLIGHT:
         return state.running

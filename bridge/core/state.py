@@ -4,7 +4,7 @@
 million records is not copied for every event.
 """
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -338,9 +338,9 @@ class BridgeState:
     """Of those admitted: LEAVING."""
     started: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """Of those admitted: IN_FLIGHT."""
-    running: Entries = field(default_factory=dict)
+    running: OrderedDict[Indexed, None] = field(default_factory=OrderedDict)
     """All that is IN_FLIGHT, what was looked at least recently first."""
-    resting: Entries = field(default_factory=dict)
+    resting: OrderedDict[Indexed, None] = field(default_factory=OrderedDict)
     """READY and LEAVING, in that order, too."""
     doubted: dict[Models, dict[str, Entries]] = field(default_factory=dict)
     """DOUBTED, by group and class."""

@@ -167,7 +167,11 @@ def _on_changed(state: BridgeState, event: ev.Changed) -> list[Command]:
         for entry in index.with_key(state, change.key) if stage else ():
             if stage and entry.stage in (Stage.READY, Stage.IN_FLIGHT):
                 index.move(state, entry, stage)
-    dispatcher.on_changes(state, event.changes)
+    if event.epoch in (
+        "",
+        state.epoch,
+    ):  # the board is of the open epoch, and so are the places in its log
+        dispatcher.on_changes(state, event.changes)
     return list(dict.fromkeys(commands))
 
 

@@ -22,6 +22,7 @@ from bridge.core import commands as do
 from bridge.core import events as ev
 from bridge.core.admission import FULL_RETRY_MS
 from bridge.core.state import BridgeState
+from bridge.core.step import has_more
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
 SMALL = {"limits": {"ready_max_entries": 10}}
@@ -365,6 +366,18 @@ def test_refused_requests_take_no_share_of_the_ready_set_from_others():
     driver.read(*range(10, 20))
     admitted = [a for c in driver.of(do.Admit) for a in c.admissions if not a.reply]
     assert len(admitted) == 4
+
+
+def test_many_refused_requests_keep_nobody_waiting():
+    driver = Driver()
+    driver.own()
+    driver.read(*range(600), ttl_s=0)
+    driver.read(*range(600, 610))
+    (admit,) = driver.of(do.Admit)
+    assert [a.facts.offset for a in admit.admissions if not a.reply] == [
+        *range(600, 610)
+    ]
+    assert has_more(driver.state)
 
 
 def test_a_bad_request_does_not_answer_for_a_good_one_of_the_same_identity():

@@ -1,6 +1,7 @@
 """The bridge's loop: what it takes in which order, and how long it is silent."""
 
 from collections import Counter
+from itertools import chain, repeat
 
 import pytest
 
@@ -221,3 +222,77 @@ def test_while_redis_is_silent_the_loop_sleeps_though_much_wants_to_be_admitted(
     )
     daemon.run()
     assert rig.redis().detail == "time-out"
+
+
+def ends_in_order(rig, kafka):
+    """Whether a bridge left its group and gave up what it had in Redis."""
+    return kafka.closed and rig.ledger.membership.beat_bridge("another", 1_000) == 1
+
+
+@pytest.mark.parametrize("fails", ["reader", "flush", "late", "work"])
+def test_whatever_fails_while_a_bridge_ends_it_leaves_all_the_same(fails, monkeypatch):
+    rig = Rig()
+    rules = Rules(settings(timing={"drain_s": 0}))
+    closed = []
+
+    def broken(*_):
+        raise RuntimeError("unforeseen")
+
+    def end(daemon):
+        if fails == "reader":
+            monkeypatch.setattr(daemon._reader, "stop", broken)
+        elif fails == "flush":
+            flushes = chain([broken], repeat(lambda: 0))
+            monkeypatch.setattr(rig.effects, "flush", lambda _: next(flushes)())
+        elif fails == "late":
+            monkeypatch.setattr(daemon._reader, "stop", lambda: rig.inbox.put(broken))
+        daemon.stop()
+
+    daemon, kafka = build(rig, rules, [end])
+    leave = kafka.close
+
+    def close():
+        """The group member asks what to commit, after a failure of something else."""
+        rig.inbox.put(broken)
+        if fails == "work":
+            rig.inbox.put(lambda: [object()])
+        rig.inbox.put(lambda: leave() or [])
+
+    kafka.close = close
+    monkeypatch.setattr(rig.sink, "close", closed.append)
+    if fails in ("reader", "flush"):
+        with pytest.raises(RuntimeError):
+            daemon.run()
+    else:
+        daemon.run()
+    assert ends_in_order(rig, kafka)
+    assert closed
+
+
+def test_a_failure_before_the_end_ends_the_bridge_though_it_leaves_in_order():
+    rig = Rig()
+
+    def fail(_daemon):
+        def broken():
+            raise RuntimeError("unforeseen")
+
+        rig.inbox.put(broken)
+
+    daemon, kafka = build(rig, Rules(settings(timing={"drain_s": 0})), [fail])
+    with pytest.raises(RuntimeError):
+        daemon.run()
+    assert ends_in_order(rig, kafka)
+
+
+def test_a_bridge_that_is_stopped_while_redis_is_away_closes_what_it_has(monkeypatch):
+    rig, closed = Rig(), []
+
+    def silent(*_):
+        raise LedgerUnavailable("time-out")
+
+    monkeypatch.setattr(rig.effects, "open", silent)
+    monkeypatch.setattr(rig.sink, "close", closed.append)
+    daemon, kafka = build(rig, Rules(settings(timing={"drain_s": 0})), [nothing])
+    daemon.run()
+    assert kafka.closed
+    assert closed

@@ -5,6 +5,7 @@ import pytest
 from agentsched.ledger.turns import PlanOutcome
 from agentsched.ledger.values import (
     AdmitOutcome,
+    Change,
     ChangeKind,
     ReadyEntry,
     Slot,
@@ -406,3 +407,27 @@ def test_what_is_marked_to_end_leaves_its_place_to_others():
     for number in range(2):
         driver.change(ChangeKind.ENDING, f"9-{number}", key=f"k{number}")
     assert driver.listed() == ["k2", "k3"]
+
+
+def test_what_a_plan_did_not_write_because_redis_was_put_back_is_written_again():
+    driver = dispatcher(facts("a"))
+    driver.lists.clear()
+    driver.planned(outcome=PlanOutcome.GONE)
+    driver.tick(50)
+    assert driver.listed() == ["a"]
+
+
+def test_a_plan_without_an_answer_is_cut_no_more():
+    driver = dispatcher(facts("a"))
+    (command,) = driver.of(do.PlanStarts)
+    driver.state.lead.lists.was_cut = True
+    driver.state.draining = True
+    driver.feed(ev.Planned(command, None, driver.now_ms))
+    assert not driver.state.lead.lists.was_cut
+
+
+def test_a_change_of_an_earlier_epoch_is_not_of_this_board():
+    driver = dispatcher()
+    late = Change(ChangeKind.READY, "9-0", ready=ready_of(facts("a")))
+    driver.feed(ev.Changed((late,), driver.now_ms, "e0"))
+    assert driver.listed() == []

@@ -1,5 +1,7 @@
 """Doorbells: as many as parked slots that have something, and again where one got lost."""
 
+from itertools import pairwise
+
 import pytest
 
 from agentsched.ledger.values import ChangeKind, ReadyEntry, Slot, Snapshot
@@ -206,3 +208,76 @@ def test_who_leads_no_more_rings_no_more(lost):
     driver.said = [command]
     driver.planned(ONE_OF_M)
     assert rung(driver) == []
+
+
+BOTH = ("m", "other")
+
+
+def test_a_slot_of_one_group_is_woken_whomever_a_doorbell_wakes_in_another():
+    driver = dispatcher(*many(2), models=TWO_MODELS)
+    driver.planned(ONE_OF_M)
+    assert rung(driver) == ["k0"]
+    driver.lead(m=9, other=9)
+    driver.planned(ONE_OF_M, (1, BOTH))
+    assert rung(driver) == ["k1"]
+
+
+def test_two_groups_of_one_model_wake_no_more_than_it_has_room_for():
+    driver = dispatcher(*many(9), models=TWO_MODELS)
+    driver.planned((9, ("m",)), (9, BOTH))
+    assert rung(driver) == ["k0", "k1"]
+
+
+def test_a_slot_that_hears_nothing_is_rung_for_more_and_more_seldom():
+    """Though there is always another request that it was not rung for yet."""
+    driver = dispatcher(*many(40), capacity=40)
+    driver.planned(ONE_OF_M)
+    times = [
+        driver.now_ms for _ in range(200) if asked_again(driver, ONE_OF_M, after_ms=50)
+    ]
+    pauses = [b - a for a, b in pairwise(times)]
+    assert pauses == [500, 1_000, 2_000, 4_000]
+
+
+def test_another_slot_is_woken_beside_one_that_hears_nothing():
+    driver = dispatcher(*many(9), capacity=9)
+    driver.planned(ONE_OF_M)
+    for pause_ms in (250, 500):
+        assert asked_again(driver, ONE_OF_M, after_ms=pause_ms) != []
+    driver.tick(FIRST_PAUSE_MS)
+    driver.lead(m=9)
+    driver.planned((2, ("m",)))
+    assert len(rung(driver)) == 1
+
+
+def test_a_slot_without_a_child_process_for_a_suspect_is_woken_for_what_comes():
+    driver = dispatcher()
+    suspect = ReadyEntry(facts("suspect", cls="high"), crashes=2)
+    driver.change(ChangeKind.READY, "9-0", ready=suspect)
+    driver.planned(ONE_OF_M)
+    for _ in range(5):
+        asked_again(driver, ONE_OF_M, after_ms=4_000)
+    driver.tick(FIRST_PAUSE_MS)
+    driver.change(ChangeKind.READY, "9-1", ready=ReadyEntry(facts("a")))
+    driver.planned(ONE_OF_M)
+    assert rung(driver) == ["a"]
+
+
+def test_who_rings_looks_at_no_list_that_it_needs_not(monkeypatch):
+    """A hundred models would cost 50 ms at each plan."""
+    driver = dispatcher(*many(9), facts("o", models=("other",)), models=TWO_MODELS)
+    driver.planned((9, ("m",)), (9, ("other",)))
+    looked, first = [], driver.state.lead.lists.first
+
+    def look(board, model):
+        for member in first(board, model):
+            looked.append(model)
+            yield member
+
+    monkeypatch.setattr(driver.state.lead.lists, "first", look)
+    driver.lead(m=9, other=9)
+    driver.planned((9, ("m",)), (0, ("other",)))
+    assert looked == []  # two lie for m, and it has no more room
+    driver.lead(m=9, other=8)
+    driver.planned((9, BOTH))
+    assert set(looked) == {"other"}

@@ -265,3 +265,11 @@ def test_a_loop_that_stands_still_is_neither_live_nor_ready(measured):
     assert measured.meter.loop.check().detail == "loop: silent for 61 s"
     assert not measured.check("redis").ok
     assert not measured.check("group").ok
+
+
+def test_a_thread_that_polls_kafka_no_more_is_seen_in_both_checks(measured):
+    measured.now_s += 91
+    measured.turn(later_s=0)
+    assert measured.check("Kafka thread").detail == "Kafka thread: silent for 91 s"
+    measured.meter.kafka_thread.report()
+    assert measured.check("Kafka thread").ok

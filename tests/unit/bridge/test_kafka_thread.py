@@ -8,7 +8,9 @@ import pytest
 import bridge.kafka_thread
 from agentsched.kafka.errors import KafkaFailed
 from agentsched.kafka.group.assignment import AssignedPartition
+from agentsched.telemetry.health import Indicator
 from agentsched.wire.records import Mark, Partition
+from bridge.gauges import KAFKA_THREAD_S
 from bridge.kafka_thread import MOST_BYTES, KafkaThread
 from tests.support.requests import record
 from tests.support.waiting import eventually
@@ -258,3 +260,45 @@ def test_a_thread_that_never_began_is_closed_at_once(loop):
     thread = KafkaThread(Source, loop, loop.inbox.put)
     thread.close()
     assert thread.closed
+
+
+def test_a_thread_that_hangs_in_kafkas_client_is_seen(loop):
+    now_s, goes_on, hangs = [0.0], threading.Event(), threading.Event()
+    health = Indicator("Kafka thread", KAFKA_THREAD_S, lambda: now_s[0], ok=True)
+    thread = KafkaThread(Source, loop, loop.inbox.put, health)
+    thread.subscribe(["t"])
+    thread._source.do(lambda: hangs.set() or (goes_on.wait() and None))
+    assert hangs.wait(10)
+    now_s[0] += KAFKA_THREAD_S
+    assert health.check().ok
+    now_s[0] += 1
+    assert health.check().detail == "Kafka thread: silent for 91 s"
+    goes_on.set()
+    eventually(lambda: health.check().ok)
+    thread.close()
+    eventually(lambda: loop.take() and thread.closed)
+
+
+def test_of_many_commits_that_wait_only_the_last_is_done(loop, thread, source):
+    source.assign(PLACE)
+    loop.until(("assigned", PLACE))
+    goes_on, hangs = threading.Event(), threading.Event()
+    source.do(lambda: hangs.set() or (goes_on.wait() and None))
+    assert hangs.wait(10)
+    for offset in range(1, 100):
+        thread.commit({PLACE: Mark(offset)})
+    goes_on.set()
+    eventually(lambda: ("commit", {PLACE: Mark(99)}) in source.said)
+    assert len([said for said in source.said if said[0] == "commit"]) == 1
+
+
+def test_a_loop_that_still_owes_an_answer_is_told_of_in_the_log(
+    loop, source, monkeypatch, caplog
+):
+    monkeypatch.setattr(bridge.kafka_thread, "ANSWER_S", 0.05)
+    source.assign(PLACE)
+    loop.until(("assigned", PLACE))
+    source.do(lambda: source.owner.on_revoked([PLACE]) and None)
+    source.assign(PLACE)
+    eventually(lambda: "has not yet answered" in caplog.text)
+    loop.until(("revoked", PLACE), ("assigned", PLACE))
