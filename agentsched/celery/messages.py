@@ -36,7 +36,9 @@ def encode_message(doorbell: Doorbell, queue: str, priority: int) -> str:
                 "correlation_id": task_id,
                 "reply_to": "",
                 "delivery_mode": 2,
-                "delivery_info": {"exchange": queue, "routing_key": queue},
+                # No exchange: a worker that puts it back needs no binding for that, which
+                # an emptied Redis does not have.
+                "delivery_info": {"exchange": "", "routing_key": queue},
                 "priority": priority,
                 "body_encoding": "base64",
                 # Names this message among the unacknowledged: with another one's, the

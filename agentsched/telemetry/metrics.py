@@ -125,6 +125,7 @@ LABEL_VALUES: Mapping[Process, Mapping[str, tuple[str, ...]]] = {
             "snapshot",
             "tell",
             "totals",
+            "turn",
             "withdraw",
         ),
     },

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from agentsched.embedded.services import environment
-from agentsched.ledger.values import State
 from agentsched.wire.codec import Identity, cancel_record
 from tests.support.model_server import ModelServer
+from tests.support.pages import Scrape
 from tests.support.system import System
 from tests.support.waiting import eventually, promised
 
@@ -21,7 +21,7 @@ LONG_S = 400.0
 HEARD_S = 5.0
 NO_RENEWAL = {"timing": {"lease_s": 600, "renew_s": 300}}
 """Longer than a test: a worker can hear of a cancel by its message only."""
-PATIENT = {"timing": {"heartbeat_ttl_s": 600, "ring_again_s": 600}}
+PATIENT = {"timing": {"heartbeat_ttl_s": 600}, "logging": {"level": "debug"}}
 """A worker that stands still keeps its slots in the bridge's eyes."""
 
 
@@ -34,11 +34,12 @@ def no_slot_is_taken(system):
     return not system.ledger.snapshot(system.ledger.views.epoch() or "").slots
 
 
-def states(system):
-    """The states of all that has a slot."""
-    epoch = system.ledger.membership.beat().pulse.epoch
-    keys = [slot.key for slot in system.ledger.snapshot(epoch).slots]
-    return {view.state for view in system.ledger.inspect(epoch, keys) if view}
+def waits_for_a_doorbell(system, worker):
+    """Whether the ledger knows of a slot that is free: a turn that took nothing says so."""
+    page = Scrape(system.address(worker))
+    return (
+        page.sum("agentsched_turns_total") and page.sum("agentsched_parked_slots") == 1
+    )
 
 
 def test_it_is_cancelled_in_flight_ready_indexed_and_unread(tmp_path, kafka):
@@ -102,16 +103,17 @@ def test_a_running_call_is_broken_off_at_once_and_not_at_the_next_renewal(
         assert system.replies.counts() == {running: 1}
 
 
-def test_what_is_rung_and_not_claimed_is_cancelled_and_never_called(tmp_path, kafka):
+def test_what_is_rung_for_and_not_taken_is_cancelled_and_never_called(tmp_path, kafka):
     with (
         ModelServer() as server,
         System(tmp_path, kafka, server, {"m": 1}, config=PATIENT) as system,
     ):
         system.start()
         worker = system.children["worker-m-0"]
+        eventually(lambda: waits_for_a_doorbell(system, "worker-m-0"), timeout_s=20)
         worker.signal(signal.SIGSTOP)
         (rung,) = system.send("high", 1)
-        eventually(lambda: State.RUNG in states(system), timeout_s=20)
+        eventually(lambda: system.events("bridge0", "doorbell_rung"), timeout_s=20)
         cancel(system, rung)
         reply = system.replies.wait_for({rung}, 20)[rung]
         assert reply["error"]["code"] == "CANCELLED"

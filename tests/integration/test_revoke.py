@@ -13,8 +13,6 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
 
-QUICK = {"timing": {"ring_again_s": 1}}
-
 
 class Operator:
     """What somebody with `celery -A agentsched` can see and do."""
@@ -53,7 +51,7 @@ def test_a_revoked_request_has_one_reply_and_is_never_run(tmp_path, kafka):
     """One pool of one slot serves both models: what is for `b` waits."""
     with (
         ModelServer() as server,
-        System(tmp_path, kafka, server, {"a": 1, "b": 1}, config=QUICK) as system,
+        System(tmp_path, kafka, server, {"a": 1, "b": 1}) as system,
     ):
         system.bridge("bridge")
         # Every worker hears of a revoke; one reply all the same.

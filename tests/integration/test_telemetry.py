@@ -95,7 +95,7 @@ def test_no_counter_has_label_values_that_were_not_expected(system, happened):
         }
         for name, labels in scrape.series:
             if name.startswith("agentsched_") and name.endswith(("_total", "_count")):
-                assert (name, frozenset(labels.items())) in expected
+                assert (name, frozenset(labels.items())) in expected, (name, labels)
 
 
 def test_every_answer_is_counted_once_with_its_code(system, happened):
