@@ -220,6 +220,13 @@ class Board:
         ready = self._ready.get(member.key)
         return ready is not None and ready.entry.turn == member.turn
 
+    def is_sound(self, member: Member) -> bool:
+        """Return whether a member may start, and needs no child process for it."""
+        ready = self._ready.get(member.key)
+        if ready is None or ready.entry.turn != member.turn:
+            return False
+        return ready.entry.crashes < SUSPECT_CRASHES
+
     def is_suspect(self, key: str) -> bool:
         """Return whether an entry needs a child process of its worker to start."""
         ready = self._ready.get(key)

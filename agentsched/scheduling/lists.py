@@ -60,8 +60,7 @@ class _Listed:
 
         Not only at the front something may stand in the way.
         """
-        left = filter(board.may_start, self.left(board))
-        sound = (one for one in left if not board.is_suspect(one.key))
+        sound = filter(board.is_sound, self.left(board))
         return sum(1 for _ in islice(sound, most))
 
 

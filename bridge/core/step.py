@@ -194,7 +194,7 @@ def _start_over(state: BridgeState, event: ev.EpochOpened) -> list[Command]:
     was_open = bool(state.epoch)
     state.epoch, state.beats, state.last_change = event.epoch, event.beats, ""
     state.epoch_is_fresh = event.fresh
-    state.lead = Lead()
+    state.lead = Lead(met_ms=state.lead.met_ms)
     return redis_loss.on_epoch(state, event, was_open=was_open)
 
 

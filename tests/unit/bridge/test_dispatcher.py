@@ -370,6 +370,14 @@ def test_a_free_of_something_unknown_changes_nothing():
     assert driver.of(do.PlanStarts) == []
 
 
+def test_a_dispatcher_that_goes_on_in_another_epoch_begins_anew_once():
+    driver = dispatcher(facts("a"))
+    driver.lose()
+    lead = driver.state.lead
+    driver.lead(m=9)
+    assert driver.state.lead is lead
+
+
 # -- lists that are not as they were written -------------------------------------------
 
 

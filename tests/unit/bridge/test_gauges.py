@@ -1,6 +1,7 @@
 """What a bridge's state looks like as gauges and as health."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,8 @@ from bridge.core import events as ev
 from bridge.core.index_memory import RECORD_BYTES
 from bridge.core.rules import Rules
 from bridge.gauges import BridgeMeter
-from tests.support.requests import ARRIVAL_MS
+from bridge.health_page import BridgePage
+from tests.support.requests import ARRIVAL_MS, settings
 from tests.unit.bridge.driver import PARTITION, SOURCE, Driver
 
 
@@ -270,6 +272,9 @@ def test_a_loop_that_stands_still_is_neither_live_nor_ready(measured):
 def test_a_thread_that_polls_kafka_no_more_is_seen_in_both_checks(measured):
     measured.now_s += 91
     measured.turn(later_s=0)
-    assert measured.check("Kafka thread").detail == "Kafka thread: silent for 91 s"
+    kafka = SimpleNamespace(poller=SimpleNamespace(check=lambda: None))
+    page = BridgePage(settings(), measured.meters, measured.meter, kafka)
+    for checks in (page._live, page._ready):
+        assert checks["Kafka thread"]().detail == "Kafka thread: silent for 91 s"
     measured.meter.kafka_thread.report()
     assert measured.check("Kafka thread").ok
