@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEPS = 330
-CALM_STEPS = 250
+CALM_STEPS = 600
 """After it everything must be answered: leases and heartbeats have to run out."""
 LEASE = 30
 GIVE_UP = LEASE - 2
