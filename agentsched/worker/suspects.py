@@ -5,6 +5,7 @@ beside it, are never taken for poison. It claims and hands in nothing.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -80,7 +81,9 @@ class Child:
     def close(self) -> None:
         """End the process; blocks for a moment; idempotent."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            # What a dead child has not read cannot be flushed; it is closed all the same.
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:

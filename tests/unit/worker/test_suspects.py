@@ -163,6 +163,15 @@ def test_a_child_is_read_whatever_number_its_pipe_has():
         child.close()
 
 
+def test_a_child_that_died_before_it_was_asked_is_closed_whole():
+    child = Child([sys.executable, "-c", ""])
+    child._process.wait()
+    with pytest.raises(Exception, match="suspect ended its process"):
+        child.run(b"{}\n", Clock().now_s() + 60, Clock())
+    child.close()
+    assert child._process.stdout.closed
+
+
 def test_a_child_that_does_not_end_in_time_is_killed():
     child = Child([sys.executable, "-c", HANGS])
     clock = Clock()
