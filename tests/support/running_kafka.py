@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -40,6 +41,8 @@ class RunningKafka:
         for pid in self.pids:
             os.kill(pid, signal.SIGSTOP)
         try:
+            # The signal is on its way for a moment, in which a thread may still answer.
+            eventually(lambda: all(_stands_still(pid) for pid in self.pids))
             yield
         finally:
             for pid in self.pids:
@@ -116,3 +119,12 @@ class RunningKafka:
             return reader.get_watermark_offsets(TopicPartition(topic, partition), 10)[1]
         finally:
             reader.close()
+
+
+def _stands_still(pid: int) -> bool:
+    """Return whether every thread of a process is stopped."""
+    states = [
+        (task / "stat").read_text().rpartition(")")[2].split()[0]
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    ]
+    return all(state == "T" for state in states)
