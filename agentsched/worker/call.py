@@ -1,6 +1,6 @@
 """One call, from a job to its answer: what a worker does for every request.
 
-It claims nothing and hands nothing in; the loop that runs it may be of any process.
+It takes nothing and hands nothing in; the loop that runs it may be of any process.
 """
 
 from agentsched.config.settings import EndpointSettings, Settings

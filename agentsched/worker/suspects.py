@@ -1,7 +1,7 @@
 """Runs suspects: requests that were in flight in two crashes, each in a process alone.
 
 Only what crashes there is held against a request; so the innocent, who were in flight
-beside it, are never taken for poison. It claims and hands in nothing.
+beside it, are never taken for poison. It takes and hands in nothing.
 """
 
 import asyncio

@@ -8,8 +8,8 @@ from bridge.core.state import BridgeState, Indexed, Stage
 RECHECK_MS = 1_000
 """When an overdue request is looked at again that is not answered yet."""
 BATCH = 500
-"""Overdue requests in one tick: a burst of n that expire together is answered in n/10,000
-seconds, where Kafka and Redis keep up."""
+"""Overdue requests in one tick: of a burst of n that expire together the last is looked at
+after n/10,000 seconds; what answers them takes longer."""
 
 
 def duties(state: BridgeState) -> list[Command]:

@@ -245,7 +245,7 @@ class RulesChanged:
 
 @dataclass(frozen=True, slots=True)
 class DrainStarted:
-    """The bridge is about to stop: nothing new is admitted or reserved."""
+    """The bridge is about to stop: nothing new is admitted or listed."""
 
 
 @dataclass(frozen=True, slots=True)

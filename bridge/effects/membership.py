@@ -92,7 +92,7 @@ class Presence:
         return int(self._rules.settings.timing.heartbeat_ttl_s * 1000)
 
     def _begin_epoch(self, epoch: str) -> None:
-        # Ours only with its limits: else nothing could ever be reserved in it.
+        # Ours only with its limits: else nothing could ever start in it.
         self._out.ledger.set_limits(epoch, self._rules.limits())
         # Only what a loss took: a paused model must not start because of one.
         self._out.operations.restore(self._controls)

@@ -259,6 +259,9 @@ class RedisLedger(Ledger):
 
     def _has_lost(self, stream: str, cursor: str) -> bool:
         """Return whether an entry is gone that was not trimmed; `beat.lua` asks alike."""
+        with translated("changes"):
+            if self._client.xrange(stream, cursor, cursor):
+                return False  # mostly so, and asked with each read: one command
         with translated("changes"), self._client.pipeline(transaction=False) as pipe:
             pipe.xrange(stream, cursor, cursor)
             pipe.xlen(stream)
